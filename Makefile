@@ -1,0 +1,64 @@
+# Everything a developer or CI runs. `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Arguments for the program behind demo, test, unit and bench: make test ARGS="-k postgres -x"
+ARGS ?=
+UNIT_TESTS := tests/unit tests/property tests/architecture
+
+.PHONY: help demo test lint unit bench lock wheel clean testbed
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/.demo ## Show the whole thing on a PostgreSQL of its own (ARGS for the demo's options)
+	@$(BIN)/remediator demo $(ARGS)
+
+test: testbed lint $(VENV)/.dev ## Lint, then run every test against real servers, with coverage
+	@rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest $(ARGS)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+lint: $(VENV)/.dev ## Check style, types and the import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.dev ## Run the fast tests, which need no server
+	$(BIN)/python -m pytest $(UNIT_TESTS) $(ARGS)
+
+bench: testbed $(VENV)/.dev ## Measure what the watching costs
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lock: $(VENV)/.dev ## Write the locks anew (ARGS=--upgrade for newer versions)
+	UV=$(BIN)/uv scripts/lock $(ARGS)
+
+wheel: $(VENV)/.dev ## Build the wheel and the source distribution into dist/
+	@rm -rf dist
+	$(BIN)/python -m build --no-isolation
+
+testbed: ## Install what the tests run against and this machine lacks
+	@scripts/testbed
+
+clean: ## Remove everything that was built here
+	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find remediator tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.venv: scripts/venv
+	@PYTHON="$(PYTHON)" scripts/venv $(VENV)
+	@touch $@
+
+# A stamp is older than what it was made from when that has changed; then it is made again.
+$(VENV)/.dev $(VENV)/.demo: $(VENV)/.%: $(VENV)/.venv requirements/%.txt pyproject.toml
+	@echo "installing requirements/$*.txt into $(VENV)"
+	@$(PIP) install --require-hashes --requirement requirements/$*.txt
+	@$(PIP) install --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
