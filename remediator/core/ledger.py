@@ -1,0 +1,243 @@
+"""What was intended and what came of it; budgets, cooldowns and locks are computed from this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from remediator.core.model import SessionId
+from remediator.core.plan import Action, RestartReplica, TerminateSession
+from remediator.core.policy import Rate
+
+
+class Result(StrEnum):
+    """What came of an action."""
+
+    CONFIRMED = "confirmed"  # seen in the world
+    SIMULATED = "simulated"  # dry run: nothing was done
+    CHANGED = "changed"  # the target changed before the act; nothing was done
+    DENIED = "denied"  # we may not; nothing was done
+    UNCONFIRMED = "unconfirmed"  # done, but not seen in the world in time
+    REFUTED = "refuted"  # done, and the world shows that it did not help
+    UNKNOWN = "unknown"  # what came of it could not be found out
+
+
+_FREE = frozenset({Result.CHANGED, Result.DENIED})
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """An action about to be carried out, recorded before it is.
+
+    Attributes:
+        round: How often the ladder has been started in this incident, from 1.
+        step: Index of the step in the policy.
+    """
+
+    incident: str
+    database: str
+    round: int
+    step: int
+    action: Action
+    because: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of an intent, recorded after looking at the world."""
+
+    result: Result
+    at: datetime
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An intent with its outcome; an intent without one is open."""
+
+    id: int
+    intent: Intent
+    outcome: Outcome | None = None
+
+    @property
+    def charged(self) -> bool:
+        """Whether it counts against the limits: an open one does, one known to have done nothing does not."""
+        return self.outcome is None or self.outcome.result not in _FREE
+
+
+class Phase(StrEnum):
+    """Where an incident stands."""
+
+    WORKING = "working"
+    RELIEVED = "relieved"
+    HELD = "held"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One stretch of confirmed critical, and how far up the ladder it has come.
+
+    Attributes:
+        step: Index of the next step to consider.
+        not_before: No decision before this time: the last step settles, or a round failed.
+        failed_rounds: Rounds in which something was done and which brought no relief.
+        used: Used slots when it opened.
+        usable: Usable slots when it opened.
+    """
+
+    id: str
+    database: str
+    opened_at: datetime
+    because: str = ""
+    phase: Phase = Phase.WORKING
+    round: int = 1
+    step: int = 0
+    not_before: datetime | None = None
+    failed_rounds: int = 0
+    used: int | None = None
+    usable: int | None = None
+    relieved_at: datetime | None = None
+    closed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """An operator's order to observe only.
+
+    Attributes:
+        until: When it ends by itself; None means not before `resume`.
+    """
+
+    since: datetime
+    until: datetime | None
+    reason: str = ""
+
+    def holds_at(self, at: datetime) -> bool:
+        """Tell whether the pause is in force at this time."""
+        return self.until is None or at < self.until
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """Something that stays untouched until an operator acknowledges.
+
+    Attributes:
+        scope: `database:NAME` or `service:NAME`.
+    """
+
+    scope: str
+    since: datetime
+    reason: str
+
+
+def database_scope(name: str) -> str:
+    """The lock scope of a database."""
+    return f"database:{name}"
+
+
+def service_scope(name: str) -> str:
+    """The lock scope of a service."""
+    return f"service:{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The ledger as it was read at one moment: recent entries, all open ones, pause and locks."""
+
+    entries: tuple[Entry, ...] = ()
+    incidents: tuple[Incident, ...] = ()
+    pause: Pause | None = None
+    locks: tuple[Lock, ...] = ()
+
+    def open_entries(self, database: str) -> tuple[Entry, ...]:
+        """The intents of one database whose outcome is not known yet."""
+        return tuple(e for e in self.entries if e.outcome is None and e.intent.database == database)
+
+    def open_incident(self, database: str) -> Incident | None:
+        """The incident of one database that is not closed, if there is one."""
+        return next((i for i in self.incidents if i.database == database and i.closed_at is None), None)
+
+    def lock(self, scope: str) -> Lock | None:
+        """The lock on this scope, if there is one."""
+        return next((lock for lock in self.locks if lock.scope == scope), None)
+
+    def terminations(self, database: str, rate: Rate, now: datetime) -> int:
+        """How many terminations count against this rate now."""
+        return sum(
+            1
+            for entry in self._charged(TerminateSession, rate.per, now)
+            if entry.intent.database == database
+        )
+
+    def restarts_of(self, service: str, rate: Rate, now: datetime) -> int:
+        """How many restarts of a service count against this rate now; a rolling restart counts once."""
+        return len(
+            {
+                _occasion(entry)
+                for entry in self._charged(RestartReplica, rate.per, now)
+                if _service(entry) == service
+            }
+        )
+
+    def restarts(self, database: str, rate: Rate, now: datetime) -> int:
+        """How many restarts of any service count against a database's rate now."""
+        return len(
+            {
+                _occasion(entry)
+                for entry in self._charged(RestartReplica, rate.per, now)
+                if entry.intent.database == database
+            }
+        )
+
+    def free_again(self, service: str, rate: Rate, now: datetime) -> datetime | None:
+        """When the oldest restart that counts against this rate leaves the window."""
+        times = [
+            e.intent.at for e in self._charged(RestartReplica, rate.per, now) if _service(e) == service
+        ]
+        return min(times) + rate.per if times else None
+
+    def of_round(self, incident: Incident) -> tuple[Entry, ...]:
+        """The entries of an incident's current round."""
+        return tuple(
+            e for e in self.entries if e.intent.incident == incident.id and e.intent.round == incident.round
+        )
+
+    def restarted_in_step(self, incident: Incident, step: int) -> frozenset[str]:
+        """Names of the replicas that had their turn in this step of the current round."""
+        return frozenset(
+            e.intent.action.replica.name
+            for e in self.of_round(incident)
+            if e.intent.step == step and isinstance(e.intent.action, RestartReplica)
+        )
+
+    def simulated_sessions(self, incident: Incident) -> frozenset[SessionId]:
+        """Sessions that a dry run would have terminated in this incident."""
+        return frozenset(
+            e.intent.action.session.id
+            for e in self.entries
+            if e.intent.incident == incident.id
+            and isinstance(e.intent.action, TerminateSession)
+            and e.outcome is not None
+            and e.outcome.result is Result.SIMULATED
+        )
+
+    def _charged(self, kind: type[Action], per: timedelta, now: datetime) -> Iterator[Entry]:
+        # A record dated in the future (the clock went back) still counts: a budget never refills early.
+        return (
+            e
+            for e in self.entries
+            if e.charged and isinstance(e.intent.action, kind) and e.intent.at > now - per
+        )
+
+
+def _service(entry: Entry) -> str:
+    action = entry.intent.action
+    return action.replica.service if isinstance(action, RestartReplica) else ""
+
+
+def _occasion(entry: Entry) -> tuple[str, str, int, int]:
+    return (_service(entry), entry.intent.incident, entry.intent.round, entry.intent.step)

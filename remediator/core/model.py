@@ -1,0 +1,291 @@
+"""What is known about the world at one moment: slots, sessions, the connect probe, replicas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import Enum, IntEnum, StrEnum
+from math import floor
+
+IDLE = "idle"
+CLIENT_BACKEND = "client backend"
+
+
+class Mode(StrEnum):
+    """Whether remediator acts, or only says what it would do."""
+
+    DRY_RUN = "dry-run"
+    ENFORCE = "enforce"
+
+
+class Level(IntEnum):
+    """How serious the state of a database's connection slots is, in rising order."""
+
+    NORMAL = 0
+    MONITOR = 1
+    ALERT = 2
+    CRITICAL = 3
+
+    @property
+    def label(self) -> str:
+        """The name used in config, logs and output."""
+        return self.name.lower()
+
+
+class Evidence(StrEnum):
+    """What a sample says about a condition. Unknown neither triggers nor clears anything."""
+
+    BREACH = "breach"
+    CLEAR = "clear"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The one `now` of a cycle, read once at the border and passed inwards.
+
+    Attributes:
+        at: Wall-clock time in UTC, for records and for limits that survive a restart.
+        mono: Seconds on the monotonic clock, for dwell times, which a clock change must not bend.
+    """
+
+    at: datetime
+    mono: float
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Connection slots of one PostgreSQL server.
+
+    Only client backends take them: walsenders have a pool of their own since PostgreSQL 12, and
+    background processes never counted.
+    """
+
+    max_connections: int
+    superuser_reserved: int
+    reserved: int
+    used: int
+
+    @property
+    def usable(self) -> int:
+        """Slots that an ordinary role can get."""
+        return max(1, self.max_connections - self.superuser_reserved - self.reserved)
+
+    @property
+    def utilization(self) -> float:
+        """Used slots over usable slots; above 1 when reserved slots are in use too."""
+        return self.used / self.usable
+
+    @property
+    def free(self) -> int:
+        """Slots that an ordinary role can still get."""
+        return max(0, self.usable - self.used)
+
+    def excess(self, utilization: float) -> int:
+        """How many sessions must go for utilization to be at most this ratio."""
+        return max(0, self.used - floor(utilization * self.usable))
+
+
+@dataclass(frozen=True, slots=True)
+class SessionId:
+    """What identifies a session: a pid alone is reused by the operating system."""
+
+    pid: int
+    backend_start: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One session as `pg_stat_activity` showed it, with what decides whether it may be terminated.
+
+    Attributes:
+        state_change: When the state last changed; part of the guard when terminating.
+        idle_for: Seconds since `state_change` by the server's clock, 0 unless the state is idle.
+        hidden: The server did not let our role see this session's state.
+    """
+
+    id: SessionId
+    user: str | None
+    database: str | None
+    application: str
+    address: str | None
+    backend_type: str | None
+    state: str | None
+    state_change: datetime | None
+    idle_for: float
+    in_transaction: bool = False
+    superuser: bool = False
+    own: bool = False
+    advisory_lock: bool = False
+    listening: bool = False
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SessionGroup:
+    """Sessions alike in user, application, address, state and age, counted by the server.
+
+    Attributes:
+        idle_for_at_least: Lower bound of the idle age of the group's members in seconds: the largest
+            cutoff of the sample that all of them reached, 0 when none.
+    """
+
+    user: str
+    application: str
+    address: str | None
+    state: str
+    idle_for_at_least: float
+    count: int
+
+
+class ProbeResult(StrEnum):
+    """What a fresh connection attempt met. Anything but the first two says nothing about slots."""
+
+    ACCEPTED = "accepted"
+    REFUSING = "refusing"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One attempt to connect as a client would.
+
+    Attributes:
+        sqlstate: The server's code when it refused, which, unlike the text, is never translated.
+        seconds: How long the attempt took.
+    """
+
+    result: ProbeResult
+    sqlstate: str | None = None
+    detail: str = ""
+    seconds: float = 0.0
+
+
+class TroubleKind(StrEnum):
+    """Why there is no reading."""
+
+    UNREACHABLE = "unreachable"
+    TIMEOUT = "timeout"
+    STARTING = "starting_up"
+    STOPPING = "shutting_down"
+    FULL = "full"
+    DENIED = "denied"
+    HIDDEN = "sessions_hidden"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why something could not be read, in words a person can act on."""
+
+    kind: TroubleKind
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Which server answered.
+
+    Attributes:
+        version: As `server_version_num`, for example 160004.
+        address: The server's own address as it sees it, None on a unix socket.
+        can_signal: Our role may terminate other roles' sessions.
+    """
+
+    version: int
+    started_at: datetime
+    in_recovery: bool
+    address: str | None
+    can_signal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One reading of one database, taken at one moment.
+
+    Attributes:
+        slots: None when they could not be read; then `trouble` says why.
+        probe: The freshest connect probe, None when there is none recent enough to mean anything.
+    """
+
+    moment: Moment
+    slots: Slots | None = None
+    groups: tuple[SessionGroup, ...] = ()
+    probe: Probe | None = None
+    trouble: Trouble | None = None
+    server: Server | None = None
+
+    def idle_older_than(self, cutoff: timedelta) -> int:
+        """Count the idle sessions whose state has not changed for at least `cutoff`.
+
+        The cutoff must be one of those the sample was taken with, or the count is too low.
+        """
+        seconds = cutoff.total_seconds()
+        return sum(g.count for g in self.groups if g.state == IDLE and g.idle_for_at_least >= seconds)
+
+    def without(self, sessions: int) -> Sample:
+        """The sample as it would be had this many client sessions gone."""
+        if not sessions or self.slots is None:
+            return self
+        slots = replace(self.slots, used=max(0, self.slots.used - sessions))
+        probe = self.probe
+        if probe is not None and probe.result is ProbeResult.REFUSING and slots.free:
+            probe = replace(probe, result=ProbeResult.ACCEPTED, detail="projected")
+        return replace(self, slots=slots, probe=probe)
+
+
+class ReplicaState(StrEnum):
+    """The state of a replica, in Docker's words; `unknown` for one that Docker does not know."""
+
+    RUNNING = "running"
+    CREATED = "created"
+    PAUSED = "paused"
+    RESTARTING = "restarting"
+    REMOVING = "removing"
+    EXITED = "exited"
+    DEAD = "dead"
+    UNKNOWN = "unknown"
+
+
+class Health(StrEnum):
+    """The verdict of a replica's health check; `none` when it has no check."""
+
+    NONE = "none"
+    STARTING = "starting"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+
+
+class Exempt(Enum):
+    """Why a replica must never be restarted, whatever the policy says."""
+
+    ONE_OFF = "a one-off container"
+    HOOK = "a lifecycle hook's container"
+    SWARM = "a Swarm task; Swarm restarts its own"
+    REPLACED = "being replaced by a deploy"
+    OWN = "our own container"
+    DATABASE = "the database's container"
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One running instance of a service: a container, or what a command runtime manages.
+
+    Attributes:
+        id: Identity that does not survive replacement (a container's id).
+        started: Token that differs after every start (`State.StartedAt`).
+        restarts: Restarts made by the runtime's own policy since that start.
+        stop_timeout: What the replica is given between the stop signal and being killed.
+        addresses: Network addresses, to recognise the database's own container.
+    """
+
+    service: str
+    id: str
+    name: str
+    state: ReplicaState
+    started: str
+    restarts: int = 0
+    health: Health = Health.NONE
+    stop_timeout: timedelta = timedelta(seconds=10)
+    addresses: frozenset[str] = field(default_factory=frozenset)
+    exempt: Exempt | None = None

@@ -1,0 +1,194 @@
+"""What the operator asked for, already validated: levels, steps, what is spared, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from remediator.core.model import Level
+from remediator.core.text import duration
+
+
+@dataclass(frozen=True, slots=True)
+class IdleCount:
+    """Holds when at least `count` sessions have been idle for `older_than`."""
+
+    older_than: timedelta
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """A level's conditions; the level holds when any of them holds.
+
+    Attributes:
+        utilization: Ratio of usable slots above which the condition holds.
+        refusing_connections: Holds when a fresh connection is refused for want of slots.
+    """
+
+    utilization: float | None = None
+    idle: IdleCount | None = None
+    refusing_connections: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LevelRule:
+    """When a level is entered: its conditions, and how long they must hold."""
+
+    conditions: Conditions
+    hold_for: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class ClearRule:
+    """When a level is left: utilization this far (a ratio) below its threshold, for this long."""
+
+    margin: float
+    hold_for: timedelta
+
+
+class When(StrEnum):
+    """Whether a step needs the database to be critical still when its turn comes."""
+
+    STILL_CRITICAL = "still_critical"
+    ALWAYS = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class TerminateIdle:
+    """A step: terminate sessions idle for at least `older_than`, oldest first."""
+
+    older_than: timedelta
+    when: When = When.STILL_CRITICAL
+
+    @property
+    def label(self) -> str:
+        """How the step is named to people."""
+        return f"terminate sessions idle for {duration(self.older_than)} or longer"
+
+
+@dataclass(frozen=True, slots=True)
+class RestartService:
+    """A step: restart the replicas of one service, one at a time."""
+
+    service: str
+    when: When = When.STILL_CRITICAL
+
+    @property
+    def label(self) -> str:
+        """How the step is named to people."""
+        return f"restart {self.service}"
+
+
+Step = TerminateIdle | RestartService
+
+
+@dataclass(frozen=True, slots=True)
+class Remediate:
+    """The ladder climbed once critical is confirmed.
+
+    Attributes:
+        until: Ratio of usable slots at or below which there is nothing more to do.
+        settle: How long to wait after a step before sampling for the next decision.
+        retry: How long to wait after a round that brought no relief before the next one.
+    """
+
+    until: float
+    settle: timedelta
+    retry: timedelta
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """Users and applications whose sessions are left alone; shell-style patterns, case-sensitive."""
+
+    users: tuple[str, ...] = ()
+    applications: tuple[str, ...] = ()
+
+    def spares_user(self, user: str | None) -> bool:
+        """Tell whether a pattern names this user."""
+        return any(fnmatchcase(user or "", pattern) for pattern in self.users)
+
+    def spares_application(self, application: str) -> bool:
+        """Tell whether a pattern names this application."""
+        return any(fnmatchcase(application, pattern) for pattern in self.applications)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` in any window of length `per`."""
+
+    count: int
+    per: timedelta
+
+    def __str__(self) -> str:
+        return f"{self.count} per {duration(self.per)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may be done at most.
+
+    Attributes:
+        terminate_per_step: Sessions per step: a number, or (a float) a ratio of the used slots.
+        restart_per_service: How often one service may be restarted.
+        restart: How often services may be restarted altogether for this database.
+        failed_rounds: Rounds without relief in one incident before the database is locked until `ack`.
+    """
+
+    terminate_per_step: int | float
+    terminate: Rate
+    restart_per_service: Rate
+    restart: Rate
+    failed_rounds: int
+
+    def terminate_cap(self, used: int) -> int:
+        """How many sessions one step may terminate when this many slots are used."""
+        if isinstance(self.terminate_per_step, float):
+            return int(self.terminate_per_step * used)
+        return self.terminate_per_step
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Everything that decides for one database."""
+
+    name: str
+    check_every: Mapping[Level, timedelta]
+    levels: Mapping[Level, LevelRule]
+    clear: ClearRule
+    remediate: Remediate
+    spare: Spare
+    limits: Limits
+
+    @property
+    def cutoffs(self) -> tuple[timedelta, ...]:
+        """The idle ages that a sample must count by, ascending."""
+        ages = {rule.conditions.idle.older_than for rule in self.levels.values() if rule.conditions.idle}
+        ages |= {step.older_than for step in self.remediate.steps if isinstance(step, TerminateIdle)}
+        return tuple(sorted(ages))
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a restarted replica must show before the restart counts.
+
+    Attributes:
+        within: How long it may take, after its stop timeout, to be running and healthy.
+        steady_for: How long it must then stay up without another start.
+    """
+
+    within: timedelta = timedelta(seconds=90)
+    steady_for: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Something that may be restarted, by the name steps use."""
+
+    name: str
+    verification: Verification = field(default_factory=Verification)

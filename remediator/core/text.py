@@ -1,0 +1,39 @@
+"""How quantities are written for people, in logs, plans and error messages alike."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+_UNITS = (("d", 86400), ("h", 3600), ("m", 60))
+
+
+def duration(value: timedelta | float) -> str:
+    """Write a length of time the way the config file writes it: `10m`, `1h 30m`, `2.5s`.
+
+    Args:
+        value: A timedelta, or seconds.
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    if seconds < 0:
+        return f"-{duration(-seconds)}"
+    if seconds < 60:  # noqa: PLR2004  a minute
+        return f"{seconds:.1f}".rstrip("0").rstrip(".") + "s"
+    whole = round(seconds)
+    parts = []
+    for unit, size in _UNITS:
+        count, whole = divmod(whole, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    if whole:
+        parts.append(f"{whole}s")
+    return " ".join(parts[:2])
+
+
+def percent(ratio: float) -> str:
+    """Write a ratio as a percentage with at most one decimal: 0.5 is `50%`, 0.958 is `95.8%`."""
+    return f"{ratio * 100:.1f}".rstrip("0").rstrip(".") + "%"
+
+
+def count(number: int, singular: str, plural: str | None = None) -> str:
+    """Write a number with its noun: `1 session`, `2 sessions`."""
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"

@@ -1,0 +1,139 @@
+"""What the cycle needs from the world, as protocols; adapters and the shipped fakes implement them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from remediator.core.ledger import Entry, Incident, Intent, Ledger, Lock, Outcome, Pause
+from remediator.core.model import Moment, Replica, Sample, Session, SessionId
+
+
+class Receipt(StrEnum):
+    """What is known right after an act, before looking at the world."""
+
+    SENT = "sent"
+    SIMULATED = "simulated"
+    CHANGED = "changed"
+    DENIED = "denied"
+    UNKNOWN = "unknown"
+
+
+class Clock(Protocol):
+    """The only source of time."""
+
+    def now(self) -> Moment:
+        """Read both clocks."""
+        ...
+
+
+class Database(Protocol):
+    """One PostgreSQL server."""
+
+    name: str
+
+    async def sample(self, moment: Moment) -> Sample:
+        """Read slots, grouped sessions and the probe; never raises, trouble is in the sample."""
+        ...
+
+    async def sessions(self) -> tuple[Session, ...]:
+        """Read every session with what decides whether it may be terminated.
+
+        Raises:
+            UnavailableError: The server did not answer in time.
+        """
+        ...
+
+    async def terminate(self, sessions: Sequence[Session], older_than: timedelta) -> tuple[Receipt, ...]:
+        """Ask the server to terminate each session that is still as it was and idle for long enough.
+
+        Never raises for a single session; one receipt per session, in order. `UNKNOWN` for those
+        whose statement's fate is not known because the connection failed.
+        """
+        ...
+
+    async def alive(self, ids: Sequence[SessionId]) -> frozenset[SessionId]:
+        """Tell which of these sessions still exist.
+
+        Raises:
+            UnavailableError: The server did not answer in time.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close the connection."""
+        ...
+
+
+class Runtime(Protocol):
+    """What runs one service: Compose, or a command."""
+
+    async def replicas(self) -> tuple[Replica, ...]:
+        """Read the state of every replica, in a stable order.
+
+        Raises:
+            UnavailableError: The runtime did not answer in time.
+        """
+        ...
+
+    async def restart(self, replica: Replica) -> Receipt:
+        """Restart one replica, if it still is what it was.
+
+        Takes as long as the replica takes to stop. What came of it must be read with `replicas`:
+        a time-out here proves nothing.
+
+        Raises:
+            UnavailableError: No answer; it may have been restarted or not.
+            RejectedError: Refused; it was not restarted.
+        """
+        ...
+
+
+class LedgerStore(Protocol):
+    """Durable records. Every method raises LedgerError when the store cannot be used."""
+
+    async def load(self, since: datetime) -> Ledger:
+        """Read entries made since then, all open ones, open incidents, pause and locks."""
+        ...
+
+    async def save_incident(self, incident: Incident) -> None:
+        """Insert or update an incident, durably."""
+        ...
+
+    async def intend(self, incident: Incident, intents: Sequence[Intent]) -> tuple[Entry, ...]:
+        """Record an incident's new state and intents in one durable transaction."""
+        ...
+
+    async def conclude(self, outcomes: Sequence[tuple[int, Outcome]]) -> None:
+        """Record outcomes of entries by id; an entry that has an outcome keeps its first one."""
+        ...
+
+    async def lock(self, lock: Lock) -> None:
+        """Record a lock; an existing one on the same scope stays as it is."""
+        ...
+
+    async def pause(self, pause: Pause) -> None:
+        """Record a pause, replacing any other."""
+        ...
+
+    async def resume(self) -> bool:
+        """Remove the pause; tell whether there was one."""
+        ...
+
+    async def acknowledge(self) -> tuple[Lock, ...]:
+        """Remove all locks; return them."""
+        ...
+
+    async def history(self, since: datetime) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
+        """Read incidents opened since then and the entries made since then, oldest first."""
+        ...
+
+
+class Observer(Protocol):
+    """Told what happens, under stable event names; must never raise or block for long."""
+
+    def emit(self, event: str, **fields: object) -> None:
+        """Take note of an event."""
+        ...
