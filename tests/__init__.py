@@ -1,0 +1,1 @@
+"""Tests of remediator, and the test bed they run on."""

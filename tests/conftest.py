@@ -1,0 +1,147 @@
+"""Fixtures that give tests real servers and engines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from tests.testbed import engine as docker_engines
+from tests.testbed.engine import ComposeProject, DockerEngine
+from tests.testbed.environment import drop_inherited_settings
+from tests.testbed.missing import missing
+from tests.testbed.pgbinaries import postgres_binaries
+from tests.testbed.postgres import PostgresServer
+from tests.testbed.systemd import SystemdContainer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+# What the fixtures of these names need is what the marks say, so that `-m "not docker"` works.
+_MARK_OF_FIXTURE = {
+    "postgres_versions": "postgres",
+    "docker_engine": "docker",
+    "systemd_container": "systemd",
+}
+
+
+def pytest_configure() -> None:
+    """Start from a known environment."""
+    drop_inherited_settings()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with the real parts that its fixtures need."""
+    for item in items:
+        names: list[str] = getattr(item, "fixturenames", [])
+        for name in set(names) & set(_MARK_OF_FIXTURE):
+            item.add_marker(_MARK_OF_FIXTURE[name])
+
+
+class MakePostgres(Protocol):
+    """Starts a server with settings of its own, for one test."""
+
+    def __call__(self, version: int = 16, **settings: str | int) -> PostgresServer:
+        """Start a server of a major version, for example with `max_connections=20`."""
+
+
+class MakeProject(Protocol):
+    """Starts a Compose project for one test."""
+
+    def __call__(self, compose_yaml: str, *, up: bool = True) -> ComposeProject:
+        """Write `compose.yaml`, start the services unless `up` is false, and return the project."""
+
+
+@pytest.fixture(scope="session")
+def postgres_versions() -> Mapping[int, Path]:
+    """The `bin` directories of the PostgreSQL servers on this machine, by major version."""
+    return postgres_binaries()
+
+
+def _binaries(versions: Mapping[int, Path], version: int) -> Path:
+    if version not in versions:
+        missing(f"no PostgreSQL {version} server binaries (make testbed installs them)")
+    return versions[version]
+
+
+@pytest.fixture(scope="module")
+def pg15(postgres_versions: Mapping[int, Path]) -> Iterator[PostgresServer]:
+    """A running PostgreSQL 15, shared by the tests of a module."""
+    with PostgresServer(15, _binaries(postgres_versions, 15)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def pg16(postgres_versions: Mapping[int, Path]) -> Iterator[PostgresServer]:
+    """A running PostgreSQL 16, shared by the tests of a module."""
+    with PostgresServer(16, _binaries(postgres_versions, 16)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def pg18(postgres_versions: Mapping[int, Path]) -> Iterator[PostgresServer]:
+    """A running PostgreSQL 18, shared by the tests of a module."""
+    with PostgresServer(18, _binaries(postgres_versions, 18)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=["pg15", "pg16", "pg18"])
+def postgres(request: pytest.FixtureRequest, postgres_versions: Mapping[int, Path]) -> PostgresServer:
+    """A running server, shared by the tests of a module; each test runs once for each version."""
+    assert (
+        postgres_versions is not None
+    )  # asked for here so that the test's mark is known when it is collected
+    server: PostgresServer = request.getfixturevalue(request.param)
+    return server
+
+
+@pytest.fixture
+def make_postgres(postgres_versions: Mapping[int, Path]) -> Iterator[MakePostgres]:
+    """Start servers with settings of their own; they end with the test."""
+    servers: list[PostgresServer] = []
+
+    def make(version: int = 16, **settings: str | int) -> PostgresServer:
+        server = PostgresServer(version, _binaries(postgres_versions, version), settings)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield make
+    for server in servers:
+        server.destroy()
+
+
+@pytest.fixture(scope="session")
+def docker_engine() -> Iterator[DockerEngine]:
+    """The Docker Engine of this machine."""
+    found = docker_engines.connect()
+    if found is None:
+        missing(f"no Docker Engine answers on {docker_engines.SOCKET} (make testbed starts one)")
+    yield found
+    found.client.close()
+
+
+@pytest.fixture
+def compose_project(docker_engine: DockerEngine, tmp_path: Path) -> Iterator[MakeProject]:
+    """Start Compose projects; everything of theirs is removed with the test."""
+    projects: list[ComposeProject] = []
+
+    def make(compose_yaml: str, *, up: bool = True) -> ComposeProject:
+        project = ComposeProject(docker_engine, tmp_path / f"project{len(projects)}", compose_yaml)
+        projects.append(project)
+        if up:
+            project.up()
+        return project
+
+    yield make
+    for project in projects:
+        project.remove()
+
+
+@pytest.fixture
+def systemd_container(docker_engine: DockerEngine) -> Iterator[SystemdContainer]:
+    """A container with a booted systemd."""
+    container = SystemdContainer(docker_engine)
+    yield container
+    container.remove()

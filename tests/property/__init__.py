@@ -1,0 +1,1 @@
+"""Properties of the pure core, searched with Hypothesis."""

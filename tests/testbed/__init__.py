@@ -1,0 +1,1 @@
+"""Real servers and engines for tests: started on demand, always removed."""
