@@ -10,6 +10,8 @@ from typing import Protocol
 from remediator.core.ledger import Entry, Incident, Intent, Ledger, Lock, Outcome, Pause
 from remediator.core.model import Moment, Replica, Sample, Session, SessionId
 
+KEPT = timedelta(days=31)
+
 
 class Receipt(StrEnum):
     """What is known right after an act, before looking at the world."""
@@ -54,8 +56,8 @@ class Database(Protocol):
         """
         ...
 
-    async def alive(self, ids: Sequence[SessionId]) -> frozenset[SessionId]:
-        """Tell which of these sessions still exist.
+    async def alive(self, ids: Sequence[SessionId], patience: timedelta) -> frozenset[SessionId]:
+        """Look until none of these sessions exists, for at most `patience`; tell which still do.
 
         Raises:
             UnavailableError: The server did not answer in time.
@@ -95,7 +97,7 @@ class LedgerStore(Protocol):
     """Durable records. Every method raises LedgerError when the store cannot be used."""
 
     async def load(self, since: datetime) -> Ledger:
-        """Read entries made since then, all open ones, open incidents, pause and locks."""
+        """Read open incidents with their entries, other entries made since then or open, pause and locks."""
         ...
 
     async def save_incident(self, incident: Incident) -> None:
@@ -128,6 +130,18 @@ class LedgerStore(Protocol):
 
     async def history(self, since: datetime) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
         """Read incidents opened since then and the entries made since then, oldest first."""
+        ...
+
+    async def prune(self, before: datetime) -> int:
+        """Forget closed incidents, and their concluded entries, from before then; tell how many entries.
+
+        Whatever `before` says, what was done in the `KEPT` before the newest entry stays: a clock that
+        is years ahead must not empty the budgets.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of the store; using it again opens it again."""
         ...
 
 

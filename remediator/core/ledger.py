@@ -165,12 +165,14 @@ class Ledger:
         """The lock on this scope, if there is one."""
         return next((lock for lock in self.locks if lock.scope == scope), None)
 
+    def restart_in_flight(self, service: str) -> bool:
+        """Tell whether a restart of this service, for any database, has no outcome yet."""
+        return any(e.outcome is None and _service(e) == service for e in self.entries)
+
     def terminations(self, database: str, rate: Rate, now: datetime) -> int:
         """How many terminations count against this rate now."""
         return sum(
-            1
-            for entry in self._charged(TerminateSession, rate.per, now)
-            if entry.intent.database == database
+            1 for entry in self._charged(TerminateSession, rate.per, now) if entry.intent.database == database
         )
 
     def restarts_of(self, service: str, rate: Rate, now: datetime) -> int:
@@ -195,9 +197,7 @@ class Ledger:
 
     def free_again(self, service: str, rate: Rate, now: datetime) -> datetime | None:
         """When the oldest restart that counts against this rate leaves the window."""
-        times = [
-            e.intent.at for e in self._charged(RestartReplica, rate.per, now) if _service(e) == service
-        ]
+        times = [e.intent.at for e in self._charged(RestartReplica, rate.per, now) if _service(e) == service]
         return min(times) + rate.per if times else None
 
     def of_round(self, incident: Incident) -> tuple[Entry, ...]:

@@ -1,0 +1,1 @@
+"""One adapter per technology, unaware of each other; only they touch the world."""

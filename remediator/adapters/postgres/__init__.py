@@ -1,0 +1,56 @@
+"""PostgreSQL: the only package that imports psycopg."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from psycopg import ProgrammingError, conninfo
+
+from remediator.adapters.postgres.connection import Connection
+from remediator.adapters.postgres.database import PostgresDatabase, Privileges
+from remediator.errors import ConfigError
+
+__all__ = ["PostgresDatabase", "Privileges", "open_database"]
+
+
+def open_database(
+    name: str,
+    dsn: str,
+    *,
+    password: str | None,
+    keywords: Mapping[str, str],
+    connect_timeout: timedelta,
+    query_timeout: timedelta,
+    cutoffs: tuple[timedelta, ...],
+    probe_every: timedelta,
+) -> PostgresDatabase:
+    """Make a database; nothing is connected before it is first used.
+
+    Args:
+        name: The database's name in the config.
+        dsn: A libpq URL or keyword string without the password; empty for libpq's environment.
+        password: The password, None when libpq shall find one.
+        keywords: libpq keywords on top of the dsn, which they override.
+        connect_timeout: For a whole connection attempt.
+        query_timeout: For one exchange, kept on this side.
+        cutoffs: Idle ages to count sessions by.
+        probe_every: Pause between connect probes; zero for none.
+
+    Raises:
+        ConfigError: libpq does not understand the dsn. The message leaves the dsn out.
+    """
+    try:
+        params = {key: str(value) for key, value in conninfo.conninfo_to_dict(dsn).items()}
+    except ProgrammingError:
+        raise ConfigError((f"database {name}: dsn: libpq does not understand it",)) from None
+    params |= keywords
+    if password is not None:
+        params["password"] = password
+    connection = Connection(params, connect_timeout.total_seconds(), query_timeout.total_seconds())
+    return PostgresDatabase(
+        name=name,
+        connection=connection,
+        cutoffs=tuple(sorted(cutoff.total_seconds() for cutoff in cutoffs)),
+        probe_every=probe_every.total_seconds(),
+    )

@@ -1,0 +1,160 @@
+"""Opening a connection, with the server's SQLSTATE when it refuses.
+
+psycopg reports a failed connection as translated text without a code. libpq has the code: at error
+verbosity VERBOSE it writes it into the message (PQsetErrorVerbosity in libpq's documentation). psycopg
+does not wrap that one function, so it is called in the very libpq that psycopg has loaded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import re
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from psycopg import AsyncConnection, conninfo, pq
+from psycopg.pq.abc import PGconn
+from psycopg.rows import TupleRow
+
+from remediator.core.model import Trouble, TroubleKind
+
+_VERBOSITY_DEFAULT, _VERBOSITY_VERBOSE = 1, 2
+_CODE = re.compile(r":\s+([0-9A-Z]{5}):\s(.*)")
+_KINDS = {
+    "53300": TroubleKind.FULL,
+    "57P03": TroubleKind.STARTING,
+    "57P01": TroubleKind.STOPPING,
+    "57P02": TroubleKind.STOPPING,
+}
+_DENIED_CLASSES = ("28", "3D", "42")
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectError(Exception):
+    """A connection could not be made.
+
+    Attributes:
+        sqlstate: The server's code, None when no server answered.
+    """
+
+    trouble: Trouble
+    sqlstate: str | None = None
+
+    def __str__(self) -> str:
+        return self.trouble.detail
+
+
+@cache
+def _libpq() -> ctypes.CDLL:
+    module = sys.modules[pq.PGconn.__module__]
+    loaded = getattr(module, "pq", None)  # the ctypes implementation holds its library open
+    library = loaded if isinstance(loaded, ctypes.CDLL) else ctypes.CDLL(module.__file__)
+    library.PQsetErrorVerbosity.argtypes = (ctypes.c_void_p, ctypes.c_int)
+    return library
+
+
+def _set_verbosity(pgconn: PGconn, verbosity: int) -> None:
+    pointer: Any = getattr(pgconn, "pgconn_ptr", None)  # in every implementation, not in the protocol
+    _libpq().PQsetErrorVerbosity(pointer, verbosity)
+
+
+async def connect(params: Mapping[str, str], within: float) -> AsyncConnection[TupleRow]:
+    """Open one connection in autocommit mode.
+
+    Autocommit matters: inside a transaction PostgreSQL answers every look at `pg_stat_activity` from
+    a copy made at the first one.
+
+    Args:
+        params: libpq keywords.
+        within: Seconds for the whole attempt, all addresses included.
+
+    Raises:
+        ConnectError: No connection, with the reason and the server's code if there is one.
+    """
+    where = f"{params.get('host', 'the local socket')}:{params.get('port', '5432')}"
+    try:
+        async with asyncio.timeout(within):
+            pgconn = await _first(await _candidates(params))
+    except TimeoutError:
+        text = f"no answer from {where} within {within:g} s"
+        raise ConnectError(Trouble(TroubleKind.TIMEOUT, text)) from None
+    except OSError as error:
+        text = f"cannot find the address of {params.get('host')}: {error.strerror or error}"
+        raise ConnectError(Trouble(TroubleKind.UNREACHABLE, text)) from None
+    connection: AsyncConnection[TupleRow] = AsyncConnection(pgconn)
+    await connection.set_autocommit(True)
+    return connection
+
+
+async def _candidates(params: Mapping[str, str]) -> list[dict[str, str]]:
+    """Resolve host names here: libpq would block the event loop while it asks the resolver."""
+    host = params.get("host", "")
+    if not host or host.startswith(("/", "@")) or "," in host or "hostaddr" in params:
+        return [dict(params)]
+    port = params.get("port") or "5432"
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [{**params, "hostaddr": str(info[4][0])} for info in found]
+
+
+async def _first(candidates: list[dict[str, str]]) -> PGconn:
+    for params in candidates[:-1]:
+        try:
+            return await _attempt(params)
+        except ConnectError as error:
+            if error.trouble.kind is not TroubleKind.UNREACHABLE:
+                raise
+    return await _attempt(candidates[-1])
+
+
+async def _attempt(params: Mapping[str, str]) -> PGconn:
+    pgconn = pq.PGconn.connect_start(conninfo.make_conninfo("", **params).encode())
+    done = False
+    try:
+        _set_verbosity(pgconn, _VERBOSITY_VERBOSE)
+        while pgconn.status is not pq.ConnStatus.BAD:
+            match pgconn.connect_poll():
+                case pq.PollingStatus.OK:
+                    _set_verbosity(pgconn, _VERBOSITY_DEFAULT)
+                    pgconn.nonblocking = 1
+                    done = True
+                    return pgconn
+                case pq.PollingStatus.READING:
+                    await _ready(pgconn.socket, writing=False)
+                case pq.PollingStatus.WRITING:
+                    await _ready(pgconn.socket, writing=True)
+                case _:
+                    break
+        raise _error(pgconn.get_error_message())
+    finally:
+        if not done:
+            pgconn.finish()
+
+
+async def _ready(fd: int, *, writing: bool) -> None:
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    add, remove = (loop.add_writer, loop.remove_writer) if writing else (loop.add_reader, loop.remove_reader)
+    add(fd, ready.set_result, None)
+    try:
+        await ready
+    finally:
+        remove(fd)
+
+
+def _error(message: str) -> ConnectError:
+    """Class libpq's verbose message; with several hosts the last one that answered counts."""
+    answers = _CODE.findall(message)
+    if not answers:
+        text = " ".join(message.split()) or "connection failed"
+        return ConnectError(Trouble(TroubleKind.UNREACHABLE, text))
+    sqlstate, text = answers[-1]
+    kind = _KINDS.get(sqlstate)
+    if kind is None:
+        kind = TroubleKind.DENIED if sqlstate.startswith(_DENIED_CLASSES) else TroubleKind.FAILED
+    return ConnectError(Trouble(kind, text.strip()), sqlstate)

@@ -1,0 +1,176 @@
+"""One long-lived connection that comes back by itself and never keeps anybody waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import AsyncConnection, AsyncCursor
+from psycopg.rows import TupleRow
+
+from remediator.adapters.postgres import queries
+from remediator.adapters.postgres.connect import ConnectError, connect
+from remediator.core.model import Trouble, TroubleKind
+from remediator.errors import UnavailableError
+
+_FIRST_BACKOFF, _LONGEST_BACKOFF = 0.5, 15.0
+
+
+class NoAnswerError(UnavailableError):
+    """The server gave no answer; `trouble` says why."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        super().__init__(trouble.detail)
+        self.trouble = trouble
+
+
+@dataclass(slots=True)
+class Connection:
+    """A connection that is opened when it is needed and opened again after it broke.
+
+    Attributes:
+        params: libpq keywords, password included; not in the repr.
+        connect_timeout: Seconds to open it.
+        query_timeout: Seconds for one exchange. The deadline is kept on this side by shutting the
+            socket down, because keepalives, `tcp_user_timeout` and `statement_timeout` all leave a
+            client waiting for ever when the server process is frozen.
+    """
+
+    params: Mapping[str, str] = field(repr=False)
+    connect_timeout: float
+    query_timeout: float
+    _open: AsyncConnection[TupleRow] | None = None
+    _failures: int = 0
+    _not_before: float = 0.0
+    _trouble: Trouble | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection that was working when last used."""
+        return self._open is not None
+
+    async def fetch(
+        self, query: LiteralString, params: Mapping[str, Any] | None = None
+    ) -> Sequence[TupleRow]:
+        """Run one statement and return its rows.
+
+        Raises:
+            NoAnswerError: No connection, or no answer in time; the connection is closed then.
+        """
+        async with self.cursor() as cursor:
+            await cursor.execute(query, params, prepare=True)
+            return await cursor.fetchall()
+
+    @asynccontextmanager
+    async def cursor(self, within: float | None = None) -> AsyncIterator[AsyncCursor[TupleRow]]:
+        """Give a cursor for one exchange that ends at the deadline.
+
+        Args:
+            within: Seconds, the query timeout if not given.
+
+        Raises:
+            NoAnswerError: No connection, or the exchange failed or was not over in time.
+        """
+        seconds = within or self.query_timeout
+        connection = await self._connected()
+        deadline = _Deadline(connection, seconds)
+        try:
+            with deadline:
+                async with connection.cursor() as cursor:
+                    yield cursor
+        except psycopg.Error as error:
+            if deadline.passed:
+                trouble = Trouble(TroubleKind.TIMEOUT, f"no answer to a query within {seconds:g} s")
+            else:
+                trouble = _trouble(error)
+            if deadline.passed or connection.broken or connection.closed:
+                await self.close()
+            raise NoAnswerError(trouble) from None
+        except BaseException:
+            await self.close()  # cancelled half-way: what the server is about to say is not ours
+            raise
+
+    async def close(self) -> None:
+        """Close the connection, if there is one, without waiting for the server."""
+        connection, self._open = self._open, None
+        if connection is not None:
+            with suppress(Exception):  # it may be broken in any way; it is gone in any case
+                await connection.close()
+
+    async def _connected(self) -> AsyncConnection[TupleRow]:
+        if self._open is not None and not self._open.closed:
+            return self._open
+        loop = asyncio.get_running_loop()
+        if self._trouble is not None and loop.time() < self._not_before:
+            raise NoAnswerError(self._trouble)
+        try:
+            self._open = await self._connect()
+        except NoAnswerError as error:
+            self._failures += 1
+            backoff = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2 ** (self._failures - 1))
+            self._not_before = loop.time() + backoff
+            self._trouble = error.trouble
+            raise
+        self._failures = 0
+        self._trouble = None
+        return self._open
+
+    async def _connect(self) -> AsyncConnection[TupleRow]:
+        try:
+            connection = await connect(self.params, self.connect_timeout)
+        except ConnectError as error:
+            raise NoAnswerError(error.trouble) from None
+        statement_timeout = f"{max(1, int(self.query_timeout * 1000))}ms"
+        deadline = _Deadline(connection, self.query_timeout)
+        try:
+            with deadline:
+                await connection.execute(queries.SETTINGS, {"statement_timeout": statement_timeout})
+        except psycopg.Error as error:
+            await connection.close()
+            raise NoAnswerError(_trouble(error)) from None
+        return connection
+
+
+class _Deadline:
+    """Shuts a connection's socket down when the time is over, which wakes whoever waits on it."""
+
+    def __init__(self, connection: AsyncConnection[TupleRow], seconds: float) -> None:
+        self.passed = False
+        self._connection = connection
+        self._seconds = seconds
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._expire)
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _expire(self) -> None:
+        self.passed = True
+        with suppress(OSError, psycopg.Error):
+            fd = os.dup(self._connection.fileno())
+            with socket.socket(fileno=fd) as duplicate:
+                duplicate.shutdown(socket.SHUT_RDWR)
+
+
+def _trouble(error: psycopg.Error) -> Trouble:
+    text = " ".join(str(error).split()) or type(error).__name__
+    match error.sqlstate:
+        case "57P01" | "57P02":
+            return Trouble(TroubleKind.STOPPING, f"our own session was ended: {text}")
+        case "57014":
+            return Trouble(TroubleKind.TIMEOUT, "the server did not answer a query in time")
+        case None:
+            return Trouble(TroubleKind.UNREACHABLE, text)
+        case "42501":
+            return Trouble(TroubleKind.DENIED, text)
+        case _:
+            return Trouble(TroubleKind.FAILED, text)

@@ -1,0 +1,227 @@
+"""One PostgreSQL server behind the `Database` port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from time import perf_counter
+from typing import Any
+
+import psycopg
+from psycopg import AsyncCursor
+from psycopg.rows import TupleRow
+
+from remediator.adapters.postgres import queries
+from remediator.adapters.postgres.connect import ConnectError, connect
+from remediator.adapters.postgres.connection import Connection, NoAnswerError
+from remediator.core.model import (
+    Moment,
+    Probe,
+    ProbeResult,
+    Sample,
+    Server,
+    Session,
+    SessionGroup,
+    SessionId,
+    Slots,
+    Trouble,
+    TroubleKind,
+)
+from remediator.ports import Receipt
+
+_LOOK_EVERY = 0.05
+_SECONDS_PER_TERMINATION = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Privileges:
+    """What our role may do on a server, for `doctor`.
+
+    Attributes:
+        reserved_slot: A slot is kept for our role when ordinary ones have run out.
+        connection_limit: The role's own limit, -1 for none.
+    """
+
+    user: str
+    superuser: bool
+    read_all_stats: bool
+    signal_backend: bool
+    reserved_slot: bool
+    connection_limit: int
+    server_version: str
+
+
+@dataclass(slots=True)
+class PostgresDatabase:
+    """One server, watched through one long-lived connection and an occasional probe.
+
+    Attributes:
+        name: The database's name in the config.
+        connection: The long-lived connection.
+        cutoffs: Idle ages to count sessions by, ascending, in seconds.
+        probe_every: Seconds between connect probes while they are accepted; 0 for no probes.
+    """
+
+    name: str
+    connection: Connection
+    cutoffs: tuple[float, ...]
+    probe_every: float
+    _probe: Probe | None = field(default=None, init=False)
+    _probed_at: float = field(default=0.0, init=False)
+
+    async def sample(self, moment: Moment) -> Sample:
+        """Read slots, grouped sessions and the probe; never raises, trouble is in the sample."""
+        try:
+            rows = await self.connection.fetch(queries.SAMPLE, {"cutoffs": list(self.cutoffs)})
+        except NoAnswerError as error:
+            return await self._without_reading(moment, error.trouble)
+        sample = _sample(moment, rows[0], self.cutoffs)
+        full = sample.slots is not None and not sample.slots.free
+        probe = await self._probe_if_due(full=full)
+        return replace(sample, probe=_truly_accepted(probe) if full else probe)
+
+    async def _without_reading(self, moment: Moment, trouble: Trouble) -> Sample:
+        """Make the best of having no connection: a refusal for want of slots is itself a probe."""
+        if trouble.kind is TroubleKind.FULL:
+            probe = Probe(ProbeResult.REFUSING, "53300", trouble.detail)
+        else:
+            probe = Probe(ProbeResult.UNAVAILABLE, None, trouble.detail)
+        self._probe = None  # ask afresh as soon as there is a connection
+        return Sample(moment, probe=probe, trouble=trouble)
+
+    async def _probe_if_due(self, *, full: bool) -> Probe | None:
+        if not self.probe_every:
+            return None
+        now = asyncio.get_running_loop().time()
+        accepted = self._probe is not None and self._probe.result is ProbeResult.ACCEPTED
+        if full or not accepted or now - self._probed_at >= self.probe_every:
+            self._probe = await self.probe()
+            self._probed_at = now
+        return self._probe
+
+    async def probe(self) -> Probe:
+        """Connect as a client would, and leave again; never raises."""
+        begun = perf_counter()
+        try:
+            connection = await connect(self.connection.params, self.connection.connect_timeout)
+        except ConnectError as error:
+            full = error.trouble.kind is TroubleKind.FULL
+            result = ProbeResult.REFUSING if full else ProbeResult.UNAVAILABLE
+            return Probe(result, error.sqlstate, error.trouble.detail, perf_counter() - begun)
+        await connection.close()
+        return Probe(ProbeResult.ACCEPTED, seconds=perf_counter() - begun)
+
+    async def sessions(self) -> tuple[Session, ...]:
+        """Read every session with what decides whether it may be terminated.
+
+        Raises:
+            UnavailableError: The server did not answer in time.
+        """
+        own = self.connection.params.get("application_name", "")
+        rows = await self.connection.fetch(queries.SESSIONS, {"own": own})
+        return tuple(_session(row) for row in rows)
+
+    async def terminate(self, sessions: Sequence[Session], older_than: timedelta) -> tuple[Receipt, ...]:
+        """Ask the server to terminate each session that is still as it was and idle for long enough.
+
+        One statement each: a batch would be lost as a whole, record and all, at the first session
+        that may not be signalled.
+        """
+        receipts: list[Receipt] = []
+        timeout = self.connection.query_timeout + _SECONDS_PER_TERMINATION * len(sessions)
+        try:
+            async with self.connection.cursor(timeout) as cursor:
+                for session in sessions:
+                    receipts.append(await _terminate(cursor, session, older_than))  # noqa: PERF401
+        except NoAnswerError:
+            pass
+        return tuple(receipts) + (Receipt.UNKNOWN,) * (len(sessions) - len(receipts))
+
+    async def alive(self, ids: Sequence[SessionId], patience: timedelta) -> frozenset[SessionId]:
+        """Look until none of these sessions exists, for at most `patience`; tell which still do.
+
+        Raises:
+            UnavailableError: The server did not answer in time.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + patience.total_seconds()
+        remaining = await self._look(ids)
+        while remaining and loop.time() < end:
+            await asyncio.sleep(_LOOK_EVERY)
+            remaining = await self._look(tuple(remaining))
+        return remaining
+
+    async def _look(self, ids: Sequence[SessionId]) -> frozenset[SessionId]:
+        wanted = {"pids": [i.pid for i in ids], "starts": [i.backend_start for i in ids]}
+        rows = await self.connection.fetch(queries.ALIVE, wanted)
+        return frozenset(SessionId(pid, start) for pid, start in rows)
+
+    async def privileges(self) -> Privileges:
+        """Read what our role may do.
+
+        Raises:
+            UnavailableError: The server did not answer in time.
+        """
+        user, superuser, stats, signal, may_reserve, reserved, limit, version = (
+            await self.connection.fetch(queries.PRIVILEGES)
+        )[0]
+        return Privileges(
+            user=user,
+            superuser=superuser,
+            read_all_stats=stats,
+            signal_backend=signal,
+            reserved_slot=bool(may_reserve and reserved) or superuser,
+            connection_limit=limit,
+            server_version=version,
+        )
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self.connection.close()
+
+
+async def _terminate(cursor: AsyncCursor[TupleRow], session: Session, older_than: timedelta) -> Receipt:
+    guard: Mapping[str, Any] = {
+        "pid": session.id.pid,
+        "backend_start": session.id.backend_start,
+        "state_change": session.state_change,
+        "older_than": older_than,
+    }
+    try:
+        await cursor.execute(queries.TERMINATE, guard, prepare=True)
+        row = await cursor.fetchone()
+    except psycopg.errors.InsufficientPrivilege:
+        return Receipt.DENIED
+    # False comes with a warning that the pid is no server process any more: it has just gone.
+    return Receipt.SENT if row is not None and row[0] else Receipt.CHANGED
+
+
+def _sample(moment: Moment, row: TupleRow, cutoffs: Sequence[float]) -> Sample:
+    maximum, superuser, reserved, used, hidden, version, started, recovery, address, signal, groups = row
+    server = Server(version, started, recovery, address, signal)
+    if hidden:
+        text = "our role may not see other roles' sessions; grant pg_read_all_stats to it"
+        return Sample(moment, trouble=Trouble(TroubleKind.HIDDEN, text), server=server)
+    ages = (0.0, *cutoffs)
+    return Sample(
+        moment,
+        slots=Slots(maximum, superuser, reserved, used),
+        groups=tuple(
+            SessionGroup(user, application, peer, state, ages[reached], sessions)
+            for user, application, peer, state, reached, sessions in groups
+        ),
+        server=server,
+    )
+
+
+def _truly_accepted(probe: Probe | None) -> Probe | None:
+    """Correct a probe of a full server that got in through a reserved slot, as no ordinary client would."""
+    if probe is None or probe.result is not ProbeResult.ACCEPTED:
+        return probe
+    return replace(probe, result=ProbeResult.REFUSING, detail="only reserved slots are left")
+
+
+def _session(row: TupleRow) -> Session:
+    return Session(SessionId(row[0], row[1]), *row[2:])

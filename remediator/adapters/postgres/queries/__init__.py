@@ -1,0 +1,21 @@
+"""The SQL of this package, one statement per file; the comment on top of each says what it does."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import LiteralString
+
+_PACKAGE = files(__name__)
+
+
+def _read(name: str) -> LiteralString:
+    # Shipped with the package and never built from input, which is what LiteralString stands for.
+    return (_PACKAGE / name).read_text()
+
+
+SAMPLE = _read("sample.sql")
+SESSIONS = _read("sessions.sql")
+TERMINATE = _read("terminate.sql")
+ALIVE = _read("alive.sql")
+SETTINGS = _read("settings.sql")
+PRIVILEGES = _read("privileges.sql")

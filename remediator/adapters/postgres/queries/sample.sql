@@ -1,0 +1,42 @@
+-- One reading of a server's connection slots: settings, counts and grouped sessions in one row.
+-- Background processes show their type only to roles that may see statistics of other roles, so a
+-- type that is null proves that this role would count too few sessions.
+with activity as materialized (
+    select
+        backend_type,
+        coalesce(usename, '') as usename,
+        application_name,
+        client_addr,
+        coalesce(state, '') as state,
+        case
+            when state = 'idle' and state_change is not null then
+                width_bucket(
+                    extract(epoch from clock_timestamp() - state_change)::float8,
+                    %(cutoffs)s::float8[]
+                )
+            else 0
+        end as cutoffs_reached
+    from pg_stat_activity
+),
+grouped as (
+    select usename, application_name, host(client_addr) as address, state, cutoffs_reached, count(*) as sessions
+    from activity
+    where backend_type = 'client backend'
+    group by usename, application_name, client_addr, state, cutoffs_reached
+)
+select
+    current_setting('max_connections')::int,
+    current_setting('superuser_reserved_connections')::int,
+    coalesce(current_setting('reserved_connections', true), '0')::int,
+    (select count(*) from activity where backend_type = 'client backend')::int,
+    (select count(*) from activity where backend_type is null)::int,
+    current_setting('server_version_num')::int,
+    pg_postmaster_start_time(),
+    pg_is_in_recovery(),
+    host(inet_server_addr()),
+    pg_has_role(current_user, 'pg_signal_backend', 'usage'),
+    coalesce(
+        (select json_agg(json_build_array(usename, application_name, address, state, cutoffs_reached, sessions))
+         from grouped),
+        '[]'::json
+    )

@@ -1,0 +1,230 @@
+"""From a sample to a level: conditions give evidence, evidence must last before a level changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from remediator.core.model import Evidence, Level, ProbeResult, Sample
+from remediator.core.policy import Conditions, IdleCount, LevelRule, Policy
+from remediator.core.text import count, duration, percent
+
+GUARDED_LEVELS = (Level.MONITOR, Level.ALERT, Level.CRITICAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a sample says about one condition of one level, in a value and in words."""
+
+    level: Level
+    condition: str
+    evidence: Evidence
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """For how long a level's evidence has been the same, counted over known samples only.
+
+    Attributes:
+        breach: Seconds of breach since the last clear evidence.
+        clear: Seconds of clear since the last breach.
+        last: The newest evidence.
+        mono: When it was taken.
+    """
+
+    breach: float = 0.0
+    clear: float = 0.0
+    last: Evidence | None = None
+    mono: float = 0.0
+
+    def tell(self, evidence: Evidence, mono: float) -> Timer:
+        """Take note of the evidence of one more sample.
+
+        Time passes only between two samples that agree: what happened around an unknown one is not
+        known, so that stretch counts for nothing and ends nothing.
+        """
+        passed = max(0.0, mono - self.mono) if evidence is self.last else 0.0
+        match evidence:
+            case Evidence.BREACH:
+                return Timer(breach=self.breach + passed, last=evidence, mono=mono)
+            case Evidence.CLEAR:
+                return Timer(clear=self.clear + passed, last=evidence, mono=mono)
+            case Evidence.UNKNOWN:
+                return replace(self, last=evidence, mono=mono)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What is carried from one assessment to the next: the levels held, and their timers."""
+
+    held: frozenset[Level] = frozenset()
+    timers: Mapping[Level, Timer] = field(default_factory=dict)
+
+    @property
+    def level(self) -> Level:
+        """The highest level held."""
+        return max(self.held, default=Level.NORMAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """The judgement of one sample.
+
+    Attributes:
+        level: The level after this sample.
+        previous: The level before it.
+        pending: The highest level above `level` that is breached but not for long enough yet.
+        evidence: Evidence per level.
+        findings: Evidence per condition, in words.
+        watch: To be passed to the next assessment.
+    """
+
+    sample: Sample
+    level: Level
+    previous: Level
+    pending: Level | None
+    evidence: Mapping[Level, Evidence]
+    findings: tuple[Finding, ...]
+    watch: Watch
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the level might be higher than it says: evidence for a higher one is missing."""
+        return any(e is Evidence.UNKNOWN for level, e in self.evidence.items() if level > self.level)
+
+    def because(self, level: Level) -> str:
+        """The findings that breach a level's conditions, in words."""
+        return "; ".join(f.text for f in self.findings if f.level is level and f.evidence is Evidence.BREACH)
+
+
+def assess(policy: Policy, watch: Watch, sample: Sample) -> Assessment:
+    """Judge a sample.
+
+    Args:
+        policy: The levels with their conditions and dwell times.
+        watch: What the previous assessment returned; `Watch()` at the start.
+        sample: Taken with `policy.cutoffs`.
+    """
+    held = set(watch.held)
+    timers: dict[Level, Timer] = {}
+    evidence: dict[Level, Evidence] = {}
+    findings: list[Finding] = []
+    for level in GUARDED_LEVELS:
+        rule = policy.levels.get(level)
+        if rule is None:
+            continue
+        found = findings_for(policy, level, sample, holding=level in watch.held)
+        findings += found
+        evidence[level] = any_of(found)
+        timer = watch.timers.get(level, Timer()).tell(evidence[level], sample.moment.mono)
+        timers[level] = timer
+        if _enters(level, held, rule, timer):
+            held.add(level)
+        elif _leaves(level, held, policy, timer):
+            held.discard(level)
+    level = max(held, default=Level.NORMAL)
+    pending = max((x for x, e in evidence.items() if e is Evidence.BREACH and x > level), default=None)
+    return Assessment(
+        sample=sample,
+        level=level,
+        previous=watch.level,
+        pending=pending,
+        evidence=evidence,
+        findings=tuple(findings),
+        watch=Watch(frozenset(held), timers),
+    )
+
+
+def _enters(level: Level, held: set[Level], rule: LevelRule, timer: Timer) -> bool:
+    return (
+        level not in held and timer.last is Evidence.BREACH and timer.breach >= rule.hold_for.total_seconds()
+    )
+
+
+def _leaves(level: Level, held: set[Level], policy: Policy, timer: Timer) -> bool:
+    return (
+        level in held
+        and timer.last is Evidence.CLEAR
+        and timer.clear >= policy.clear.hold_for.total_seconds()
+    )
+
+
+def findings_for(policy: Policy, level: Level, sample: Sample, *, holding: bool) -> list[Finding]:
+    """Say what a sample means for each condition of a level.
+
+    Args:
+        policy: The policy.
+        level: A level that has a rule.
+        sample: The sample.
+        holding: The level is held, so that utilization must fall below the threshold by the
+            policy's margin to be clear.
+    """
+    margin = policy.clear.margin if holding else 0.0
+    return list(_findings(policy.levels[level].conditions, level, sample, margin))
+
+
+def any_of(findings: list[Finding]) -> Evidence:
+    """Combine the conditions of a level, which holds when any of them holds."""
+    kinds = {finding.evidence for finding in findings}
+    if Evidence.BREACH in kinds:
+        return Evidence.BREACH
+    if Evidence.UNKNOWN in kinds:
+        return Evidence.UNKNOWN
+    return Evidence.CLEAR
+
+
+def critical_evidence(policy: Policy, sample: Sample) -> Evidence:
+    """Say whether a database whose critical level is held is critical still."""
+    return any_of(findings_for(policy, Level.CRITICAL, sample, holding=True))
+
+
+def _findings(conditions: Conditions, level: Level, sample: Sample, margin: float) -> Iterator[Finding]:
+    if conditions.utilization is not None:
+        yield _utilization(conditions.utilization, level, sample, margin)
+    if conditions.idle is not None:
+        yield _idle(conditions.idle, level, sample)
+    if conditions.refusing_connections:
+        yield _refusing(level, sample)
+
+
+def _utilization(threshold: float, level: Level, sample: Sample, margin: float) -> Finding:
+    slots = sample.slots
+    if slots is None:
+        return Finding(level, "utilization", Evidence.UNKNOWN, f"utilization unknown: {_why(sample)}")
+    text = f"{slots.used} of {slots.usable} usable slots used ({percent(slots.utilization)})"
+    if slots.utilization > threshold:
+        return Finding(level, "utilization", Evidence.BREACH, f"{text}, above {percent(threshold)}")
+    if margin and slots.utilization > threshold - margin:
+        text = f"{text}, not yet {percent(margin)} below {percent(threshold)}"
+        return Finding(level, "utilization", Evidence.BREACH, text)
+    return Finding(level, "utilization", Evidence.CLEAR, text)
+
+
+def _idle(condition: IdleCount, level: Level, sample: Sample) -> Finding:
+    if sample.slots is None:
+        return Finding(level, "idle", Evidence.UNKNOWN, f"idle sessions unknown: {_why(sample)}")
+    found = sample.idle_older_than(condition.older_than)
+    text = f"{count(found, 'session')} idle for {duration(condition.older_than)} or longer"
+    if found >= condition.count:
+        return Finding(level, "idle", Evidence.BREACH, f"{text}, at least {condition.count}")
+    return Finding(level, "idle", Evidence.CLEAR, text)
+
+
+def _refusing(level: Level, sample: Sample) -> Finding:
+    probe = sample.probe
+    if probe is None:
+        return Finding(level, "refusing_connections", Evidence.UNKNOWN, "no recent connect probe")
+    match probe.result:
+        case ProbeResult.REFUSING:
+            text = f"new connections are refused ({probe.detail})"
+            return Finding(level, "refusing_connections", Evidence.BREACH, text)
+        case ProbeResult.ACCEPTED:
+            return Finding(level, "refusing_connections", Evidence.CLEAR, "new connections are accepted")
+        case ProbeResult.UNAVAILABLE:
+            text = f"connect probe says nothing: {probe.detail}"
+            return Finding(level, "refusing_connections", Evidence.UNKNOWN, text)
+
+
+def _why(sample: Sample) -> str:
+    return sample.trouble.detail if sample.trouble else "no reading"

@@ -1,0 +1,185 @@
+"""From an assessment to a plan: which step is next, and every act and hold in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from remediator.core.assess import critical_evidence
+from remediator.core.guards import gate, service_objections, spare_replica, spare_session
+from remediator.core.ledger import Incident, Ledger
+from remediator.core.model import Evidence, Sample, Session, Trouble
+from remediator.core.plan import (
+    Act,
+    Hold,
+    Objection,
+    Plan,
+    Proposal,
+    RestartReplica,
+    StepPlan,
+    Survey,
+    TerminateSession,
+)
+from remediator.core.policy import Policy, RestartService, Step, TerminateIdle, When
+from remediator.core.text import count, duration, percent
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a decision depends on."""
+
+    database: str
+    policy: Policy
+    sample: Sample
+    incident: Incident
+    ledger: Ledger
+    survey: Survey
+
+    @property
+    def now(self) -> datetime:
+        """The wall-clock time of the sample."""
+        return self.sample.moment.at
+
+
+def decide(situation: Situation) -> Plan:
+    """Plan the rest of the incident's current round.
+
+    Every step from the incident's own on is planned. Only the first one with something to do is
+    meant to be carried out now; the later ones say what would follow if it does not help.
+    """
+    situation, gone = _discount(situation)
+    evidence = critical_evidence(situation.policy, situation.sample)
+    objections, detail = gate(
+        situation.database, situation.sample, evidence, situation.incident, situation.ledger, situation.now
+    )
+    steps = tuple(_steps(situation, evidence, gone))
+    plan = Plan(steps=steps, objections=objections, detail=detail)
+    if objections or plan.next_step is not None:
+        return plan
+    if evidence is Evidence.CLEAR:
+        return replace(plan, relieved=True)
+    return replace(plan, exhausted=True)
+
+
+def _discount(situation: Situation) -> tuple[Situation, frozenset[int]]:
+    """Count sessions that a dry run has already terminated as gone, as enforcing would have made them."""
+    simulated = situation.ledger.simulated_sessions(situation.incident)
+    sessions = situation.survey.sessions
+    if not simulated or isinstance(sessions, Trouble):
+        return situation, frozenset()
+    gone = frozenset(s.id.pid for s in sessions if s.id in simulated)
+    return replace(situation, sample=situation.sample.without(len(gone))), gone
+
+
+def _steps(situation: Situation, evidence: Evidence, gone: frozenset[int]) -> list[StepPlan]:
+    planned: list[StepPlan] = []
+    acting = False
+    for index, step in enumerate(situation.policy.remediate.steps):
+        if index < situation.incident.step:
+            continue
+        plan = _step(situation, index, step, evidence, gone)
+        if plan.acts:
+            plan = replace(plan, conditional=acting and step.when is When.STILL_CRITICAL)
+            acting = True
+        planned.append(plan)
+    return planned
+
+
+def _step(situation: Situation, index: int, step: Step, evidence: Evidence, gone: frozenset[int]) -> StepPlan:
+    if step.when is When.STILL_CRITICAL and evidence is Evidence.CLEAR:
+        return StepPlan(index, step, objections=(Objection.NOT_NEEDED,))
+    match step:
+        case TerminateIdle():
+            return _terminate(situation, index, step, gone)
+        case RestartService():
+            return _restart(situation, index, step)
+
+
+def _terminate(situation: Situation, index: int, step: TerminateIdle, gone: frozenset[int]) -> StepPlan:
+    sessions = situation.survey.sessions
+    if isinstance(sessions, Trouble):
+        return StepPlan(index, step, objections=(Objection.UNREADABLE,), detail=sessions.detail)
+    server = situation.sample.server
+    if server is not None and not server.can_signal:
+        return StepPlan(index, step, objections=(Objection.MAY_NOT_SIGNAL,))
+    proposals, eligible = _sort_out(situation, step, sessions, gone)
+    proposals = [*_choose(situation, step, eligible), *proposals]
+    plan = StepPlan(index, step, proposals=tuple(proposals))
+    if not eligible:
+        spared = count(len(proposals), "session")
+        return replace(plan, objections=(Objection.NO_CANDIDATES,), detail=f"{spared} spared")
+    return plan
+
+
+def _sort_out(
+    situation: Situation, step: TerminateIdle, sessions: Sequence[Session], gone: frozenset[int]
+) -> tuple[list[Proposal], list[Session]]:
+    """Split sessions into those spared, each with its reasons, and those that may go, oldest first."""
+    held: list[Proposal] = []
+    eligible: list[Session] = []
+    for session in sessions:
+        if session.id.pid in gone:
+            objections: tuple[Objection, ...] = (Objection.SIMULATED,)
+        else:
+            objections = spare_session(session, situation.policy.spare, step.older_than)
+        if objections:
+            held.append(Hold(TerminateSession(session), objections))
+        else:
+            eligible.append(session)
+    eligible.sort(key=lambda s: (-s.idle_for, s.id.pid))
+    return held, eligible
+
+
+def _choose(situation: Situation, step: TerminateIdle, eligible: Sequence[Session]) -> list[Proposal]:
+    """Take the oldest, as many as the target needs and the limits allow; hold the rest."""
+    limits, slots = situation.policy.limits, situation.sample.slots
+    used = slots.used if slots else len(eligible)
+    until = situation.policy.remediate.until
+    needed = slots.excess(until) if slots else len(eligible)
+    cap = limits.terminate_cap(used)
+    spent = situation.ledger.terminations(situation.database, limits.terminate, situation.now)
+    left = max(0, limits.terminate.count - spent)
+    chosen: list[Proposal] = []
+    for rank, session in enumerate(eligible):
+        action = TerminateSession(session)
+        if rank >= needed:
+            chosen.append(Hold(action, (Objection.ENOUGH,), f"target {percent(until)}"))
+        elif rank >= left:
+            chosen.append(Hold(action, (Objection.RATE_LIMIT,), f"limit {limits.terminate}"))
+        elif rank >= cap:
+            chosen.append(Hold(action, (Objection.STEP_LIMIT,), f"limit {cap} of {used} per step"))
+        else:
+            idle = f"idle for {duration(session.idle_for)}, longer than {duration(step.older_than)}"
+            chosen.append(Act(action, idle))
+    return chosen
+
+
+def _restart(situation: Situation, index: int, step: RestartService) -> StepPlan:
+    replicas = situation.survey.services.get(step.service, ())
+    if isinstance(replicas, Trouble):
+        return StepPlan(index, step, objections=(Objection.UNREADABLE,), detail=replicas.detail)
+    if not replicas:
+        return StepPlan(index, step, objections=(Objection.NOT_FOUND,))
+    done = frozenset[str]()
+    if index == situation.incident.step:
+        done = situation.ledger.restarted_in_step(situation.incident, index)
+    objections, detail = service_objections(
+        step.service,
+        situation.database,
+        situation.ledger,
+        situation.policy.limits,
+        situation.now,
+        begun=bool(done),
+    )
+    proposals: list[Proposal] = []
+    for replica in replicas:
+        action = RestartReplica(replica)
+        against, why = spare_replica(replica)
+        if replica.name in done:
+            proposals.append(Hold(action, (Objection.ALREADY_RESTARTED,)))
+        elif against or objections:
+            proposals.append(Hold(action, (*against, *objections), "; ".join(filter(None, (why, detail)))))
+        else:
+            proposals.append(Act(action, f"step {index + 1}: {step.label}"))
+    return StepPlan(index, step, proposals=tuple(proposals), objections=objections, detail=detail)

@@ -1,0 +1,127 @@
+"""What speaks against an action: one small rule each, all of them evaluated, none hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from remediator.core.ledger import Incident, Ledger, database_scope, service_scope
+from remediator.core.model import (
+    CLIENT_BACKEND,
+    IDLE,
+    Evidence,
+    Replica,
+    ReplicaState,
+    Sample,
+    Session,
+)
+from remediator.core.plan import Objection
+from remediator.core.policy import Limits, Spare
+from remediator.core.text import duration
+
+
+def spare_session(session: Session, spare: Spare, older_than: timedelta) -> tuple[Objection, ...]:
+    """List every rule that spares a session; none means that it may be terminated.
+
+    Args:
+        session: The session as it was read.
+        spare: What the policy spares on top of what is always spared.
+        older_than: How long a session must have been idle.
+    """
+    if session.hidden:
+        return (Objection.HIDDEN,)  # whatever else is read of it means nothing
+    rules = (
+        (Objection.NOT_CLIENT, session.backend_type != CLIENT_BACKEND),
+        (Objection.OWN_SESSION, session.own),
+        (Objection.SUPERUSER, session.superuser),
+        (Objection.ACTIVE, session.state != IDLE or session.state_change is None),
+        (Objection.IN_TRANSACTION, session.in_transaction),
+        (Objection.TOO_YOUNG, session.idle_for < older_than.total_seconds()),
+        (Objection.ADVISORY_LOCK, session.advisory_lock),
+        (Objection.LISTENING, session.listening),
+        (Objection.SPARED_USER, spare.spares_user(session.user)),
+        (Objection.SPARED_APPLICATION, spare.spares_application(session.application)),
+    )
+    return tuple(objection for objection, holds in rules if holds)
+
+
+def spare_replica(replica: Replica) -> tuple[tuple[Objection, ...], str]:
+    """List what speaks against restarting a replica, and the detail in words."""
+    if replica.exempt is not None:
+        return (Objection.EXEMPT,), replica.exempt.value
+    if replica.state is not ReplicaState.RUNNING:
+        return (Objection.NOT_RUNNING,), f"it is {replica.state}"
+    return (), ""
+
+
+def service_objections(
+    service: str, database: str, ledger: Ledger, limits: Limits, now: datetime, *, begun: bool
+) -> tuple[tuple[Objection, ...], str]:
+    """List what speaks against restarting any replica of a service now, and the detail in words.
+
+    Args:
+        service: Its name.
+        database: The database for whose sake it would be restarted.
+        ledger: The ledger.
+        limits: The policy's limits.
+        now: Wall-clock time.
+        begun: Some replicas had their turn in this step; they all count as one restart, so the
+            limits, which the first one was charged to, no longer apply.
+    """
+    objections = []
+    details = []
+    lock = ledger.lock(service_scope(service))
+    if lock is not None:
+        objections.append(Objection.SERVICE_LOCKED)
+        details.append(lock.reason)
+    if ledger.restart_in_flight(service):
+        objections.append(Objection.IN_FLIGHT)
+    if begun:
+        return tuple(objections), "; ".join(details)
+    rate = limits.restart_per_service
+    if ledger.restarts_of(service, rate, now) >= rate.count:
+        objections.append(Objection.COOLDOWN)
+        free = ledger.free_again(service, rate, now)
+        wait = f", again in {duration(free - now)}" if free else ""
+        details.append(f"limit {rate}{wait}")
+    if ledger.restarts(database, limits.restart, now) >= limits.restart.count:
+        objections.append(Objection.RATE_LIMIT)
+        details.append(f"limit {limits.restart} for all services")
+    return tuple(objections), "; ".join(details)
+
+
+def gate(
+    database: str, sample: Sample, evidence: Evidence, incident: Incident, ledger: Ledger, now: datetime
+) -> tuple[tuple[Objection, ...], str]:
+    """List what stops everything for a database, whatever the steps are, and the detail in words.
+
+    Args:
+        database: Its name.
+        sample: The newest sample.
+        evidence: What that sample says about the critical level.
+        incident: The open incident.
+        ledger: The ledger.
+        now: Wall-clock time.
+    """
+    found = list(_gate(database, sample, evidence, incident, ledger, now))
+    return tuple(o for o, _ in found), "; ".join(d for _, d in found if d)
+
+
+def _gate(
+    database: str, sample: Sample, evidence: Evidence, incident: Incident, ledger: Ledger, now: datetime
+) -> Iterator[tuple[Objection, str]]:
+    if ledger.pause is not None and ledger.pause.holds_at(now):
+        until = f"until {ledger.pause.until:%Y-%m-%d %H:%M:%S %Z}" if ledger.pause.until else "until resumed"
+        yield Objection.PAUSED, f"{until}: {ledger.pause.reason}" if ledger.pause.reason else until
+    lock = ledger.lock(database_scope(database))
+    if lock is not None:
+        yield Objection.LOCKED, lock.reason
+    if evidence is Evidence.UNKNOWN:
+        yield Objection.UNKNOWN_EVIDENCE, sample.trouble.detail if sample.trouble else ""
+    if sample.server is not None and sample.server.in_recovery:
+        yield Objection.STANDBY, ""
+    if ledger.open_entries(database):
+        yield Objection.IN_FLIGHT, ""
+    if incident.not_before is not None and now < incident.not_before:
+        which = Objection.WAITING if incident.phase == "held" else Objection.SETTLING
+        yield which, f"{duration(incident.not_before - now)} left"

@@ -1,0 +1,111 @@
+"""How an incident moves: one function for each thing that can happen to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from remediator.core.ledger import Entry, Incident, Ledger, Phase, Result
+from remediator.core.model import Sample
+from remediator.core.plan import Act, StepPlan, TerminateSession
+from remediator.core.policy import Remediate
+
+_NOTHING_DONE = frozenset({Result.CHANGED, Result.DENIED, Result.SIMULATED})
+
+
+def open_incident(identity: str, database: str, sample: Sample, because: str) -> Incident:
+    """Begin an incident on a sample that confirmed critical."""
+    slots = sample.slots
+    return Incident(
+        id=identity,
+        database=database,
+        opened_at=sample.moment.at,
+        because=because,
+        used=slots.used if slots else None,
+        usable=slots.usable if slots else None,
+    )
+
+
+def due(step: StepPlan) -> tuple[Act, ...]:
+    """The acts to carry out together now: all terminations of a step, but one restart at a time."""
+    acts = step.acts
+    if acts and isinstance(acts[0].action, TerminateSession):
+        return acts
+    return acts[:1]
+
+
+def climb(incident: Incident, step: StepPlan) -> Incident:
+    """Note that the acts due of a step are about to be carried out.
+
+    The incident stays on the step while acts are left in it, and moves on with the last ones.
+    """
+    left = len(step.acts) - len(due(step))
+    return replace(
+        incident,
+        phase=Phase.WORKING,
+        step=step.index if left else step.index + 1,
+        not_before=None,
+    )
+
+
+def settle(incident: Incident, concluded: Sequence[Entry], remediate: Remediate, now: datetime) -> Incident:
+    """Note outcomes: once a step is complete, wait before deciding on the next.
+
+    Args:
+        incident: The incident.
+        concluded: Entries of this incident that have just got their outcome.
+        remediate: The ladder.
+        now: Wall-clock time.
+    """
+    effective = any(e.charged for e in concluded)
+    complete = any(e.intent.step < incident.step for e in concluded)
+    if effective and complete:
+        return replace(incident, not_before=now + remediate.settle)
+    return incident
+
+
+def relieve(incident: Incident, now: datetime) -> Incident:
+    """Note that the database is no longer critical and nothing is left to do."""
+    return replace(
+        incident,
+        phase=Phase.RELIEVED,
+        relieved_at=incident.relieved_at or now,
+        not_before=None,
+    )
+
+
+def exhaust(incident: Incident, ledger: Ledger, remediate: Remediate, now: datetime) -> Incident:
+    """Note that every step had its turn and the database is critical still.
+
+    A round in which nothing could be done is simply begun again: the next look may find something.
+    A round in which something was done, to no avail, failed, and the next one has to wait.
+    """
+    entries = ledger.of_round(incident)
+    if not entries:
+        return replace(incident, phase=Phase.HELD, step=0, not_before=None)
+    acted = any(e.outcome is None or e.outcome.result not in _NOTHING_DONE for e in entries)
+    return replace(
+        incident,
+        phase=Phase.HELD,
+        round=incident.round + 1,
+        step=0,
+        failed_rounds=incident.failed_rounds + (1 if acted else 0),
+        not_before=now + remediate.retry,
+    )
+
+
+def renew(incident: Incident) -> Incident:
+    """Begin another round after relief did not last."""
+    return replace(incident, phase=Phase.WORKING, round=incident.round + 1, step=0, relieved_at=None)
+
+
+def close(incident: Incident, now: datetime) -> Incident:
+    """End the incident: the critical level has been left."""
+    return replace(
+        incident,
+        phase=Phase.CLOSED,
+        relieved_at=incident.relieved_at or now,
+        closed_at=now,
+        not_before=None,
+    )

@@ -1,0 +1,108 @@
+"""From what the world shows after an act to its outcome, or to none yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from remediator.core.ledger import Entry, Outcome, Result
+from remediator.core.model import Health, Moment, Replica, ReplicaState, SessionId, Trouble
+from remediator.core.plan import RestartReplica, TerminateSession
+from remediator.core.policy import Verification
+from remediator.core.text import duration
+
+# A backend that is told to go does so at its next interrupt check, for an idle one at once. The
+# server may still be slow to run its exit callbacks when a thousand of them go together.
+TERMINATION_PATIENCE = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The first look at a replica's new start.
+
+    Attributes:
+        started: The start token seen.
+        mono: When it was first seen running and not unhealthy, on the monotonic clock.
+    """
+
+    started: str
+    mono: float
+
+
+def verify_termination(entry: Entry, alive: frozenset[SessionId] | Trouble, now: datetime) -> Outcome | None:
+    """Judge a termination by whether the session still exists.
+
+    Args:
+        entry: An open entry whose action is a termination.
+        alive: Those of the sessions asked about that still exist, or why that is not known.
+        now: Wall-clock time.
+
+    Returns:
+        None while it is too early to tell.
+    """
+    action = entry.intent.action
+    assert isinstance(action, TerminateSession)  # noqa: S101  the caller matched it
+    late = now - entry.intent.at >= TERMINATION_PATIENCE
+    if isinstance(alive, Trouble):
+        return Outcome(Result.UNKNOWN, now, alive.detail) if late else None
+    if action.session.id not in alive:
+        return Outcome(Result.CONFIRMED, now)
+    if late:
+        return Outcome(Result.UNCONFIRMED, now, f"still there after {duration(TERMINATION_PATIENCE)}")
+    return None
+
+
+def verify_restart(
+    entry: Entry,
+    replicas: Sequence[Replica] | Trouble,
+    verification: Verification,
+    sighting: Sighting | None,
+    moment: Moment,
+) -> tuple[Outcome | None, Sighting | None]:
+    """Judge a restart by the replica's start token, state and health.
+
+    Args:
+        entry: An open entry whose action is a restart.
+        replicas: The service's replicas now, or why they cannot be read.
+        verification: What the replica must show, and for how long.
+        sighting: What the previous call returned for this entry.
+        moment: Now.
+
+    Returns:
+        The outcome, None while it is too early to tell; and the sighting to pass to the next call.
+    """
+    action = entry.intent.action
+    assert isinstance(action, RestartReplica)  # noqa: S101  the caller matched it
+    before = action.replica
+    late = moment.at - entry.intent.at >= before.stop_timeout + verification.within + verification.steady_for
+    if isinstance(replicas, Trouble):
+        return (Outcome(Result.UNKNOWN, moment.at, replicas.detail) if late else None), sighting
+    replica = next((r for r in replicas if r.id == before.id), None)
+    if replica is None:
+        return Outcome(Result.UNKNOWN, moment.at, "it no longer exists"), None
+    if replica.started == before.started:
+        outcome = Outcome(Result.UNCONFIRMED, moment.at, "it was not seen to start again") if late else None
+        return outcome, None
+    refuted = _refutation(replica, sighting)
+    if refuted:
+        return Outcome(Result.REFUTED, moment.at, refuted), None
+    if replica.state is ReplicaState.RUNNING and replica.health in (Health.NONE, Health.HEALTHY):
+        sighting = sighting or Sighting(replica.started, moment.mono)
+        if moment.mono - sighting.mono >= verification.steady_for.total_seconds():
+            up = f"up for {duration(moment.mono - sighting.mono)}"
+            return Outcome(Result.CONFIRMED, moment.at, f"{replica.health}, {up}"), None
+    if late:
+        state = f"{replica.state}, health {replica.health}"
+        return Outcome(Result.REFUTED, moment.at, f"started, but {state} in the end"), None
+    return None, sighting
+
+
+def _refutation(replica: Replica, sighting: Sighting | None) -> str:
+    if sighting is not None and sighting.started != replica.started:
+        return "it started once more by itself"
+    if replica.restarts:
+        return f"it crashed and was started again {replica.restarts} times"
+    if sighting is not None and replica.state in (ReplicaState.EXITED, ReplicaState.DEAD):
+        return f"it started and then {replica.state}"
+    return ""
