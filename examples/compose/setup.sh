@@ -13,4 +13,4 @@ for name in postgres app remediator; do
 done
 
 socket=${DOCKER_SOCKET:-/var/run/docker.sock}
-[ -f .env ] || echo "DOCKER_GID=$(stat -L -c %g "$socket")" >.env
+[ -f .env ] || printf 'DOCKER_SOCKET=%s\nDOCKER_GID=%s\n' "$socket" "$(stat -L -c %g "$socket")" >.env
