@@ -1,0 +1,8 @@
+"""The ledger in an SQLite file, and the lock that lets one daemon act per state directory."""
+
+from __future__ import annotations
+
+from remediator.adapters.ledger.lock import StateLock
+from remediator.adapters.ledger.store import SqliteLedger
+
+__all__ = ["SqliteLedger", "StateLock"]

@@ -1,0 +1,178 @@
+"""The SQLite file: opened with care, opened anew after trouble, never overwritten when not understood."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
+
+from remediator.adapters.ledger import schema
+from remediator.adapters.ledger.place import check_state_dir, create_private
+from remediator.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_T = TypeVar("_T")
+
+# Seconds to wait for the transaction of another process: an operator's command beside the daemon.
+_BUSY_TIMEOUT = 2.0
+
+_ADVICE = {
+    "SQLITE_FULL": "no space left; make room, and it will be used again",
+    "SQLITE_READONLY": "cannot be written; check the file system and the file's owner",
+    "SQLITE_CANTOPEN": "cannot be opened; check the directory and the file's owner",
+    "SQLITE_BUSY": "another process keeps it busy; end that process",
+    "SQLITE_IOERR": "the disk refused (full, over a quota, or failing); check the disk",
+    "SQLITE_NOTADB": "is not a ledger; it is left as it is: move it away to start a new one",
+    "SQLITE_CORRUPT": "is damaged; it is left as it is: move it away to start a new one, with empty budgets",
+}
+
+
+class LedgerFile:
+    """A connection that mends itself; all methods must be called from one thread.
+
+    Args:
+        state_dir: Where the file is.
+        read_only: Never write, not even to create the file.
+    """
+
+    def __init__(self, state_dir: Path, *, read_only: bool) -> None:
+        self.path = state_dir / "ledger.db"
+        self._state_dir = state_dir
+        self._read_only = read_only
+        self._connection: sqlite3.Connection | None = None
+        self._identity = (0, 0)
+
+    def read(self, work: Callable[[sqlite3.Connection], _T], nothing: _T) -> _T:
+        """Read in one transaction; `nothing` is the answer when there are no records and none may be made.
+
+        Raises:
+            LedgerError: The file cannot be used.
+        """
+        with self._guarded():
+            connection = self._connected()
+            return nothing if connection is None else _transact(connection, "BEGIN", work)
+
+    def write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Write in one durable transaction.
+
+        Raises:
+            LedgerError: The file cannot be used.
+        """
+        with self._guarded():
+            connection = None if self._read_only else self._connected()
+            if connection is None:
+                raise LedgerError(f"ledger {self.path}: is open for reading only")
+            return _transact(connection, "BEGIN IMMEDIATE", work)
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError, ValueError) as error:
+            # Whatever state the connection is in, a new one starts from what is on the disk.
+            self.close()
+            raise LedgerError(f"ledger {self.path}: {_explain(error)}") from error
+
+    def _connected(self) -> sqlite3.Connection | None:
+        if self._connection is None:
+            return self._open()
+        if os.path.lexists(self.path) and _identity(self.path) == self._identity:
+            return self._connection
+        self.close()
+        raise LedgerError(
+            f"ledger {self.path}: was removed or replaced while in use; from now on what is there now is used"
+        )
+
+    def _open(self) -> sqlite3.Connection | None:
+        if self._read_only and not os.path.lexists(self.path):
+            return None
+        if not self._read_only:
+            check_state_dir(self._state_dir)
+            created = create_private(self.path, os.O_RDWR)
+            if created is not None:
+                os.close(created)
+        _refuse_what_sqlite_would_spoil(self.path)
+        # Looked at without the right to write: opening for writing may already change the file.
+        with closing(_connect(self.path, "ro")) as connection:
+            has_records = schema.examine(connection, self.path)
+        if self._read_only and not has_records:
+            return None
+        self._identity = _identity(self.path)
+        connection = _connect(self.path, "ro" if self._read_only else "rw")
+        try:
+            if not self._read_only:
+                _prepare(connection, has_records)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+
+def _connect(path: Path, access: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"file:{quote(str(path.absolute()))}?mode={access}",
+        uri=True,
+        timeout=_BUSY_TIMEOUT,
+        isolation_level=None,
+    )
+
+
+def _prepare(connection: sqlite3.Connection, has_records: bool) -> None:
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA journal_size_limit = 1048576")
+    if not has_records:
+        schema.create(connection)
+
+
+def _transact(connection: sqlite3.Connection, begin: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    connection.execute(begin)
+    try:
+        result = work(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+    return result
+
+
+def _refuse_what_sqlite_would_spoil(path: Path) -> None:
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise LedgerError(f"ledger {path}: is not a regular file; move it away, or set another state_dir")
+    log = path.with_name(f"{path.name}-wal")
+    if status.st_size == 0 and log.exists() and log.stat().st_size > 0:
+        # SQLite takes the write-ahead log of an empty file for a leftover and deletes it.
+        raise LedgerError(
+            f"ledger {path}: is empty, but {log.name} has records; they are left as they are: "
+            "restore both from a backup, or move both away to start a new one, with empty budgets"
+        )
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.lstat()
+    return status.st_dev, status.st_ino
+
+
+def _explain(error: sqlite3.Error | OSError | ValueError) -> str:
+    if isinstance(error, OSError):
+        return f"{(error.strerror or str(error)).lower()}; check the directory, its file system and its owner"
+    name = getattr(error, "sqlite_errorname", "")
+    advice = _ADVICE.get("_".join(name.split("_")[:2]))
+    return f"{advice} ({error})" if advice else str(error)

@@ -1,0 +1,113 @@
+"""One daemon per state directory, by a lock that the kernel takes back when its holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+from remediator.adapters.ledger.place import check_state_dir, create_private
+from remediator.core.record import instant
+from remediator.errors import BusyError, LedgerError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+    from types import TracebackType
+
+
+class StateLock:
+    """Held from `acquire` until `release` or the end of the process, however it ends.
+
+    Also a context manager, which releases it.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor = descriptor
+
+    @classmethod
+    def acquire(cls, state_dir: Path, at: datetime) -> Self:
+        """Take the lock, or fail at once.
+
+        Args:
+            state_dir: The state directory; must exist and belong to the user we run as.
+            at: When we started, told to whoever wants the lock while we have it.
+
+        Raises:
+            BusyError: Another process has it; the message says which.
+            LedgerError: The lock file cannot be used.
+        """
+        check_state_dir(state_dir)
+        path = state_dir / "lock"
+        try:
+            descriptor = _open(path)
+        except OSError as error:
+            raise LedgerError(f"lock {path}: {_said(error)}; check the file system and the owner") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = _holder(descriptor)
+            os.close(descriptor)
+            if isinstance(error, BlockingIOError):
+                raise BusyError(
+                    f"state directory {state_dir}: in use by {holder}; only one daemon may act on it: "
+                    "stop that one, or set another state_dir"
+                ) from error
+            raise LedgerError(f"lock {path}: {_said(error)}; use a file system with locks") from error
+        lock = cls(path, descriptor)
+        if not lock.held():
+            lock.release()
+            raise BusyError(f"lock {path}: was removed while it was being taken; try again")
+        _sign(descriptor, at)
+        return lock
+
+    def held(self) -> bool:
+        """Tell whether the lock still excludes others: not once somebody removed or replaced its file."""
+        try:
+            ours, there = os.fstat(self._descriptor), self._path.lstat()
+        except OSError:
+            return False
+        return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+
+    def release(self) -> None:
+        """Let others have it; doing so twice does no harm. The file stays: removing it would let two in."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def _open(path: Path) -> int:
+    created = create_private(path, os.O_RDWR)
+    return os.open(path, os.O_RDWR | os.O_NOFOLLOW) if created is None else created
+
+
+def _sign(descriptor: int, at: datetime) -> None:
+    signature = {"pid": os.getpid(), "host": socket.gethostname(), "since": instant(at)}
+    # On a full disk the lock holds all the same, only others will not be told who holds it.
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(signature).encode() + b"\n", 0)
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        signature = json.loads(os.pread(descriptor, 4096, 0))
+        return f"pid {signature['pid']} on {signature['host']} since {signature['since']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def _said(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

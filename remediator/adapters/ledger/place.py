@@ -1,0 +1,78 @@
+"""The state directory: whether it may be trusted, and creating files in it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from remediator.errors import LedgerError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_ROOT = 0
+
+
+def check_state_dir(state_dir: Path) -> None:
+    """Make sure that the state directory is there and that nobody else can write our records.
+
+    Root may use the directory of the user that the daemon runs as: operators' commands run as root.
+
+    Raises:
+        LedgerError: It is missing, no directory, someone else's, or open to everyone.
+    """
+    try:
+        status = state_dir.stat()
+    except OSError as error:
+        raise LedgerError(
+            f"state directory {state_dir}: {_said(error)}; create it for the user that runs remediator"
+        ) from error
+    if not stat.S_ISDIR(status.st_mode):
+        raise LedgerError(f"state directory {state_dir}: is not a directory; set state_dir to one")
+    user = os.geteuid()
+    if user not in (_ROOT, status.st_uid):
+        raise LedgerError(
+            f"state directory {state_dir}: belongs to uid {status.st_uid}, remediator runs as uid {user}; "
+            "run it as the owner, or chown the directory"
+        )
+    if status.st_mode & stat.S_IWOTH:
+        raise LedgerError(
+            f"state directory {state_dir}: everyone may write to it and so forge the ledger; chmod o-w it"
+        )
+
+
+def create_private(path: Path, flags: int) -> int | None:
+    """Create a file of the state directory for its owner alone; return its descriptor.
+
+    None when there is one already: it is not opened, for closing a descriptor of an SQLite file would
+    take away the locks that this process holds on it.
+
+    Raises:
+        OSError: As `os.open` does.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except FileExistsError:
+        return None
+    _give_to_owner_of(path.parent, descriptor)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+    return descriptor
+
+
+def _give_to_owner_of(directory: Path, descriptor: int) -> None:
+    owner = directory.stat()
+    if owner.st_uid != os.geteuid():
+        # Root made it for the daemon, which must be able to open it; without the right to give it
+        # away (a container without capabilities) it stays root's.
+        with suppress(PermissionError):
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
+
+
+def _said(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

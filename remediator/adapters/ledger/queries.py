@@ -1,0 +1,176 @@
+"""What is read from and written to the tables, inside a transaction of the caller's."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, TypeVar
+
+from remediator.core.ledger import Entry, Incident, Intent, Ledger, Lock, Outcome, Pause
+from remediator.core.model import Mode
+from remediator.core.record import Recordable, from_record, instant, to_record
+from remediator.errors import LedgerError
+from remediator.ports import KEPT
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+_T = TypeVar("_T")
+
+_CURRENT = """
+    SELECT id, intent, outcome FROM entry WHERE id IN (
+        SELECT id FROM entry WHERE mode = :mode AND at >= :since
+        UNION SELECT id FROM entry WHERE mode = :mode AND outcome IS NULL
+        UNION SELECT entry.id FROM incident JOIN entry
+            ON entry.mode = incident.mode AND entry.incident = incident.id
+            WHERE incident.mode = :mode AND incident.closed_at IS NULL
+    ) ORDER BY id"""
+
+_FORGET_ENTRIES = """
+    DELETE FROM entry WHERE mode = :mode AND at < :before AND outcome IS NOT NULL AND EXISTS (
+        SELECT 1 FROM incident WHERE incident.mode = entry.mode AND incident.id = entry.incident
+            AND incident.closed_at < :before
+    )"""
+
+_FORGET_INCIDENTS = """
+    DELETE FROM incident WHERE mode = :mode AND closed_at < :before AND NOT EXISTS (
+        SELECT 1 FROM entry WHERE entry.mode = incident.mode AND entry.incident = incident.id
+    )"""
+
+
+def load(db: sqlite3.Connection, mode: Mode, since: datetime) -> Ledger:
+    """Read what decisions need."""
+    return Ledger(
+        entries=_entries(db.execute(_CURRENT, {"mode": mode, "since": instant(since)})),
+        incidents=_values(
+            db.execute(
+                "SELECT record FROM incident WHERE mode = ? AND closed_at IS NULL ORDER BY opened_at, id",
+                (mode,),
+            ),
+            Incident,
+        ),
+        pause=next(iter(_values(db.execute("SELECT record FROM pause"), Pause)), None),
+        locks=_locks(db, mode),
+    )
+
+
+def history(
+    db: sqlite3.Connection, mode: Mode, since: datetime
+) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
+    """Read what people ask for."""
+    parameters = (mode, instant(since))
+    incidents = db.execute(
+        "SELECT record FROM incident WHERE mode = ? AND opened_at >= ? ORDER BY opened_at, id", parameters
+    )
+    entries = db.execute(
+        "SELECT id, intent, outcome FROM entry WHERE mode = ? AND at >= ? ORDER BY id", parameters
+    )
+    return _values(incidents, Incident), _entries(entries)
+
+
+def save_incident(db: sqlite3.Connection, mode: Mode, incident: Incident) -> None:
+    """Insert or update an incident."""
+    db.execute(
+        "INSERT INTO incident (mode, id, opened_at, closed_at, record) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (mode, id) DO UPDATE SET"
+        " opened_at = excluded.opened_at, closed_at = excluded.closed_at, record = excluded.record",
+        (
+            mode,
+            incident.id,
+            instant(incident.opened_at),
+            instant(incident.closed_at) if incident.closed_at else None,
+            _text(incident),
+        ),
+    )
+
+
+def intend(
+    db: sqlite3.Connection, mode: Mode, incident: Incident, intents: Iterable[Intent]
+) -> tuple[Entry, ...]:
+    """Record an incident's new state and intents."""
+    save_incident(db, mode, incident)
+    return tuple(Entry(_insert(db, mode, intent), intent) for intent in intents)
+
+
+def conclude(db: sqlite3.Connection, mode: Mode, outcomes: Sequence[tuple[int, Outcome]]) -> None:
+    """Record outcomes; the first one of an entry stays."""
+    for entry, outcome in outcomes:
+        if not db.execute("SELECT 1 FROM entry WHERE mode = ? AND id = ?", (mode, entry)).fetchone():
+            raise LedgerError(f"the ledger has no {mode} entry {entry}; no outcome was recorded")
+        db.execute(
+            "UPDATE entry SET outcome = ? WHERE mode = ? AND id = ? AND outcome IS NULL",
+            (_text(outcome), mode, entry),
+        )
+
+
+def lock(db: sqlite3.Connection, mode: Mode, new: Lock) -> None:
+    """Record a lock; the first one on a scope stays."""
+    db.execute(
+        "INSERT INTO lock (mode, scope, since, record) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (mode, new.scope, instant(new.since), _text(new)),
+    )
+
+
+def acknowledge(db: sqlite3.Connection, mode: Mode) -> tuple[Lock, ...]:
+    """Remove all locks; return them."""
+    locks = _locks(db, mode)
+    db.execute("DELETE FROM lock WHERE mode = ?", (mode,))
+    return locks
+
+
+def pause(db: sqlite3.Connection, new: Pause) -> None:
+    """Record the pause of both modes."""
+    db.execute("INSERT OR REPLACE INTO pause (only, record) VALUES (1, ?)", (_text(new),))
+
+
+def resume(db: sqlite3.Connection) -> bool:
+    """Remove the pause; tell whether there was one."""
+    return db.execute("DELETE FROM pause").rowcount > 0
+
+
+def prune(db: sqlite3.Connection, before: datetime) -> int:
+    """Forget what is over and old, of both modes; tell how many entries."""
+    forgotten = 0
+    for mode in Mode:
+        newest = db.execute(
+            "SELECT id, intent, outcome FROM entry WHERE mode = ? ORDER BY at DESC LIMIT 1", (mode,)
+        )
+        kept = [entry.intent.at - KEPT for entry in _entries(newest)]
+        parameters = {"mode": mode, "before": instant(min([before, *kept]))}
+        forgotten += db.execute(_FORGET_ENTRIES, parameters).rowcount
+        db.execute(_FORGET_INCIDENTS, parameters)
+    return forgotten
+
+
+def _insert(db: sqlite3.Connection, mode: Mode, intent: Intent) -> int:
+    new = db.execute(
+        "INSERT INTO entry (mode, incident, at, intent) VALUES (?, ?, ?, ?) RETURNING id",
+        (mode, intent.incident, instant(intent.at), _text(intent)),
+    )
+    (number,) = new.fetchone()
+    return int(number)
+
+
+def _locks(db: sqlite3.Connection, mode: Mode) -> tuple[Lock, ...]:
+    rows = db.execute("SELECT record FROM lock WHERE mode = ? ORDER BY since, scope", (mode,))
+    return _values(rows, Lock)
+
+
+def _entries(rows: Iterable[tuple[int, str, str | None]]) -> tuple[Entry, ...]:
+    return tuple(
+        Entry(number, _value(intent, Intent), None if outcome is None else _value(outcome, Outcome))
+        for number, intent, outcome in rows
+    )
+
+
+def _values(rows: Iterable[tuple[str]], expected: type[_T]) -> tuple[_T, ...]:
+    return tuple(_value(text, expected) for (text,) in rows)
+
+
+def _value(text: str, expected: type[_T]) -> _T:
+    return from_record(json.loads(text), expected)
+
+
+def _text(value: Recordable) -> str:
+    return json.dumps(to_record(value), allow_nan=False)
