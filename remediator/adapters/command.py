@@ -1,0 +1,241 @@
+"""A service that two commands look after, whatever runs it: systemd, supervisor, a script."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Self
+
+from remediator.core.model import Replica, ReplicaState
+from remediator.core.text import duration
+from remediator.errors import RejectedError, UnavailableError
+from remediator.ports import Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+OUTPUT_LIMIT = 64 * 1024
+_INSPECT_WITHIN = timedelta(seconds=10)
+# What a command has written before it ends is there at once; only its own background processes keep
+# the pipe open for longer.
+_LAST_WORDS = timedelta(seconds=0.5)
+_LONGEST_LINE = 200
+
+# What a command has no business to know: secrets, and the channel to the service manager that is ours.
+_PRIVATE = (
+    *("PG*", "REMEDIATOR_*", "*PASS*", "*TOKEN*", "*SECRET*", "*KEY*", "*CREDENTIAL*", "*DSN*"),
+    *("*_URL", "NOTIFY_SOCKET", "WATCHDOG_*", "LISTEN_*", "JOURNAL_STREAM", "INVOCATION_ID"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """How a command ended, and the beginning of what it wrote."""
+
+    code: int
+    output: str
+    errors: str
+
+    @property
+    def reason(self) -> str:
+        lines = self.errors.strip().splitlines()
+        how = f"was killed by signal {-self.code}" if self.code < 0 else f"exited {self.code}"
+        return f"{how}: {lines[-1].strip()[:_LONGEST_LINE]}" if lines else how
+
+
+class CommandRuntime:
+    """A service as one replica.
+
+    `inspect` exits 0 when the service runs and prints a token that differs after every start, such as a
+    process id and its start time; any other exit code means that it does not run. `restart` exits 0 when it
+    has restarted the service. Neither goes through a shell; both get an environment without secrets.
+
+    Args:
+        service: Our name of the service.
+        restart: The program and its arguments.
+        inspect: The program and its arguments.
+        deadline: How long `restart` may take; `inspect` gets ten seconds of it at most. Whatever is left
+            of the command then, its background processes included, is killed.
+
+    Raises:
+        ValueError: A command is empty.
+    """
+
+    def __init__(
+        self, service: str, *, restart: Sequence[str], inspect: Sequence[str], deadline: timedelta
+    ) -> None:
+        if not restart or not inspect:
+            raise ValueError("both commands must be named")
+        self.service = service
+        self._restart = tuple(restart)
+        self._inspect = tuple(inspect)
+        self._deadline = deadline
+        self._restarts: set[asyncio.Task[_Ended]] = set()
+
+    async def replicas(self) -> tuple[Replica, ...]:
+        """Read whether the service runs, and since when.
+
+        Raises:
+            UnavailableError: The command did not end in time, or was killed.
+            RejectedError: There is no such program, or it printed no token.
+        """
+        return (await self._look(),)
+
+    async def restart(self, replica: Replica) -> Receipt:
+        """Restart the service if it runs, and is what it was when `replica` was read.
+
+        Cancelling the call does not end the command: half a restart would leave the service stopped.
+
+        Raises:
+            UnavailableError: The command did not end in time, or failed half-way; the service may have been
+                restarted or not.
+            RejectedError: The command failed and the service runs on as it was.
+        """
+        current = await self._look()
+        if replica.id != current.id or not _same(current, replica):
+            return Receipt.CHANGED
+        task = asyncio.create_task(_run(self._restart, self._deadline))
+        self._restarts.add(task)
+        task.add_done_callback(self._finished)
+        ended = await asyncio.shield(task)
+        if ended.code == 0:
+            return Receipt.SENT
+        message = f"{_shown(self._restart)} {ended.reason}"
+        if _same(await self._look(), replica):
+            raise RejectedError(message)
+        raise UnavailableError(message)
+
+    def _finished(self, task: asyncio.Task[_Ended]) -> None:
+        self._restarts.discard(task)
+        if not task.cancelled():
+            task.exception()  # a cancelled caller does not ask for it
+
+    async def _look(self) -> Replica:
+        ended = await _run(self._inspect, min(self._deadline, _INSPECT_WITHIN))
+        if ended.code < 0:
+            raise UnavailableError(f"{_shown(self._inspect)} {ended.reason}")
+        token = ended.output.strip()
+        if ended.code == 0 and not token:
+            raise RejectedError(
+                f"{_shown(self._inspect)} printed nothing; it must print what differs after every start"
+            )
+        state = ReplicaState.EXITED if ended.code else ReplicaState.RUNNING
+        return Replica(service=self.service, id=self.service, name=self.service, state=state, started=token)
+
+
+async def _run(argv: tuple[str, ...], deadline: timedelta) -> _Ended:
+    """Run a command in a process group of its own; at the deadline all of the group is killed."""
+    with _Pipe() as output, _Pipe() as errors:
+        process = await _start(argv, output, errors)
+        try:
+            async with asyncio.timeout(deadline.total_seconds()):
+                await asyncio.gather(output.listen(), errors.listen())
+                code = await process.wait()
+        except TimeoutError as error:
+            raise UnavailableError(f"{_shown(argv)} did not end within {duration(deadline)}") from error
+        finally:
+            await _make_an_end(process)
+        return _Ended(code, await output.read(), await errors.read())
+
+
+async def _start(argv: tuple[str, ...], output: _Pipe, errors: _Pipe) -> asyncio.subprocess.Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output.writer,
+            stderr=errors.writer,
+            env=public_environment(os.environ),
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        raise RejectedError(f"{_shown(argv)} cannot be run: {error}") from error
+
+
+async def _make_an_end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await asyncio.shield(process.wait())
+
+
+class _Pipe:
+    """A pipe that keeps the beginning of what is written to it and throws the rest away.
+
+    The event loop's own pipes live until the last process that inherited them has ended, and that may be
+    the service itself.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self.writer = os.pipe()
+        self._kept = _Beginning(OUTPUT_LIMIT)
+        self._transport: asyncio.ReadTransport | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close_writer()
+        if self._transport is not None:
+            self._transport.close()
+        else:
+            os.close(self._reader)
+
+    async def listen(self) -> None:
+        """Begin to read; call it once the command has its end of the pipe."""
+        self._close_writer()
+        loop = asyncio.get_running_loop()
+        reader = os.fdopen(self._reader, "rb", buffering=0)
+        self._transport, _ = await loop.connect_read_pipe(lambda: self._kept, reader)
+
+    async def read(self) -> str:
+        """What was written, once the command has ended."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_WORDS.total_seconds()):
+                await self._kept.ended.wait()
+        return self._kept.data.decode(errors="replace")
+
+    def _close_writer(self) -> None:
+        if self.writer >= 0:
+            os.close(self.writer)
+            self.writer = -1
+
+
+class _Beginning(asyncio.Protocol):
+    """Keeps the first bytes it is given."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.data = bytearray()
+        self.ended = asyncio.Event()
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what there is room for."""
+        self.data += data[: self._limit - len(self.data)]
+
+    def eof_received(self) -> None:
+        """Nobody can write any more."""
+        self.ended.set()
+
+
+def public_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that a command inherits: all but secrets and what is addressed to us alone."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if not any(fnmatchcase(name.upper(), pattern) for pattern in _PRIVATE)
+    }
+
+
+def _same(current: Replica, before: Replica) -> bool:
+    return current.state is ReplicaState.RUNNING and current.started == before.started
+
+
+def _shown(argv: tuple[str, ...]) -> str:
+    # Arguments may hold secrets.
+    return argv[0]

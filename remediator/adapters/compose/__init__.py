@@ -1,0 +1,6 @@
+"""Docker Compose services: found by labels, restarted one container at a time."""
+
+from remediator.adapters.compose.client import DockerEngine, EngineReport
+from remediator.adapters.compose.runtime import ComposeRuntime, StopGrace
+
+__all__ = ["ComposeRuntime", "DockerEngine", "EngineReport", "StopGrace"]

@@ -1,0 +1,138 @@
+"""A Compose service's containers as replicas that can be restarted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from remediator.adapters.compose.containers import (
+    PROJECT,
+    SERVICE,
+    Container,
+    Surroundings,
+    canonical,
+    read_containers,
+)
+from remediator.adapters.compose.failure import FAILURES, translate
+from remediator.adapters.compose.own import read_own_ids
+from remediator.core.model import Replica, ReplicaState
+from remediator.errors import RejectedError
+from remediator.ports import Receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from remediator.adapters.compose.client import DockerEngine
+
+SHORT_GRACE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class StopGrace:
+    """How long a container is given to stop before it is killed.
+
+    Attributes:
+        name: The container's name.
+        given: Its stop timeout; None when it was given none, so that Docker's ten seconds hold.
+    """
+
+    name: str
+    given: timedelta | None
+
+    @property
+    def short(self) -> bool:
+        """Whether work in flight is likely to be lost."""
+        return self.given is None or self.given < SHORT_GRACE
+
+
+class ComposeRuntime:
+    """The containers of one service of one Compose project.
+
+    Args:
+        service: Our name of the service.
+        project: Compose's name of the project.
+        compose_service: Compose's name of the service.
+        engine: Where it runs.
+        database_addresses: Tells the addresses of the databases' servers, read anew every time.
+        own: Ids of the containers we may be in; found out from the system when None.
+
+    Raises:
+        ValueError: The project or the service is empty: that would select too much.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        *,
+        project: str,
+        compose_service: str,
+        engine: DockerEngine,
+        database_addresses: Callable[[], frozenset[str]] = frozenset,
+        own: frozenset[str] | None = None,
+    ) -> None:
+        if not project.strip() or not compose_service.strip():
+            raise ValueError("both the Compose project and its service must be named")
+        self.service = service
+        self._labels = {PROJECT: project, SERVICE: compose_service}
+        self._engine = engine
+        self._database_addresses = database_addresses
+        self._own = read_own_ids() if own is None else own
+
+    async def replicas(self) -> tuple[Replica, ...]:
+        """Read the state of every container of the service, by number, then name.
+
+        Raises:
+            UnavailableError: The engine did not answer in time.
+            RejectedError: The engine, or a proxy in front of it, does not allow reading.
+        """
+        return tuple(container.replica for container in await self._containers())
+
+    async def restart(self, replica: Replica) -> Receipt:
+        """Restart one container if it runs, and is what it was when `replica` was read.
+
+        Its own stop timeout is sent along. Docker cannot compare and restart in one request: what happens
+        to the container between our look and the request is not seen.
+
+        Raises:
+            UnavailableError: No answer; it may have been restarted or not.
+            RejectedError: Refused, or exempt; it was not restarted.
+        """
+        found = [c for c in await self._containers() if c.replica.id == replica.id]
+        if not found or not _same(found[0].replica, replica):
+            return Receipt.CHANGED
+        current = found[0]
+        if current.replica.exempt is not None:
+            raise RejectedError(
+                f"{current.replica.name} is never restarted: it is {current.replica.exempt.value}"
+            )
+        there = await self._engine.restart(
+            current.replica.id, stop_timeout=current.grace, stops_within=current.replica.stop_timeout
+        )
+        return Receipt.SENT if there else Receipt.CHANGED
+
+    async def stop_graces(self) -> tuple[StopGrace, ...]:
+        """Read how long each container is given to stop; exempt containers are left out.
+
+        Raises:
+            UnavailableError: The engine did not answer in time.
+            RejectedError: The engine, or a proxy in front of it, does not allow reading.
+        """
+        return tuple(
+            StopGrace(c.replica.name, None if c.stop_timeout is None else c.replica.stop_timeout)
+            for c in await self._containers()
+            if c.replica.exempt is None
+        )
+
+    async def _containers(self) -> tuple[Container, ...]:
+        inspected = await self._engine.find(self._labels)
+        database = (canonical(address) for address in self._database_addresses())
+        around = Surroundings(self._own, frozenset(address for address in database if address))
+        try:
+            return read_containers(self.service, self._labels, inspected, around)
+        except FAILURES as error:
+            raise translate(error, self._engine.host, "read a container's state") from error
+
+
+def _same(current: Replica, before: Replica) -> bool:
+    return current.state is ReplicaState.RUNNING and current.started == before.started
