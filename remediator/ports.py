@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from remediator.core.events import Event
 from remediator.core.ledger import Entry, Incident, Intent, Ledger, Lock, Outcome, Pause
 from remediator.core.model import Moment, Replica, Sample, Session, SessionId
 
@@ -146,8 +147,13 @@ class LedgerStore(Protocol):
 
 
 class Observer(Protocol):
-    """Told what happens, under stable event names; must never raise or block for long."""
+    """Told what happens; must never raise or block for long."""
 
-    def emit(self, event: str, **fields: object) -> None:
-        """Take note of an event."""
+    def emit(self, event: Event, **fields: object) -> None:
+        """Take note of an event.
+
+        Args:
+            event: What happened.
+            fields: Its particulars, plain values that JSON can carry.
+        """
         ...

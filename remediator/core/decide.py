@@ -8,7 +8,8 @@ from datetime import datetime
 
 from remediator.core.assess import critical_evidence
 from remediator.core.guards import gate, service_objections, spare_replica, spare_session
-from remediator.core.ledger import Incident, Ledger
+from remediator.core.incident import renew
+from remediator.core.ledger import Incident, Ledger, Phase
 from remediator.core.model import Evidence, Sample, Session, Trouble
 from remediator.core.plan import (
     Act,
@@ -27,7 +28,11 @@ from remediator.core.text import count, duration, percent
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """All that a decision depends on."""
+    """All that a decision depends on.
+
+    Attributes:
+        assume_critical: Plan as if the sample showed critical, for a look ahead.
+    """
 
     database: str
     policy: Policy
@@ -35,6 +40,7 @@ class Situation:
     incident: Incident
     ledger: Ledger
     survey: Survey
+    assume_critical: bool = False
 
     @property
     def now(self) -> datetime:
@@ -46,15 +52,21 @@ def decide(situation: Situation) -> Plan:
     """Plan the rest of the incident's current round.
 
     Every step from the incident's own on is planned. Only the first one with something to do is
-    meant to be carried out now; the later ones say what would follow if it does not help.
+    meant to be carried out now; the later ones say what would follow if it does not help. When an
+    incident that was relieved is critical again, a new round is planned.
     """
     situation, gone = _discount(situation)
-    evidence = critical_evidence(situation.policy, situation.sample)
+    evidence = Evidence.BREACH
+    if not situation.assume_critical:
+        evidence = critical_evidence(situation.policy, situation.sample)
+    renews = situation.incident.phase is Phase.RELIEVED and evidence is Evidence.BREACH
+    if renews:
+        situation = replace(situation, incident=renew(situation.incident))
     objections, detail = gate(
         situation.database, situation.sample, evidence, situation.incident, situation.ledger, situation.now
     )
     steps = tuple(_steps(situation, evidence, gone))
-    plan = Plan(steps=steps, objections=objections, detail=detail)
+    plan = Plan(steps=steps, objections=objections, detail=detail, renews=renews)
     if objections or plan.next_step is not None:
         return plan
     if evidence is Evidence.CLEAR:

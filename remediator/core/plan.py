@@ -182,6 +182,7 @@ class Plan:
     Attributes:
         objections: What stops everything.
         detail: What the objections' words leave out.
+        renews: Relief did not last: the steps are those of a new round.
         relieved: Nothing needs to be done (any more) and nothing is left that always has its turn.
         exhausted: All steps had their turn and the database is critical still.
     """
@@ -189,6 +190,7 @@ class Plan:
     steps: tuple[StepPlan, ...] = ()
     objections: tuple[Objection, ...] = ()
     detail: str = ""
+    renews: bool = False
     relieved: bool = False
     exhausted: bool = False
 

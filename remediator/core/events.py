@@ -1,0 +1,94 @@
+"""What remediator says about itself: one stable name for each thing that can happen."""
+
+from __future__ import annotations
+
+from enum import Enum, StrEnum
+
+
+class Severity(StrEnum):
+    """How loudly an event is said."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Event(Enum):
+    """An event: its name in logs, its severity, and when it is said.
+
+    The names are an interface: log queries and alerts are written against them.
+    """
+
+    # the daemon
+    DAEMON_STARTED = ("daemon_started", Severity.INFO, "The daemon has read its config and begins to check.")
+    DAEMON_STOPPING = ("daemon_stopping", Severity.INFO, "A signal or a fault ends the daemon.")
+    CONFIG_RELOADED = ("config_reloaded", Severity.INFO, "SIGHUP: the new config is in force.")
+    CONFIG_REJECTED = (
+        "config_rejected",
+        Severity.ERROR,
+        "SIGHUP: the new config is wrong; the old one stays.",
+    )
+    CONFIG_WARNING = (
+        "config_warning",
+        Severity.WARNING,
+        "The config is valid, but something about it is unwise.",
+    )
+    MAY_NOT_SIGNAL = (
+        "may_not_signal",
+        Severity.WARNING,
+        "Our role lacks pg_signal_backend: no session can be terminated.",
+    )
+    # each check
+    CYCLE = ("cycle", Severity.INFO, "The canonical line of one completed cycle.")
+    CYCLE_FAILED = (
+        "cycle_failed",
+        Severity.ERROR,
+        "A cycle ended in an unexpected error; the next one is tried.",
+    )
+    CYCLE_LATE = ("cycle_late", Severity.WARNING, "A check was not started in time (clock change, overload).")
+    LEVEL_PENDING = (
+        "level_pending",
+        Severity.INFO,
+        "A higher level's condition holds, not for long enough yet.",
+    )
+    LEVEL_CHANGED = ("level_changed", Severity.WARNING, "A level was entered or left.")
+    EVIDENCE_LOST = (
+        "evidence_lost",
+        Severity.ERROR,
+        "The state of the database is not known; nothing is done until it is.",
+    )
+    EVIDENCE_REGAINED = ("evidence_regained", Severity.INFO, "The state of the database is known again.")
+    # incidents
+    INCIDENT_OPENED = ("incident_opened", Severity.ERROR, "Critical is confirmed; remediation begins.")
+    ROUND_STARTED = ("round_started", Severity.WARNING, "Relief did not last; the ladder starts again.")
+    PLAN_MADE = (
+        "plan_made",
+        Severity.INFO,
+        "What the next steps are, with acts and holds; said when it changes.",
+    )
+    INCIDENT_RELIEVED = ("incident_relieved", Severity.INFO, "No longer critical, and nothing is left to do.")
+    INCIDENT_HELD = (
+        "incident_held",
+        Severity.ERROR,
+        "Critical still, and nothing may or can be done: a person is needed.",
+    )
+    INCIDENT_CLOSED = ("incident_closed", Severity.INFO, "The critical level was left; the incident is over.")
+    LOCKED = ("locked", Severity.ERROR, "A database or service stays untouched until `remediator ack`.")
+    # actions
+    ACTION_INTENDED = ("action_intended", Severity.INFO, "An action is recorded and about to be carried out.")
+    ACTION_FINISHED = ("action_finished", Severity.INFO, "The outcome of an action is known and recorded.")
+    STEP_SETTLING = ("step_settling", Severity.INFO, "A step is complete; its effect is awaited.")
+    # safeguards
+    LEDGER_UNAVAILABLE = (
+        "ledger_unavailable",
+        Severity.ERROR,
+        "The ledger cannot be read or written; remediator only observes.",
+    )
+    LEDGER_AVAILABLE = ("ledger_available", Severity.INFO, "The ledger can be used again.")
+    LIBRARY = ("library", Severity.DEBUG, "Something a library logged; `logger` says which.")
+
+    def __init__(self, event_name: str, severity: Severity, meaning: str) -> None:
+        self.event_name = event_name
+        self.severity = severity
+        self.meaning = meaning

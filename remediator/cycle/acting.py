@@ -1,0 +1,79 @@
+"""Intents into the ledger, then acts into the world; in this order, always."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from remediator.core import incident as incidents
+from remediator.core.ledger import Entry, Incident, Intent, Outcome
+from remediator.core.model import Moment, Session
+from remediator.core.plan import RestartReplica, StepPlan, TerminateSession
+from remediator.core.policy import Step, TerminateIdle
+from remediator.cycle.telling import Teller
+from remediator.cycle.verifying import Verifier, immediate
+from remediator.ports import Database, LedgerStore, Receipt
+
+# An idle backend ends within milliseconds of its signal; looking that long spares a whole cycle.
+_LOOK_AFTER = timedelta(seconds=1)
+
+
+@dataclass(slots=True)
+class Actor:
+    """Carries out what is due of a step."""
+
+    database: Database
+    store: LedgerStore
+    verifier: Verifier
+    teller: Teller
+
+    async def intend(
+        self, incident: Incident, step: StepPlan, moment: Moment
+    ) -> tuple[Incident, tuple[Entry, ...]]:
+        """Record the acts that are due and the incident's new place on the ladder, durably."""
+        climbed = incidents.climb(incident, step)
+        intents = [
+            Intent(
+                incident=incident.id,
+                database=self.database.name,
+                round=incident.round,
+                step=step.index,
+                action=act.action,
+                because=act.because,
+                at=moment.at,
+            )
+            for act in incidents.due(step)
+        ]
+        entries = await self.store.intend(climbed, intents)
+        for entry in entries:
+            self.teller.intended(climbed, entry)
+        return climbed, entries
+
+    async def act(self, step: Step, entries: Sequence[Entry], moment: Moment) -> list[tuple[Entry, Outcome]]:
+        """Carry out recorded intents; return the outcomes that are known at once."""
+        if isinstance(step, TerminateIdle):
+            return await self._terminate(step, entries, moment)
+        for entry in entries:
+            if isinstance(entry.intent.action, RestartReplica):
+                self.verifier.request(entry, entry.intent.action.replica)
+        return []
+
+    async def _terminate(
+        self, step: TerminateIdle, entries: Sequence[Entry], moment: Moment
+    ) -> list[tuple[Entry, Outcome]]:
+        receipts = await self.database.terminate(_sessions(entries), step.older_than)
+        found: list[tuple[Entry, Outcome]] = []
+        sent: list[Entry] = []
+        for entry, receipt in zip(entries, receipts, strict=True):
+            outcome = immediate(receipt, moment)
+            if outcome is not None:
+                found.append((entry, outcome))
+            elif receipt is Receipt.SENT:
+                sent.append(entry)
+        return found + await self.verifier.outcomes(sent, moment, _LOOK_AFTER)
+
+
+def _sessions(entries: Sequence[Entry]) -> list[Session]:
+    actions = (entry.intent.action for entry in entries)
+    return [action.session for action in actions if isinstance(action, TerminateSession)]
