@@ -1,0 +1,33 @@
+"""The configuration: found, read strictly, resolved, shown."""
+
+from __future__ import annotations
+
+from remediator.config.load import find, load
+from remediator.config.schema import schema
+from remediator.config.secret import MASK, Secret
+from remediator.config.settings import (
+    CommandTarget,
+    ComposeTarget,
+    ConnectSettings,
+    DatabaseSettings,
+    LogSettings,
+    ServiceSettings,
+    Settings,
+)
+from remediator.config.show import show
+
+__all__ = [
+    "MASK",
+    "CommandTarget",
+    "ComposeTarget",
+    "ConnectSettings",
+    "DatabaseSettings",
+    "LogSettings",
+    "Secret",
+    "ServiceSettings",
+    "Settings",
+    "find",
+    "load",
+    "schema",
+    "show",
+]

@@ -1,0 +1,153 @@
+"""From the validated schema to the values that the rest of the program works with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+
+from remediator.config import policies as written
+from remediator.config import targets
+from remediator.config.passwords import Password
+from remediator.config.schema import Root
+from remediator.config.secret import Secret
+from remediator.config.settings import (
+    CommandTarget,
+    ComposeTarget,
+    ConnectSettings,
+    DatabaseSettings,
+    LogSettings,
+    ServiceSettings,
+    Settings,
+)
+from remediator.core.model import Level, Mode
+from remediator.core.policy import (
+    ClearRule,
+    Conditions,
+    IdleCount,
+    LevelRule,
+    Limits,
+    Policy,
+    Rate,
+    Remediate,
+    RestartService,
+    Service,
+    Spare,
+    Step,
+    TerminateIdle,
+    Verification,
+    When,
+)
+
+_DEFAULT_OLDER_THAN = written.TerminateIdle().older_than
+
+
+def build(root: Root, source: Path, passwords: Mapping[str, Password], warnings: tuple[str, ...]) -> Settings:
+    """Make the settings.
+
+    Args:
+        root: What was validated and checked.
+        source: The file it came from.
+        passwords: What was read from files, by the database's name.
+        warnings: What should be looked at.
+    """
+    services = tuple(_service(service) for service in root.services)
+    policies = {policy.name: _policy(policy, services) for policy in root.policies}
+    return Settings(
+        mode=Mode(root.mode),
+        state_dir=source.parent.absolute() / root.state_dir,
+        docker_host=root.docker.host,
+        databases=tuple(
+            _database(database, policies[database.policy], passwords.get(database.name))
+            for database in root.databases
+        ),
+        services=services,
+        log=LogSettings(root.log.level, root.log.format),
+        source=source,
+        warnings=warnings,
+    )
+
+
+def _database(database: targets.Database, policy: Policy, read: Password | None) -> DatabaseSettings:
+    connect = {field.name: getattr(database.connect, field.name) for field in fields(ConnectSettings)}
+    given = Secret(database.password) if database.password else None
+    return DatabaseSettings(
+        name=database.name,
+        dsn=database.dsn or "",
+        password=read.secret if read else given,
+        password_file=read.file if read else None,
+        connect=ConnectSettings(**connect),
+        policy=policy,
+    )
+
+
+def _service(service: targets.Service) -> ServiceSettings:
+    runtime: ComposeTarget | CommandTarget
+    if service.compose:
+        runtime = ComposeTarget(service.compose.project, service.compose.service)
+    elif service.command:
+        command = service.command
+        runtime = CommandTarget(command.restart, command.inspect, command.deadline)
+    else:
+        raise AssertionError("a service without a runtime is refused before")
+    verification = Verification(service.verify.within, service.verify.steady_for)
+    return ServiceSettings(Service(service.name, verification), runtime)
+
+
+def _policy(policy: written.Policy, services: tuple[ServiceSettings, ...]) -> Policy:
+    every, levels = policy.check_every, policy.levels
+    return Policy(
+        name=policy.name,
+        check_every={
+            Level.NORMAL: every.normal,
+            Level.MONITOR: every.monitor,
+            Level.ALERT: every.alert,
+            Level.CRITICAL: every.critical,
+        },
+        levels={
+            Level.MONITOR: _level(levels.monitor),
+            Level.ALERT: _level(levels.alert),
+            Level.CRITICAL: _level(levels.critical),
+        },
+        clear=ClearRule(policy.clear.margin, policy.clear.for_),
+        remediate=_remediate(policy.remediate, services),
+        spare=Spare(
+            users=tuple(dict.fromkeys(policy.spare.users)),
+            applications=tuple(dict.fromkeys((*written.SPARED_APPLICATIONS, *policy.spare.applications))),
+        ),
+        limits=_limits(policy.limits),
+    )
+
+
+def _level(level: written.Monitor | written.Alert | written.Critical) -> LevelRule:
+    idle = IdleCount(level.idle.older_than, level.idle.count) if level.idle else None
+    return LevelRule(Conditions(level.utilization, idle, level.refusing_connections), level.for_)
+
+
+def _remediate(remediate: written.Remediate, services: tuple[ServiceSettings, ...]) -> Remediate:
+    steps: tuple[Step, ...]
+    if remediate.steps is None:
+        restarts = (RestartService(service.service.name) for service in services)
+        steps = (TerminateIdle(_DEFAULT_OLDER_THAN), *restarts)
+    else:
+        steps = tuple(_step(step) for step in remediate.steps)
+    return Remediate(remediate.until.utilization, remediate.settle, remediate.retry, steps)
+
+
+def _step(step: written.Step) -> Step:
+    if step.terminate_idle:
+        return TerminateIdle(step.terminate_idle.older_than, When(step.terminate_idle.when))
+    if step.restart:
+        return RestartService(step.restart.service, When(step.restart.when))
+    raise AssertionError("an empty step is refused before")
+
+
+def _limits(limits: written.Limits) -> Limits:
+    return Limits(
+        terminate_per_step=limits.terminate.per_step,
+        terminate=Rate(limits.terminate.per_hour, timedelta(hours=1)),
+        restart_per_service=limits.restart.per_service,
+        restart=Rate(limits.restart.per_day, timedelta(days=1)),
+        failed_rounds=limits.failed_rounds,
+    )

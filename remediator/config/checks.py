@@ -1,0 +1,184 @@
+"""Mistakes that only show when several keys are looked at together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from remediator.config import units
+from remediator.config.policies import Policy
+from remediator.config.problems import Problems, did_you_mean
+from remediator.config.schema import Root
+from remediator.config.tree import Loc, Mapping, Scalar, Sequence, at, lost, near
+
+
+@dataclass(frozen=True, slots=True)
+class Checker:
+    """Checks a schema-valid configuration against itself.
+
+    Args:
+        root: What was validated.
+        tree: The same as it was written, to point at.
+        problems: Where mistakes are noted.
+    """
+
+    root: Root
+    tree: Mapping
+    problems: Problems
+
+    def run(self) -> None:
+        """Check everything."""
+        for section in ("databases", "services", "policies"):
+            self._unique(section, lambda item: item.name, "this name")
+        self._unique(
+            "databases", lambda item: re.sub(r"[^A-Z0-9]", "_", item.name.upper()), "a name like this"
+        )
+        self._unique("services", lambda item: item.compose, "this project and service")
+        self._passwords()
+        self._exactly_one()
+        self._references()
+        for index, policy in enumerate(self.root.policies):
+            _PolicyChecker(self, policy, ("policies", index)).run()
+
+    def note(self, loc: Loc, text: str, *involved: Loc) -> None:
+        """Note a mistake, unless it may only follow from another one that is noted already."""
+        if any(lost(self.tree, path) for path in (loc, *involved)):
+            return
+        node = near(self.tree, loc)
+        self.problems.add(node.place, node.where, text)
+
+    def _unique(self, section: str, key: Callable[[Any], object], what: str) -> None:
+        first: dict[object, Loc] = {}
+        for index, item in enumerate(getattr(self.root, section)):
+            loc: Loc = (section, index)
+            value = key(item)
+            if value is None:
+                continue
+            if value in first:
+                place = near(self.tree, first[value]).place
+                name = (*loc, "name")
+                self.note(name, f"{what} is taken already, on line {place.line}; each is allowed once", name)
+            first.setdefault(value, loc)
+
+    def _passwords(self) -> None:
+        for index, database in enumerate(self.root.databases):
+            if database.password and database.password_file:
+                self.note(
+                    ("databases", index, "password_file"), "is given besides password; keep one of them"
+                )
+
+    def _exactly_one(self) -> None:
+        for index, service in enumerate(self.root.services):
+            self._one_of(("services", index), service, ("compose", "command"))
+        for index, policy in enumerate(self.root.policies):
+            for number, step in enumerate(policy.remediate.steps or ()):
+                loc = ("policies", index, "remediate", "steps", number)
+                self._one_of(loc, step, ("terminate_idle", "restart"))
+
+    def _one_of(self, loc: Loc, section: object, keys: tuple[str, str]) -> None:
+        given = [key for key in keys if getattr(section, key) is not None]
+        if len(given) != 1:
+            text = f"has {'both' if given else 'neither'} of {keys[0]} and {keys[1]}; exactly one is allowed"
+            self.note(loc, text, *((*loc, key) for key in keys))
+
+    def _references(self) -> None:
+        policies = self._names("policies")
+        if not policies and "policies" not in self.tree.entries:
+            policies = ["default"]
+        for index, database in enumerate(self.root.databases):
+            self._defined(("databases", index, "policy"), database.policy, policies, "policy")
+        services = self._names("services")
+        for index, policy in enumerate(self.root.policies):
+            for number, step in enumerate(policy.remediate.steps or ()):
+                if step.restart:
+                    loc = ("policies", index, "remediate", "steps", number, "restart", "service")
+                    self._defined(loc, step.restart.service, services, "service")
+
+    def _names(self, section: str) -> list[str]:
+        """All names as they were written, those of items with mistakes in them too."""
+        items = at(self.tree, (section,))
+        nodes = [at(item, ("name",)) for item in items.items] if isinstance(items, Sequence) else []
+        return [node.text for node in nodes if isinstance(node, Scalar)]
+
+    def _defined(self, loc: Loc, name: str, known: Iterable[str], what: str) -> None:
+        known = sorted(set(known))
+        if name not in known:
+            names = f"defined: {', '.join(known)}" if known else "none is defined"
+            hint = did_you_mean(name, known)
+            self.note(
+                loc, f"there is no {what} of this name; {names}{hint}", (f"{what}s".replace("ys", "ies"),)
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _PolicyChecker:
+    """Checks that the figures of one policy go together."""
+
+    checker: Checker
+    policy: Policy
+    loc: Loc
+
+    def run(self) -> None:
+        self._has_conditions()
+        self._utilization_rises()
+        self._idle_rises()
+        self._leaving()
+
+    def _note(self, keys: str, text: str, other: str = "name") -> None:
+        loc, involved = ((*self.loc, *path.split(".")) for path in (keys, other))
+        self.checker.note(loc, text, involved)
+
+    def _has_conditions(self) -> None:
+        levels = self.policy.levels
+        for name in ("monitor", "alert", "critical"):
+            level = getattr(levels, name)
+            if level.utilization is None and level.idle is None and not level.refusing_connections:
+                self._note(f"levels.{name}", "has no condition left, so it would never hold; one is needed")
+
+    def _utilization_rises(self) -> None:
+        levels = self.policy.levels
+        given = [
+            (name, ratio)
+            for name in ("monitor", "alert", "critical")
+            if (ratio := getattr(levels, name).utilization) is not None
+        ]
+        for (lower, low), (upper, high) in pairwise(given):
+            if low >= high:
+                shown = f"{units.format_percent(low)} of {lower} to {units.format_percent(high)} of {upper}"
+                keys, other = f"levels.{upper}.utilization", f"levels.{lower}.utilization"
+                # Where only the lower level's was written, that is the one to point at.
+                if at(self.checker.tree, (*self.loc, *keys.split("."))) is None:
+                    keys, other = other, keys
+                self._note(keys, f"levels must rise, but go from {shown}", other)
+
+    def _idle_rises(self) -> None:
+        levels = self.policy.levels
+        given = [
+            (name, idle) for name in ("monitor", "alert", "critical") if (idle := getattr(levels, name).idle)
+        ]
+        for (lower, low), (upper, high) in pairwise(given):
+            weaker = high.older_than <= low.older_than and high.count <= low.count
+            if weaker and (high.older_than, high.count) != (low.older_than, low.count):
+                text = f"levels must rise, but this holds earlier than idle of {lower}"
+                keys, other = f"levels.{upper}.idle", f"levels.{lower}.idle"
+                if at(self.checker.tree, (*self.loc, *keys.split("."))) is None:
+                    keys, other, text = other, keys, f"levels must rise, but idle of {upper} holds earlier"
+                self._note(keys, text, other)
+
+    def _leaving(self) -> None:
+        levels, until = self.policy.levels, self.policy.remediate.until.utilization
+        lowest = next(
+            (r for level in (levels.monitor, levels.alert, levels.critical) if (r := level.utilization)), None
+        )
+        if lowest is not None and self.policy.clear.margin >= lowest:
+            shown = units.format_percent(lowest)
+            text = f"must be below the lowest utilization of a level, {shown}, or that level is never left"
+            self._note("clear.margin", text, "levels")
+        critical = levels.critical.utilization
+        if critical is not None and until >= critical:
+            shown = units.format_percent(critical)
+            text = f"must be below critical's utilization, {shown}, or nothing is ever done"
+            self._note("remediate.until.utilization", text, "levels.critical.utilization")

@@ -1,0 +1,185 @@
+"""From a file and the environment to settings, or to all mistakes at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from remediator.config import document, overlay, tree
+from remediator.config.build import build
+from remediator.config.checks import Checker
+from remediator.config.interpolate import interpolate
+from remediator.config.passwords import Password, read_password
+from remediator.config.problems import Problems, did_you_mean, key_name, printable, quoted
+from remediator.config.schema import Root, keys_at
+from remediator.config.settings import Settings
+from remediator.config.source import Source, SourceError, read
+from remediator.errors import ConfigError
+
+LIMIT = 256 * 1024
+"""Bytes that a configuration file may have."""
+
+_PLACES = (Path("config.yaml"), Path("/etc/remediator/config.yaml"))
+_SECRETS = frozenset({"dsn", "password", "password_file", "host"})
+
+
+def find(explicit: Path | None, env: Mapping[str, str]) -> Path:
+    """Find the configuration file.
+
+    Args:
+        explicit: What the command line says.
+        env: The environment, of which `REMEDIATOR_CONFIG` counts.
+
+    Raises:
+        ConfigError: There is none; the message lists where it was looked for.
+    """
+    if explicit is not None:
+        return explicit
+    if env.get("REMEDIATOR_CONFIG"):
+        return Path(env["REMEDIATOR_CONFIG"])
+    for path in _PLACES:
+        if os.path.lexists(path):
+            return path
+    looked = ", ".join(f"./{path}" if not path.is_absolute() else str(path) for path in _PLACES)
+    raise ConfigError((f"no configuration file: neither --config nor $REMEDIATOR_CONFIG, nor {looked}",))
+
+
+def load(path: Path, env: Mapping[str, str]) -> Settings:
+    """Read, validate and resolve the configuration.
+
+    Args:
+        path: The file.
+        env: The environment, for `${VAR}`, `REMEDIATOR_*`, `PG*` and `DATABASE_URL`.
+
+    Raises:
+        ConfigError: With one line for each mistake in the file, the environment and the secrets they name.
+            No line shows a secret.
+    """
+    problems = Problems(printable(str(path)))
+    source = _read(path, problems)
+    root = document.parse(source.text, problems)
+    _interpolate(root, env, problems)
+    inline = any(
+        isinstance(node := tree.at(item, ("password",)), tree.Scalar) and not node.foreign
+        for item in _items(root, "databases")
+    )
+    overlay.apply(root, env, problems)
+    model = _validate(root, problems)
+    Checker(model, root, problems).run()
+    passwords = dict(_passwords(model, root, path, env, problems))
+    if problems:
+        raise problems.error()
+    warnings = [password.warning for password in passwords.values() if password.warning]
+    if inline and source.exposed:
+        warnings.append(f"{problems.source}: holds a password and can be read by others than its owner")
+    used = {database.policy for database in model.databases}
+    warnings += (
+        f"{problems.source}: no database uses the policy {policy.name}"
+        for policy in model.policies
+        if policy.name not in used
+    )
+    return build(model, path, passwords, tuple(warnings))
+
+
+def _read(path: Path, problems: Problems) -> Source:
+    try:
+        return read(path, LIMIT)
+    except SourceError as error:
+        problems.add(None, "", str(error))
+        raise problems.error() from None
+
+
+def _items(root: tree.Mapping, section: str) -> list[tree.Node]:
+    node = root.entries.get(section)
+    return node.items if isinstance(node, tree.Sequence) else []
+
+
+def _interpolate(root: tree.Mapping, env: Mapping[str, str], problems: Problems) -> None:
+    for scalar in tree.scalars(root):
+        if "$" not in scalar.text:
+            continue
+        try:
+            scalar.text = interpolate(scalar.text, env)
+            scalar.foreign = True
+        except ValueError as error:
+            problems.add(scalar.place, scalar.where, str(error))
+            scalar.dead = True
+    tree.sweep(root)
+
+
+def _validate(root: tree.Mapping, problems: Problems) -> Root:
+    """Validate; what is wrong is noted and removed, so that the rest can be looked at too."""
+    while True:
+        try:
+            return Root.model_validate(tree.plain(root))
+        except ValidationError as error:
+            mistakes = error.errors(include_url=False, include_input=False)
+        for mistake in mistakes:
+            _note(mistake, root, problems)
+        tree.sweep(root)
+
+
+def _note(mistake: Any, root: tree.Mapping, problems: Problems) -> None:
+    loc: tree.Loc = tuple(mistake["loc"])
+    if mistake["type"] == "missing":
+        parent, key = tree.near(root, loc[:-1]), str(loc[-1])
+        parent.dead = True
+        if not tree.lost(root, loc):
+            problems.add(parent.place, f"{parent.where}.{key}", "is missing; a value is needed")
+        return
+    node = tree.near(root, loc)
+    if mistake["type"] == "too_short" and isinstance(node, tree.Sequence) and node.items:
+        return  # pydantic counts only entries without mistakes, and those with some are noted
+    node.dead = True
+    if isinstance(node, tree.Sequence) and node.thinned:
+        return
+    place = node.place
+    if mistake["type"] == "extra_forbidden":
+        parent = tree.near(root, loc[:-1])
+        if isinstance(parent, tree.Mapping):
+            place = parent.keys[str(loc[-1])]
+        text = _unknown(str(loc[-1]), keys_at(loc[:-1]), problems)
+    elif mistake["type"] == "too_short":
+        text = "is empty; at least one entry is needed"
+    elif "error" in mistake.get("ctx", {}):
+        text = _subject(node, loc) + str(mistake["ctx"]["error"])
+    else:
+        text = "must be a list" if mistake["type"] == "tuple_type" else "must be keys and values"
+        text += f", not {_form(node)}"
+    problems.add(place, node.where, text)
+
+
+def _unknown(key: str, allowed: list[str], problems: Problems) -> str:
+    text = f"unknown key; allowed: {', '.join(allowed)}"
+    if key_name(key) == "?":
+        return f"{text}; is a space missing after the colon?" if ":" in key else text
+    return text if problems.crowded else text + did_you_mean(key, allowed)
+
+
+def _subject(node: tree.Node, loc: tree.Loc) -> str:
+    """The value that a message is about, when it may be shown."""
+    secret = not isinstance(node, tree.Scalar) or node.foreign or _SECRETS & set(loc)
+    shown = None if secret or not isinstance(node, tree.Scalar) else quoted(node.text)
+    return f"{shown} " if shown else ""
+
+
+def _form(node: tree.Node) -> str:
+    if isinstance(node, tree.Scalar):
+        return "a single value"
+    return "a list" if isinstance(node, tree.Sequence) else "keys and values"
+
+
+def _passwords(
+    model: Root, root: tree.Mapping, path: Path, env: Mapping[str, str], problems: Problems
+) -> Iterator[tuple[str, Password]]:
+    for index, database in enumerate(model.databases):
+        if database.password_file:
+            try:
+                yield database.name, read_password(database.password_file, path.parent.absolute(), env)
+            except ValueError as error:
+                node = tree.near(root, ("databases", index, "password_file"))
+                problems.add(node.place, node.where, str(error))

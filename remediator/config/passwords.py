@@ -1,0 +1,60 @@
+"""Where a database's password comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from remediator.config.problems import printable
+from remediator.config.secret import Secret
+from remediator.config.source import SourceError, read
+
+LIMIT = 64 * 1024
+CREDENTIALS = "CREDENTIALS_DIRECTORY"
+
+
+@dataclass(frozen=True, slots=True)
+class Password:
+    """A password that was read from a file.
+
+    Attributes:
+        warning: What should be looked at; empty when nothing.
+    """
+
+    secret: Secret
+    file: Path
+    warning: str = ""
+
+
+def read_password(written: str, directory: Path, env: Mapping[str, str]) -> Password:
+    """Read a password from the file that the configuration names.
+
+    Args:
+        written: A path; a bare name is looked for in systemd's credentials.
+        directory: Where a relative path starts.
+        env: The environment.
+
+    Raises:
+        ValueError: There is no such file, or no password in it. The message shows neither name nor content.
+    """
+    bare = "/" not in written
+    if bare and not env.get(CREDENTIALS):
+        raise ValueError(
+            f"is a bare name, which is looked for in ${CREDENTIALS}, which is not set; write a path with a /"
+        )
+    file = Path(env[CREDENTIALS], written) if bare else directory / written
+    try:
+        source = read(file, LIMIT)
+    except SourceError as error:
+        raise ValueError(f"the file {error}") from None
+    text = source.text.removesuffix("\n").removesuffix("\r")
+    if not text:
+        raise ValueError("the file is empty")
+    # systemd guards its credentials by an access control list, which shows as group permissions.
+    exposed = source.exposed and not bare
+    return Password(Secret(text), file, _warning(file) if exposed else "")
+
+
+def _warning(file: Path) -> str:
+    return f"{printable(str(file))}: others than its owner can read this secret; chmod 0400 it"

@@ -1,0 +1,228 @@
+"""Schema of policies: levels, the ladder of steps, what is spared, limits."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from remediator.config.scalars import BOOLEAN, PER_STEP, RATE, OrNone, whole
+from remediator.config.section import (
+    MINUTE,
+    SECOND,
+    Count,
+    Duration,
+    Name,
+    Pause,
+    Ratio,
+    RatioOrNone,
+    Section,
+    Text,
+    WhenWord,
+)
+from remediator.core.policy import Rate
+
+SPARED_APPLICATIONS = (
+    "pg_dump",
+    "pg_dumpall",
+    "pg_restore",
+    "pg_basebackup",
+    "pgbackrest*",
+    "barman*",
+    "wal-g*",
+)
+"""Backups look idle between two reads; these are spared whatever the file says."""
+
+_UTILIZATION = "Holds above this share of the slots that an ordinary role can get; `none` switches it off."
+_IDLE = "Holds when this many sessions are idle for this long; `none` switches it off."
+_REFUSING = "Holds when a fresh connection is refused for want of slots."
+_FOR = "How long the level's conditions must hold before the level is entered."
+_OLDER_THAN = "How long a session must have been idle to count."
+_COUNT = "How many such sessions it takes."
+_WHEN = "Whether the step waits for the database to be critical still: `still_critical` or `always`."
+
+
+class CheckEvery(Section):
+    """How often a database is looked at, by its level."""
+
+    normal: Duration = 30 * SECOND
+    """While all is well."""
+    monitor: Duration = 15 * SECOND
+    """At level monitor."""
+    alert: Duration = 5 * SECOND
+    """At level alert."""
+    critical: Duration = 2 * SECOND
+    """At level critical."""
+
+
+class Idle(Section):
+    """So many sessions idle for so long."""
+
+    older_than: Duration = Field(default=10 * MINUTE, description=_OLDER_THAN)
+    count: Annotated[int, whole(1)] = Field(description=_COUNT)
+
+
+class MonitorIdle(Idle):
+    """So many sessions idle for so long."""
+
+    count: Annotated[int, whole(1)] = Field(default=1, description=_COUNT)
+
+
+class AlertIdle(Idle):
+    """So many sessions idle for so long."""
+
+    count: Annotated[int, whole(1)] = Field(default=10, description=_COUNT)
+
+
+class Monitor(Section):
+    """Worth a closer look; holds when any of its conditions holds."""
+
+    utilization: RatioOrNone = Field(default=0.2, description=_UTILIZATION)
+    idle: Annotated[MonitorIdle | None, OrNone()] = Field(default=MonitorIdle(), description=_IDLE)
+    refusing_connections: Annotated[bool, BOOLEAN] = Field(default=False, description=_REFUSING)
+    for_: Pause = Field(default=timedelta(0), alias="for", description=_FOR)
+
+
+class Alert(Section):
+    """Getting serious; holds when any of its conditions holds."""
+
+    utilization: RatioOrNone = Field(default=0.5, description=_UTILIZATION)
+    idle: Annotated[AlertIdle | None, OrNone()] = Field(default=AlertIdle(), description=_IDLE)
+    refusing_connections: Annotated[bool, BOOLEAN] = Field(default=False, description=_REFUSING)
+    for_: Pause = Field(default=30 * SECOND, alias="for", description=_FOR)
+
+
+class Critical(Section):
+    """Time to act; holds when any of its conditions holds."""
+
+    utilization: RatioOrNone = Field(default=0.9, description=_UTILIZATION)
+    idle: Annotated[Idle | None, OrNone()] = Field(default=None, description=_IDLE)
+    refusing_connections: Annotated[bool, BOOLEAN] = Field(default=True, description=_REFUSING)
+    for_: Pause = Field(default=5 * SECOND, alias="for", description=_FOR)
+
+
+class Levels(Section):
+    """When the state of the connection slots is how serious."""
+
+    monitor: Monitor = Monitor()
+    """Worth a closer look."""
+    alert: Alert = Alert()
+    """Getting serious."""
+    critical: Critical = Critical()
+    """Time to act."""
+
+
+class Clear(Section):
+    """When a level is left again."""
+
+    margin: Ratio = 0.05
+    """How far below the level's threshold utilization must be."""
+    for_: Pause = Field(default=5 * MINUTE, alias="for", description="For how long it must stay there.")
+
+
+class Until(Section):
+    """When there is nothing more to do."""
+
+    utilization: Ratio = 0.5
+    """At or below this share of the usable slots."""
+
+
+class TerminateIdle(Section):
+    """Terminate idle sessions, those idle for longest first."""
+
+    older_than: Duration = 10 * MINUTE
+    """How long a session must have been idle."""
+    when: WhenWord = Field(default="still_critical", description=_WHEN)
+
+
+class Restart(Section):
+    """Restart the replicas of one service, one at a time."""
+
+    service: Name
+    """The name of one of `services`."""
+    when: WhenWord = Field(default="still_critical", description=_WHEN)
+
+
+class Step(Section):
+    """One rung of the ladder: exactly one of its keys."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["terminate_idle"]}, {"required": ["restart"]}]}
+    )
+
+    terminate_idle: TerminateIdle | None = None
+    """Terminate idle sessions."""
+    restart: Restart | None = None
+    """Restart a service."""
+
+
+class Remediate(Section):
+    """What is done once critical is confirmed, in this order."""
+
+    until: Until = Until()
+    """Stop as soon as this is reached."""
+    settle: Pause = 15 * SECOND
+    """How long to wait after a step before looking again."""
+    retry: Duration = 5 * MINUTE
+    """How long to wait after a round without relief before the next one."""
+    steps: tuple[Step, ...] | None = None
+    """The ladder. Without it: sessions idle for 10m are terminated, then each service is restarted, in
+    the order of `services`."""
+
+
+class Spare(Section):
+    """Sessions left alone, on top of those that always are; shell patterns such as `etl_*`."""
+
+    users: tuple[Text, ...] = ()
+    """Roles whose sessions are spared."""
+    applications: tuple[Text, ...] = ()
+    """Values of application_name whose sessions are spared, besides those of the usual backup programs."""
+
+
+class TerminateLimits(Section):
+    """How many sessions may be terminated."""
+
+    per_step: Annotated[int | float, PER_STEP] = 0.5
+    """At most this many, or this share of the used slots, in one step."""
+    per_hour: Count = 500
+    """At most this many in any hour."""
+
+
+class RestartLimits(Section):
+    """How often services may be restarted."""
+
+    per_service: Annotated[Rate, RATE] = Rate(1, timedelta(minutes=30))
+    """How often one and the same service."""
+    per_day: Count = 3
+    """How often altogether in any 24 hours."""
+
+
+class Limits(Section):
+    """How much may be done at most, come what may."""
+
+    terminate: TerminateLimits = TerminateLimits()
+    """How many sessions may be terminated."""
+    restart: RestartLimits = RestartLimits()
+    """How often services may be restarted."""
+    failed_rounds: Annotated[int, whole(1)] = 3
+    """Rounds without relief in one incident before nothing more is done until `remediator ack`."""
+
+
+class Policy(Section):
+    """Everything that decides for a database."""
+
+    name: Name
+    """What databases call it."""
+    check_every: CheckEvery = CheckEvery()
+    """How often to look, by level."""
+    levels: Levels = Levels()
+    """When it is how serious."""
+    clear: Clear = Clear()
+    """When a level is left again."""
+    remediate: Remediate = Remediate()
+    """What is done once critical is confirmed."""
+    spare: Spare = Spare()
+    """Sessions left alone."""
+    limits: Limits = Limits()
+    """How much may be done at most."""

@@ -1,0 +1,118 @@
+"""The effective configuration as frozen values: what the rest of the program gets to see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from remediator.config.secret import Secret
+from remediator.core.model import Mode
+from remediator.core.policy import Policy, Service
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectSettings:
+    """How to connect to a database, and when to give up.
+
+    Attributes:
+        timeout: For establishing a connection.
+        query_timeout: For one query, counted on our side.
+        probe_every: How often to try a fresh connection as a client would; 0 is never.
+        keepalives_idle: Silence on a connection before TCP asks whether the server is there.
+        keepalives_interval: Between two such questions.
+        keepalives_count: Questions without an answer before the connection counts as dead.
+        tcp_user_timeout: How long sent data may stay unacknowledged.
+        application_name: What our sessions are called on the server.
+    """
+
+    timeout: timedelta = timedelta(seconds=5)
+    query_timeout: timedelta = timedelta(seconds=5)
+    probe_every: timedelta = timedelta(seconds=15)
+    keepalives_idle: timedelta = timedelta(seconds=10)
+    keepalives_interval: timedelta = timedelta(seconds=5)
+    keepalives_count: int = 3
+    tcp_user_timeout: timedelta = timedelta(seconds=15)
+    application_name: str = "remediator"
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseSettings:
+    """One PostgreSQL server to watch.
+
+    Attributes:
+        dsn: libpq URL or keywords without the password; empty when libpq's own environment decides.
+        password: None when libpq finds it by itself, or none is needed.
+        password_file: Where the password was read from, None when it came from elsewhere.
+    """
+
+    name: str
+    dsn: str
+    password: Secret | None
+    connect: ConnectSettings
+    policy: Policy
+    password_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeTarget:
+    """Containers of one Compose service; neither part is ever empty."""
+
+    project: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandTarget:
+    """A service that commands restart, for systemd and the like. No shell is involved.
+
+    Attributes:
+        restart: Program and arguments that restart it.
+        inspect: Program and arguments whose output differs after every start.
+        deadline: How long either may take.
+    """
+
+    restart: tuple[str, ...]
+    inspect: tuple[str, ...]
+    deadline: timedelta = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """Something that may be restarted, and how."""
+
+    service: Service
+    runtime: ComposeTarget | CommandTarget
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What is logged and in which form; `auto` is for people on a terminal and JSON elsewhere."""
+
+    level: str = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the operator asked for.
+
+    Attributes:
+        source: The file it came from.
+        warnings: What is not wrong but should be looked at, one line each.
+    """
+
+    mode: Mode
+    state_dir: Path
+    docker_host: str
+    databases: tuple[DatabaseSettings, ...]
+    services: tuple[ServiceSettings, ...]
+    log: LogSettings
+    source: Path
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """All secret values, for whoever has to keep them out of output."""
+        return tuple(database.password for database in self.databases if database.password)

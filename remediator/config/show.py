@@ -1,0 +1,129 @@
+"""The effective configuration, written the way the file is written, with secrets masked."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import timedelta
+from typing import Any
+
+import yaml
+
+from remediator.config.secret import MASK
+from remediator.config.settings import ComposeTarget, DatabaseSettings, ServiceSettings, Settings
+from remediator.config.units import format_duration, format_percent, format_rate
+from remediator.core.model import Level
+from remediator.core.policy import LevelRule, Limits, Policy, Remediate, Step, TerminateIdle
+
+
+def show(settings: Settings) -> str:
+    """Write the settings as YAML that `load` reads again, every key with its effective value.
+
+    A password from a file shows as that file; any other shows as a mask, which is then the password.
+    """
+    policies = {database.policy.name: database.policy for database in settings.databases}
+    content = {
+        "version": 1,
+        "mode": settings.mode.value,
+        "state_dir": str(settings.state_dir),
+        "docker": {"host": settings.docker_host},
+        "databases": [_database(database) for database in settings.databases],
+        "services": [_service(service) for service in settings.services],
+        "policies": [_policy(policy) for policy in policies.values()],
+        "log": {"level": settings.log.level, "format": settings.log.format},
+    }
+    return yaml.safe_dump(_escaped(content), sort_keys=False, allow_unicode=True, width=110)
+
+
+def _escaped(value: Any) -> Any:
+    """Double each dollar sign, which the file would otherwise read as the start of a reference."""
+    match value:
+        case str():
+            return value.replace("$", "$$")
+        case dict():
+            return {key: _escaped(item) for key, item in value.items()}
+        case list():
+            return [_escaped(item) for item in value]
+        case timedelta():
+            return format_duration(value)
+        case _:
+            return value
+
+
+def _database(database: DatabaseSettings) -> dict[str, Any]:
+    shown: dict[str, Any] = {"name": database.name, "dsn": database.dsn}
+    if database.password_file:
+        shown["password_file"] = str(database.password_file)
+    elif database.password:
+        shown["password"] = MASK
+    connect = database.connect
+    shown["connect"] = {field.name: getattr(connect, field.name) for field in fields(connect)}
+    shown["policy"] = database.policy.name
+    return shown
+
+
+def _service(service: ServiceSettings) -> dict[str, Any]:
+    runtime, verification = service.runtime, service.service.verification
+    shown: dict[str, Any] = {"name": service.service.name}
+    if isinstance(runtime, ComposeTarget):
+        shown["compose"] = {"project": runtime.project, "service": runtime.service}
+    else:
+        shown["command"] = {
+            "restart": list(runtime.restart),
+            "inspect": list(runtime.inspect),
+            "deadline": runtime.deadline,
+        }
+    shown["verify"] = {"within": verification.within, "steady_for": verification.steady_for}
+    return shown
+
+
+def _policy(policy: Policy) -> dict[str, Any]:
+    return {
+        "name": policy.name,
+        "check_every": {level.label: policy.check_every[level] for level in Level},
+        "levels": {level.label: _level(rule) for level, rule in policy.levels.items()},
+        "clear": {"margin": format_percent(policy.clear.margin), "for": policy.clear.hold_for},
+        "remediate": _remediate(policy.remediate),
+        "spare": {"users": list(policy.spare.users), "applications": list(policy.spare.applications)},
+        "limits": _limits(policy.limits),
+    }
+
+
+def _level(rule: LevelRule) -> dict[str, Any]:
+    conditions = rule.conditions
+    idle = conditions.idle
+    return {
+        "utilization": "none" if conditions.utilization is None else format_percent(conditions.utilization),
+        "idle": {"older_than": idle.older_than, "count": idle.count} if idle else "none",
+        "refusing_connections": conditions.refusing_connections,
+        "for": rule.hold_for,
+    }
+
+
+def _remediate(remediate: Remediate) -> dict[str, Any]:
+    return {
+        "until": {"utilization": format_percent(remediate.until)},
+        "settle": remediate.settle,
+        "retry": remediate.retry,
+        "steps": [_step(step) for step in remediate.steps],
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    if isinstance(step, TerminateIdle):
+        return {"terminate_idle": {"older_than": step.older_than, "when": step.when.value}}
+    return {"restart": {"service": step.service, "when": step.when.value}}
+
+
+def _limits(limits: Limits) -> dict[str, Any]:
+    per_step = limits.terminate_per_step
+    return {
+        "terminate": {
+            "per_step": format_percent(per_step) if isinstance(per_step, float) else per_step,
+            "per_hour": limits.terminate.count,
+        },
+        "restart": {
+            "per_service": format_rate(limits.restart_per_service),
+            "per_day": limits.restart.count,
+        },
+        "failed_rounds": limits.failed_rounds,
+    }
