@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from dataclasses import dataclass
 from datetime import timedelta
@@ -189,6 +190,7 @@ class DockerEngine:
         return client
 
     def _negotiate(self) -> str:
+        _knock(self.host, self._answer_within)
         client = self._connect(MINIMUM_DOCKER_API_VERSION, self._answer_within)
         try:
             return str(client.version(api_version=False)["ApiVersion"])
@@ -223,6 +225,15 @@ class _Client(APIClient):
         if self._only_get and request.method != "GET":
             raise RejectedError(f"this is a dry run: {request.method} {request.path_url} is not sent")
         return super().send(request, **kwargs)
+
+
+def _knock(host: str, timeout: timedelta) -> None:
+    # The SDK forgets to close a Unix socket that it could not connect, so those are not left to it.
+    if not host.startswith("unix://"):
+        return
+    with socket.socket(socket.AF_UNIX) as knocking:
+        knocking.settimeout(timeout.total_seconds())
+        knocking.connect(host.removeprefix("unix://"))
 
 
 def _inspect(client: APIClient, container_id: str) -> dict[str, Any] | None:

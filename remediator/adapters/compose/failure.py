@@ -12,10 +12,12 @@ from remediator.errors import RejectedError, UnavailableError
 # Everything a call may raise, an answer of an unexpected shape included.
 FAILURES = (DockerException, RequestException, OSError, ValueError, LookupError, TypeError, AttributeError)
 
+_HUNG = "no answer in time; is the engine hung?"
 _HINTS: tuple[tuple[type[Exception], str], ...] = (
     (FileNotFoundError, "there is no such socket; is the engine running, the socket mounted?"),
     (ConnectionRefusedError, "nobody listens there; is the engine running?"),
-    (Timeout, "no answer in time; is the engine hung?"),
+    (Timeout, _HUNG),
+    (TimeoutError, _HUNG),
     (JSONDecodeError, "the answer is not one of a Docker Engine"),
 )
 _FORBIDDEN = 403
