@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from remediator.config import units
+from remediator.config.overlay import env_name
 from remediator.config.policies import Policy
 from remediator.config.problems import Problems, did_you_mean
 from remediator.config.schema import Root
 from remediator.config.tree import Loc, Mapping, Scalar, Sequence, at, lost, near
+
+_NAMES = 20
+"""Names that a message lists at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +34,10 @@ class Checker:
 
     def run(self) -> None:
         """Check everything."""
-        for section in ("databases", "services", "policies"):
+        for section in ("services", "policies"):
             self._unique(section, lambda item: item.name, "this name")
-        self._unique(
-            "databases", lambda item: re.sub(r"[^A-Z0-9]", "_", item.name.upper()), "a name like this"
-        )
+        same = "this name, or one that differs only in case or punctuation,"
+        self._unique("databases", lambda item: env_name(item.name), same)
         self._unique("services", lambda item: item.compose, "this project and service")
         self._passwords()
         self._exactly_one()
@@ -89,28 +91,26 @@ class Checker:
         if not policies and "policies" not in self.tree.entries:
             policies = ["default"]
         for index, database in enumerate(self.root.databases):
-            self._defined(("databases", index, "policy"), database.policy, policies, "policy")
+            self._defined(("databases", index, "policy"), database.policy, policies, "policies")
         services = self._names("services")
         for index, policy in enumerate(self.root.policies):
             for number, step in enumerate(policy.remediate.steps or ()):
                 if step.restart:
                     loc = ("policies", index, "remediate", "steps", number, "restart", "service")
-                    self._defined(loc, step.restart.service, services, "service")
+                    self._defined(loc, step.restart.service, services, "services")
 
     def _names(self, section: str) -> list[str]:
         """All names as they were written, those of items with mistakes in them too."""
         items = at(self.tree, (section,))
         nodes = [at(item, ("name",)) for item in items.items] if isinstance(items, Sequence) else []
-        return [node.text for node in nodes if isinstance(node, Scalar)]
+        return sorted({node.text for node in nodes if isinstance(node, Scalar)})
 
-    def _defined(self, loc: Loc, name: str, known: Iterable[str], what: str) -> None:
-        known = sorted(set(known))
+    def _defined(self, loc: Loc, name: str, known: list[str], section: str) -> None:
         if name not in known:
-            names = f"defined: {', '.join(known)}" if known else "none is defined"
+            shown = ", ".join(known[:_NAMES]) + (", ..." if len(known) > _NAMES else "")
+            names = f"defined: {shown}" if known else "none is defined"
             hint = did_you_mean(name, known)
-            self.note(
-                loc, f"there is no {what} of this name; {names}{hint}", (f"{what}s".replace("ys", "ies"),)
-            )
+            self.note(loc, f"no entry of {section} has this name; {names}{hint}", (section,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,15 +99,20 @@ def _items(root: tree.Mapping, section: str) -> list[tree.Node]:
 
 
 def _interpolate(root: tree.Mapping, env: Mapping[str, str], problems: Problems) -> None:
+    total = 0
     for scalar in tree.scalars(root):
         if "$" not in scalar.text:
             continue
         try:
             scalar.text = interpolate(scalar.text, env)
             scalar.foreign = True
+            total += len(scalar.text)
         except ValueError as error:
             problems.add(scalar.place, scalar.where, str(error))
             scalar.dead = True
+        if total > LIMIT:
+            problems.add(scalar.place, scalar.where, f"variables add up to more than {LIMIT // 1024} KiB")
+            raise problems.error()
     tree.sweep(root)
 
 

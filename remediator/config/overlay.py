@@ -56,10 +56,14 @@ def _variable(name: str, value: str) -> Scalar:
     return Scalar(Place(f"environment: {name}"), "", value, foreign=True)
 
 
+def env_name(database: str) -> str:
+    """A database's name as it stands in the names of environment variables."""
+    return re.sub(r"[^A-Za-z0-9]", "_", database).upper()
+
+
 def _env_name(database: Mapping) -> str:
     name = database.entries.get("name")
-    text = name.text if isinstance(name, Scalar) else str(Database.model_fields["name"].default)
-    return re.sub(r"[^A-Za-z0-9]", "_", text).upper()
+    return env_name(name.text if isinstance(name, Scalar) else str(Database.model_fields["name"].default))
 
 
 def _complete_dsn(database: Mapping, env: Variables[str, str], problems: Problems) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import islice
 
 from remediator.errors import ConfigError
 
@@ -50,10 +51,10 @@ def key_name(key: str) -> str:
 
 
 def did_you_mean(text: str, known: Iterable[str]) -> str:
-    """The tail of a message that proposes the closest known word, or nothing."""
+    """The tail of a message that proposes the closest of the first hundred known words, or nothing."""
     if len(text) > 40:  # noqa: PLR2004  longer than any word of ours
         return ""
-    close = get_close_matches(text.lower(), list(known), n=1)
+    close = get_close_matches(text.lower(), list(islice(known, 100)), n=1)
     return f'; did you mean "{close[0]}"?' if close else ""
 
 
@@ -78,7 +79,7 @@ class Problems:
         """
         place = place or Place(self.source)
         line = f"{place}: {where}: {text}" if where else f"{place}: {text}"
-        self._found[(place.line == 0, place.line, place.column, line)] = None
+        self._found.setdefault((place.line == 0, place.line, place.column, line))
 
     @property
     def crowded(self) -> bool:

@@ -107,11 +107,11 @@ def keys_at(path: Iterable[int | str]) -> list[str]:
     """The keys allowed in the section that a path of keys and indices leads to."""
     node = _json()
     for part in path:
-        node = _section(node["items"] if isinstance(part, int) else node["properties"][part])
+        node = section(node["items"] if isinstance(part, int) else node["properties"][part])
     return list(node["properties"])
 
 
-def _section(node: dict[str, Any]) -> dict[str, Any]:
+def section(node: dict[str, Any]) -> dict[str, Any]:
     """Follow references, and of alternatives the first."""
     while "anyOf" in node or "$ref" in node:
         reference = node.get("$ref", "").rpartition("/")[2]
