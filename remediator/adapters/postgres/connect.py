@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
 import re
 import socket
 import sys
@@ -17,14 +18,17 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from psycopg import AsyncConnection, conninfo, pq
+from psycopg import AsyncConnection, Error, conninfo, pq
 from psycopg.pq.abc import PGconn
 from psycopg.rows import TupleRow
 
 from remediator.core.model import Trouble, TroubleKind
 
 _VERBOSITY_DEFAULT, _VERBOSITY_VERBOSE = 1, 2
-_CODE = re.compile(r":\s+([0-9A-Z]{5}):\s(.*)")
+# "SEVERITY:  CODE: text"; the two blanks tell a code from a severity of five letters, such as FATAL.
+_CODE = re.compile(r": {2}([0-9A-Z]{5}): (.*)")
+# Where in the server's source a role's own CONNECTION LIMIT is checked; the text would be translated.
+_ROLE_LIMIT = re.compile(r"\bInitializeSessionUserId, miscinit\.c:\d+\s*$")
 _KINDS = {
     "53300": TroubleKind.FULL,
     "57P03": TroubleKind.STARTING,
@@ -76,7 +80,7 @@ async def connect(params: Mapping[str, str], within: float) -> AsyncConnection[T
     Raises:
         ConnectError: No connection, with the reason and the server's code if there is one.
     """
-    where = f"{params.get('host', 'the local socket')}:{params.get('port', '5432')}"
+    where = f"{_host(params) or 'the local socket'}:{params.get('port', '5432')}"
     try:
         async with asyncio.timeout(within):
             pgconn = await _first(await _candidates(params))
@@ -84,22 +88,35 @@ async def connect(params: Mapping[str, str], within: float) -> AsyncConnection[T
         text = f"no answer from {where} within {within:g} s"
         raise ConnectError(Trouble(TroubleKind.TIMEOUT, text)) from None
     except OSError as error:
-        text = f"cannot find the address of {params.get('host')}: {error.strerror or error}"
+        text = f"cannot find the address of {_host(params)}: {error.strerror or error}"
         raise ConnectError(Trouble(TroubleKind.UNREACHABLE, text)) from None
+    except Error as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ConnectError(Trouble(TroubleKind.FAILED, text)) from None
     connection: AsyncConnection[TupleRow] = AsyncConnection(pgconn)
     await connection.set_autocommit(True)
     return connection
 
 
+def _host(params: Mapping[str, str]) -> str:
+    return params.get("host") or os.environ.get("PGHOST", "")
+
+
 async def _candidates(params: Mapping[str, str]) -> list[dict[str, str]]:
     """Resolve host names here: libpq would block the event loop while it asks the resolver."""
-    host = params.get("host", "")
-    if not host or host.startswith(("/", "@")) or "," in host or "hostaddr" in params:
+    host = _host(params)
+    if (
+        not host
+        or host.startswith(("/", "@"))
+        or "," in host
+        or "hostaddr" in params
+        or "PGHOSTADDR" in os.environ
+    ):
         return [dict(params)]
     port = params.get("port") or "5432"
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [{**params, "hostaddr": str(info[4][0])} for info in found]
+    return [{**params, "host": host, "hostaddr": str(info[4][0])} for info in found]
 
 
 async def _first(candidates: list[dict[str, str]]) -> PGconn:
@@ -154,6 +171,9 @@ def _error(message: str) -> ConnectError:
         text = " ".join(message.split()) or "connection failed"
         return ConnectError(Trouble(TroubleKind.UNREACHABLE, text))
     sqlstate, text = answers[-1]
+    if sqlstate == "53300" and _ROLE_LIMIT.search(message):
+        # Our own limit says nothing about slots: others still get in.
+        return ConnectError(Trouble(TroubleKind.DENIED, text.strip()), sqlstate)
     kind = _KINDS.get(sqlstate)
     if kind is None:
         kind = TroubleKind.DENIED if sqlstate.startswith(_DENIED_CLASSES) else TroubleKind.FAILED
