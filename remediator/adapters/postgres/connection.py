@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import json
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -12,7 +12,10 @@ from typing import Any, LiteralString
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 from psycopg.rows import TupleRow
+from psycopg.types.json import set_json_loads
 
 from remediator.adapters.postgres import queries
 from remediator.adapters.postgres.connect import ConnectError, connect
@@ -20,6 +23,7 @@ from remediator.core.model import Trouble, TroubleKind
 from remediator.errors import UnavailableError
 
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.5, 15.0
+_MOST_FAILURES = 10  # by then the backoff is the longest
 
 
 class NoAnswerError(UnavailableError):
@@ -55,6 +59,11 @@ class Connection:
         """Whether there is a connection that was working when last used."""
         return self._open is not None
 
+    @property
+    def server_address(self) -> str | None:
+        """The address connected to; None without a connection, or on a unix socket."""
+        return self._open.info.hostaddr or None if self._open is not None else None
+
     async def fetch(
         self, query: LiteralString, params: Mapping[str, Any] | None = None
     ) -> Sequence[TupleRow]:
@@ -85,11 +94,8 @@ class Connection:
                 async with connection.cursor() as cursor:
                     yield cursor
         except psycopg.Error as error:
-            if deadline.passed:
-                trouble = Trouble(TroubleKind.TIMEOUT, f"no answer to a query within {seconds:g} s")
-            else:
-                trouble = _trouble(error)
-            if deadline.passed or connection.broken or connection.closed:
+            trouble = deadline.trouble or _trouble(error)
+            if deadline.trouble or connection.broken or connection.closed:
                 await self.close()
             raise NoAnswerError(trouble) from None
         except BaseException:
@@ -112,10 +118,11 @@ class Connection:
         try:
             self._open = await self._connect()
         except NoAnswerError as error:
-            self._failures += 1
-            backoff = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2 ** (self._failures - 1))
-            self._not_before = loop.time() + backoff
             self._trouble = error.trouble
+            if error.trouble.kind is not TroubleKind.FULL:  # a refusal is evidence: never repeat an old one
+                backoff = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2**self._failures)
+                self._failures = min(self._failures + 1, _MOST_FAILURES)
+                self._not_before = loop.time() + backoff
             raise
         self._failures = 0
         self._trouble = None
@@ -126,6 +133,9 @@ class Connection:
             connection = await connect(self.params, self.connect_timeout)
         except ConnectError as error:
             raise NoAnswerError(error.trouble) from None
+        connection.adapters.register_loader("text", _ForgivingText)
+        connection.adapters.register_loader("name", _ForgivingText)
+        set_json_loads(_forgiving_json, connection)
         statement_timeout = f"{max(1, int(self.query_timeout * 1000))}ms"
         deadline = _Deadline(connection, self.query_timeout)
         try:
@@ -133,7 +143,10 @@ class Connection:
                 await connection.execute(queries.SETTINGS, {"statement_timeout": statement_timeout})
         except psycopg.Error as error:
             await connection.close()
-            raise NoAnswerError(_trouble(error)) from None
+            raise NoAnswerError(deadline.trouble or _trouble(error)) from None
+        except BaseException:
+            await connection.close()
+            raise
         return connection
 
 
@@ -141,7 +154,8 @@ class _Deadline:
     """Shuts a connection's socket down when the time is over, which wakes whoever waits on it."""
 
     def __init__(self, connection: AsyncConnection[TupleRow], seconds: float) -> None:
-        self.passed = False
+        self.trouble: Trouble | None = None
+        """Set once the time is over."""
         self._connection = connection
         self._seconds = seconds
         self._timer: asyncio.TimerHandle | None = None
@@ -154,11 +168,24 @@ class _Deadline:
             self._timer.cancel()
 
     def _expire(self) -> None:
-        self.passed = True
+        self.trouble = Trouble(TroubleKind.TIMEOUT, f"no answer to a query within {self._seconds:g} s")
         with suppress(OSError, psycopg.Error):
-            fd = os.dup(self._connection.fileno())
-            with socket.socket(fileno=fd) as duplicate:
-                duplicate.shutdown(socket.SHUT_RDWR)
+            borrowed = socket.socket(fileno=self._connection.fileno())  # works without a free descriptor
+            try:
+                borrowed.shutdown(socket.SHUT_RDWR)
+            finally:
+                borrowed.detach()
+
+
+class _ForgivingText(Loader):
+    """Reads text of unknown encoding: names shared by all databases are in that of their maker's."""
+
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode(errors="replace")
+
+
+def _forgiving_json(data: str | bytes) -> Any:
+    return json.loads(data if isinstance(data, str) else data.decode(errors="replace"))
 
 
 def _trouble(error: psycopg.Error) -> Trouble:

@@ -1,6 +1,7 @@
 -- One reading of a server's connection slots: settings, counts and grouped sessions in one row.
--- Background processes show their type only to roles that may see statistics of other roles, so a
--- type that is null proves that this role would count too few sessions.
+-- Background processes show their type only to roles that may see statistics of other roles; one
+-- that is just leaving shows none to anybody. So a type that is null proves that this role would count
+-- too few sessions only where it lacks that right.
 with activity as materialized (
     select
         backend_type,
@@ -29,7 +30,7 @@ select
     current_setting('superuser_reserved_connections')::int,
     coalesce(current_setting('reserved_connections', true), '0')::int,
     (select count(*) from activity where backend_type = 'client backend')::int,
-    (select count(*) from activity where backend_type is null)::int,
+    (select count(*) from activity where backend_type is null and not pg_has_role('pg_read_all_stats', 'usage'))::int,
     current_setting('server_version_num')::int,
     pg_postmaster_start_time(),
     pg_is_in_recovery(),

@@ -1,4 +1,6 @@
 -- Settle this session: never write, never wait long, and never be cleaned away as idle ourselves.
+-- Times come in UTC, so that the hour that a change of the clocks repeats is not ambiguous. Text comes
+-- unconverted where it can, because a name that is invalid in the encoding fails a conversion.
 -- Joined with pg_settings because an older server does not know all of them.
 select set_config(wanted.name, wanted.value, false)
 from pg_settings s
@@ -8,5 +10,10 @@ join (values
     ('idle_in_transaction_session_timeout', '10s'),
     ('idle_session_timeout', '0'),
     ('jit', 'off'),
+    ('TimeZone', 'UTC'),
+    (
+        'client_encoding',
+        case when current_setting('server_encoding') = 'SQL_ASCII' then 'SQL_ASCII' else 'UTF8' end
+    ),
     ('statement_timeout', %(statement_timeout)s)
 ) as wanted (name, value) on wanted.name = s.name
