@@ -7,9 +7,9 @@ import sqlite3
 import stat
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import quote
 
 from remediator.adapters.ledger import schema
+from remediator.adapters.ledger.connection import Connection, connect
 from remediator.adapters.ledger.place import check_state_dir, create_private
 from remediator.errors import LedgerError
 
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _T = TypeVar("_T")
-
-# Seconds to wait for the transaction of another process: an operator's command beside the daemon.
-_BUSY_TIMEOUT = 2.0
 
 _ADVICE = {
     "SQLITE_FULL": "no space left; make room, and it will be used again",
@@ -45,10 +42,10 @@ class LedgerFile:
         self.path = state_dir / "ledger.db"
         self._state_dir = state_dir
         self._read_only = read_only
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Connection | None = None
         self._identity = (0, 0)
 
-    def read(self, work: Callable[[sqlite3.Connection], _T], nothing: _T) -> _T:
+    def read(self, work: Callable[[Connection], _T], nothing: _T) -> _T:
         """Read in one transaction; `nothing` is the answer when there are no records and none may be made.
 
         Raises:
@@ -58,7 +55,7 @@ class LedgerFile:
             connection = self._connected()
             return nothing if connection is None else _transact(connection, "BEGIN", work)
 
-    def write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    def write(self, work: Callable[[Connection], _T]) -> _T:
         """Write in one durable transaction.
 
         Raises:
@@ -86,7 +83,7 @@ class LedgerFile:
             self.close()
             raise LedgerError(f"ledger {self.path}: {_explain(error)}") from error
 
-    def _connected(self) -> sqlite3.Connection | None:
+    def _connected(self) -> Connection | None:
         if self._connection is None:
             return self._open()
         if os.path.lexists(self.path) and _identity(self.path) == self._identity:
@@ -96,7 +93,7 @@ class LedgerFile:
             f"ledger {self.path}: was removed or replaced while in use; from now on what is there now is used"
         )
 
-    def _open(self) -> sqlite3.Connection | None:
+    def _open(self) -> Connection | None:
         if self._read_only and not os.path.lexists(self.path):
             return None
         if not self._read_only:
@@ -106,12 +103,12 @@ class LedgerFile:
                 os.close(created)
         _refuse_what_sqlite_would_spoil(self.path)
         # Looked at without the right to write: opening for writing may already change the file.
-        with closing(_connect(self.path, "ro")) as connection:
+        with closing(connect(self.path, "ro")) as connection:
             has_records = schema.examine(connection, self.path)
         if self._read_only and not has_records:
             return None
         self._identity = _identity(self.path)
-        connection = _connect(self.path, "ro" if self._read_only else "rw")
+        connection = connect(self.path, "ro" if self._read_only else "rw")
         try:
             if not self._read_only:
                 _prepare(connection, has_records)
@@ -122,16 +119,7 @@ class LedgerFile:
         return connection
 
 
-def _connect(path: Path, access: str) -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"file:{quote(str(path.absolute()))}?mode={access}",
-        uri=True,
-        timeout=_BUSY_TIMEOUT,
-        isolation_level=None,
-    )
-
-
-def _prepare(connection: sqlite3.Connection, has_records: bool) -> None:
+def _prepare(connection: Connection, has_records: bool) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
@@ -140,7 +128,7 @@ def _prepare(connection: sqlite3.Connection, has_records: bool) -> None:
         schema.create(connection)
 
 
-def _transact(connection: sqlite3.Connection, begin: str, work: Callable[[sqlite3.Connection], _T]) -> _T:
+def _transact(connection: Connection, begin: str, work: Callable[[Connection], _T]) -> _T:
     connection.execute(begin)
     try:
         result = work(connection)

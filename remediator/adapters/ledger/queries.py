@@ -12,9 +12,10 @@ from remediator.errors import LedgerError
 from remediator.ports import KEPT
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
+
+    from remediator.adapters.ledger.connection import Connection
 
 _T = TypeVar("_T")
 
@@ -39,10 +40,12 @@ _FORGET_INCIDENTS = """
     )"""
 
 
-def load(db: sqlite3.Connection, mode: Mode, since: datetime) -> Ledger:
+def load(db: Connection, mode: Mode, since: datetime) -> Ledger:
     """Read what decisions need."""
+    entries = _entries(db.execute(_CURRENT, {"mode": mode, "since": instant(since)}), db.known)
+    db.known = {entry.id: entry for entry in entries if entry.outcome is not None}
     return Ledger(
-        entries=_entries(db.execute(_CURRENT, {"mode": mode, "since": instant(since)})),
+        entries=entries,
         incidents=_values(
             db.execute(
                 "SELECT record FROM incident WHERE mode = ? AND closed_at IS NULL ORDER BY opened_at, id",
@@ -55,9 +58,7 @@ def load(db: sqlite3.Connection, mode: Mode, since: datetime) -> Ledger:
     )
 
 
-def history(
-    db: sqlite3.Connection, mode: Mode, since: datetime
-) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
+def history(db: Connection, mode: Mode, since: datetime) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
     """Read what people ask for."""
     parameters = (mode, instant(since))
     incidents = db.execute(
@@ -66,10 +67,10 @@ def history(
     entries = db.execute(
         "SELECT id, intent, outcome FROM entry WHERE mode = ? AND at >= ? ORDER BY id", parameters
     )
-    return _values(incidents, Incident), _entries(entries)
+    return _values(incidents, Incident), _entries(entries, db.known)
 
 
-def save_incident(db: sqlite3.Connection, mode: Mode, incident: Incident) -> None:
+def save_incident(db: Connection, mode: Mode, incident: Incident) -> None:
     """Insert or update an incident."""
     db.execute(
         "INSERT INTO incident (mode, id, opened_at, closed_at, record) VALUES (?, ?, ?, ?, ?)"
@@ -85,15 +86,13 @@ def save_incident(db: sqlite3.Connection, mode: Mode, incident: Incident) -> Non
     )
 
 
-def intend(
-    db: sqlite3.Connection, mode: Mode, incident: Incident, intents: Iterable[Intent]
-) -> tuple[Entry, ...]:
+def intend(db: Connection, mode: Mode, incident: Incident, intents: Iterable[Intent]) -> tuple[Entry, ...]:
     """Record an incident's new state and intents."""
     save_incident(db, mode, incident)
     return tuple(Entry(_insert(db, mode, intent), intent) for intent in intents)
 
 
-def conclude(db: sqlite3.Connection, mode: Mode, outcomes: Sequence[tuple[int, Outcome]]) -> None:
+def conclude(db: Connection, mode: Mode, outcomes: Sequence[tuple[int, Outcome]]) -> None:
     """Record outcomes; the first one of an entry stays."""
     for entry, outcome in outcomes:
         if not db.execute("SELECT 1 FROM entry WHERE mode = ? AND id = ?", (mode, entry)).fetchone():
@@ -104,7 +103,7 @@ def conclude(db: sqlite3.Connection, mode: Mode, outcomes: Sequence[tuple[int, O
         )
 
 
-def lock(db: sqlite3.Connection, mode: Mode, new: Lock) -> None:
+def lock(db: Connection, mode: Mode, new: Lock) -> None:
     """Record a lock; the first one on a scope stays."""
     db.execute(
         "INSERT INTO lock (mode, scope, since, record) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -112,38 +111,38 @@ def lock(db: sqlite3.Connection, mode: Mode, new: Lock) -> None:
     )
 
 
-def acknowledge(db: sqlite3.Connection, mode: Mode) -> tuple[Lock, ...]:
+def acknowledge(db: Connection, mode: Mode) -> tuple[Lock, ...]:
     """Remove all locks; return them."""
     locks = _locks(db, mode)
     db.execute("DELETE FROM lock WHERE mode = ?", (mode,))
     return locks
 
 
-def pause(db: sqlite3.Connection, new: Pause) -> None:
+def pause(db: Connection, new: Pause) -> None:
     """Record the pause of both modes."""
     db.execute("INSERT OR REPLACE INTO pause (only, record) VALUES (1, ?)", (_text(new),))
 
 
-def resume(db: sqlite3.Connection) -> bool:
+def resume(db: Connection) -> bool:
     """Remove the pause; tell whether there was one."""
     return db.execute("DELETE FROM pause").rowcount > 0
 
 
-def prune(db: sqlite3.Connection, before: datetime) -> int:
+def prune(db: Connection, before: datetime) -> int:
     """Forget what is over and old, of both modes; tell how many entries."""
     forgotten = 0
     for mode in Mode:
         newest = db.execute(
             "SELECT id, intent, outcome FROM entry WHERE mode = ? ORDER BY at DESC LIMIT 1", (mode,)
         )
-        kept = [entry.intent.at - KEPT for entry in _entries(newest)]
+        kept = [entry.intent.at - KEPT for entry in _entries(newest, db.known)]
         parameters = {"mode": mode, "before": instant(min([before, *kept]))}
         forgotten += db.execute(_FORGET_ENTRIES, parameters).rowcount
         db.execute(_FORGET_INCIDENTS, parameters)
     return forgotten
 
 
-def _insert(db: sqlite3.Connection, mode: Mode, intent: Intent) -> int:
+def _insert(db: Connection, mode: Mode, intent: Intent) -> int:
     new = db.execute(
         "INSERT INTO entry (mode, incident, at, intent) VALUES (?, ?, ?, ?) RETURNING id",
         (mode, intent.incident, instant(intent.at), _text(intent)),
@@ -152,16 +151,17 @@ def _insert(db: sqlite3.Connection, mode: Mode, intent: Intent) -> int:
     return int(number)
 
 
-def _locks(db: sqlite3.Connection, mode: Mode) -> tuple[Lock, ...]:
+def _locks(db: Connection, mode: Mode) -> tuple[Lock, ...]:
     rows = db.execute("SELECT record FROM lock WHERE mode = ? ORDER BY since, scope", (mode,))
     return _values(rows, Lock)
 
 
-def _entries(rows: Iterable[tuple[int, str, str | None]]) -> tuple[Entry, ...]:
-    return tuple(
-        Entry(number, _value(intent, Intent), None if outcome is None else _value(outcome, Outcome))
-        for number, intent, outcome in rows
-    )
+def _entries(rows: Iterable[tuple[int, str, str | None]], known: Mapping[int, Entry]) -> tuple[Entry, ...]:
+    return tuple(known.get(number) or _entry(number, intent, outcome) for number, intent, outcome in rows)
+
+
+def _entry(number: int, intent: str, outcome: str | None) -> Entry:
+    return Entry(number, _value(intent, Intent), None if outcome is None else _value(outcome, Outcome))
 
 
 def _values(rows: Iterable[tuple[str]], expected: type[_T]) -> tuple[_T, ...]:

@@ -11,10 +11,10 @@ from remediator.adapters.ledger.worker import Worker
 from remediator.core.ledger import Ledger
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from remediator.adapters.ledger.connection import Connection
     from remediator.core.ledger import Entry, Incident, Intent, Lock, Outcome, Pause
     from remediator.core.model import Mode
 
@@ -117,8 +117,8 @@ class SqliteLedger:
         self._worker.run_blocking(lambda: self._file.read(lambda _: None, None))
         return self
 
-    async def _read(self, work: Callable[[sqlite3.Connection], _T], nothing: _T) -> _T:
+    async def _read(self, work: Callable[[Connection], _T], nothing: _T) -> _T:
         return await self._worker.run(lambda: self._file.read(work, nothing))
 
-    async def _write(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    async def _write(self, work: Callable[[Connection], _T]) -> _T:
         return await self._worker.run(lambda: self._file.write(work))
