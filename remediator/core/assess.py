@@ -106,7 +106,7 @@ def assess(policy: Policy, watch: Watch, sample: Sample) -> Assessment:
         watch: What the previous assessment returned; `Watch()` at the start.
         sample: Taken with `policy.cutoffs`.
     """
-    held = set(watch.held)
+    held = {level for level in watch.held if level in policy.levels}
     timers: dict[Level, Timer] = {}
     evidence: dict[Level, Evidence] = {}
     findings: list[Finding] = []
@@ -175,8 +175,16 @@ def any_of(findings: list[Finding]) -> Evidence:
 
 
 def critical_evidence(policy: Policy, sample: Sample) -> Evidence:
-    """Say whether a database whose critical level is held is critical still."""
-    return any_of(findings_for(policy, Level.CRITICAL, sample, holding=True))
+    """Say whether a database whose critical level is held is critical still.
+
+    It must have come below the threshold by the margin, but never further than the ladder is meant
+    to bring it: at `until` nothing more is done for utilization's sake.
+    """
+    conditions = policy.levels[Level.CRITICAL].conditions
+    margin = policy.clear.margin
+    if conditions.utilization is not None:
+        margin = min(margin, max(0.0, conditions.utilization - policy.remediate.until))
+    return any_of(list(_findings(conditions, Level.CRITICAL, sample, margin)))
 
 
 def _findings(conditions: Conditions, level: Level, sample: Sample, margin: float) -> Iterator[Finding]:
@@ -195,7 +203,8 @@ def _utilization(threshold: float, level: Level, sample: Sample, margin: float) 
     text = f"{slots.used} of {slots.usable} usable slots used ({percent(slots.utilization)})"
     if slots.utilization > threshold:
         return Finding(level, "utilization", Evidence.BREACH, f"{text}, above {percent(threshold)}")
-    if margin and slots.utilization > threshold - margin:
+    # Rounded because the difference of two percentages is not exact: 30 % - 10 % is 19.999 %.
+    if margin and slots.utilization > round(threshold - margin, 9):
         text = f"{text}, not yet {percent(margin)} below {percent(threshold)}"
         return Finding(level, "utilization", Evidence.BREACH, text)
     return Finding(level, "utilization", Evidence.CLEAR, text)

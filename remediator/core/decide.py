@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from remediator.core.assess import critical_evidence
 from remediator.core.guards import gate, service_objections, spare_replica, spare_session
 from remediator.core.incident import renew
-from remediator.core.ledger import Incident, Ledger, Phase
-from remediator.core.model import Evidence, Sample, Session, Trouble
+from remediator.core.ledger import Incident, Ledger, Occasion, Phase
+from remediator.core.model import IDLE, Evidence, Sample, Session, SessionGroup, Trouble
 from remediator.core.plan import (
     Act,
     Hold,
@@ -66,6 +67,8 @@ def decide(situation: Situation) -> Plan:
         situation.database, situation.sample, evidence, situation.incident, situation.ledger, situation.now
     )
     steps = tuple(_steps(situation, evidence, gone))
+    if not objections:
+        objections, detail = _elsewhere(steps)
     plan = Plan(steps=steps, objections=objections, detail=detail, renews=renews)
     if objections or plan.next_step is not None:
         return plan
@@ -74,14 +77,40 @@ def decide(situation: Situation) -> Plan:
     return replace(plan, exhausted=True)
 
 
+def _elsewhere(steps: Sequence[StepPlan]) -> tuple[tuple[Objection, ...], str]:
+    """Wait when the step whose turn it is is being carried out right now, for another database's sake."""
+    first = next((step for step in steps if step.acts or Objection.IN_FLIGHT in step.objections), None)
+    if first is None or first.acts:
+        return (), ""
+    return (Objection.IN_FLIGHT,), f"{first.step.label}, for another database"
+
+
 def _discount(situation: Situation) -> tuple[Situation, frozenset[int]]:
     """Count sessions that a dry run has already terminated as gone, as enforcing would have made them."""
     simulated = situation.ledger.simulated_sessions(situation.incident)
     sessions = situation.survey.sessions
     if not simulated or isinstance(sessions, Trouble):
         return situation, frozenset()
-    gone = frozenset(s.id.pid for s in sessions if s.id in simulated)
-    return replace(situation, sample=situation.sample.without(len(gone))), gone
+    gone = [s for s in sessions if s.id in simulated]
+    sample = situation.sample.without(len(gone))
+    sample = replace(sample, groups=_less(sample.groups, gone, situation.policy.cutoffs))
+    return replace(situation, sample=sample), frozenset(s.id.pid for s in gone)
+
+
+def _less(
+    groups: Sequence[SessionGroup], gone: Sequence[Session], cutoffs: Sequence[timedelta]
+) -> tuple[SessionGroup, ...]:
+    """Take idle sessions out of the groups in which the server counted them."""
+    ages = (0.0, *(cutoff.total_seconds() for cutoff in cutoffs))
+    taken = Counter(
+        (s.user or "", s.application, s.address, max(age for age in ages if age <= s.idle_for)) for s in gone
+    )
+
+    def rest(group: SessionGroup) -> SessionGroup:
+        key = (group.user, group.application, group.address, group.idle_for_at_least)
+        return replace(group, count=max(0, group.count - taken[key])) if group.state == IDLE else group
+
+    return tuple(rest(group) for group in groups)
 
 
 def _steps(situation: Situation, evidence: Evidence, gone: frozenset[int]) -> list[StepPlan]:
@@ -130,7 +159,7 @@ def _sort_out(
     """Split sessions into those spared, each with its reasons, and those that may go, oldest first."""
     held: list[Proposal] = []
     eligible: list[Session] = []
-    for session in sessions:
+    for session in sorted(sessions, key=lambda s: (-s.idle_for, s.id.pid)):
         if session.id.pid in gone:
             objections: tuple[Objection, ...] = (Objection.SIMULATED,)
         else:
@@ -139,7 +168,6 @@ def _sort_out(
             held.append(Hold(TerminateSession(session), objections))
         else:
             eligible.append(session)
-    eligible.sort(key=lambda s: (-s.idle_for, s.id.pid))
     return held, eligible
 
 
@@ -169,20 +197,14 @@ def _choose(situation: Situation, step: TerminateIdle, eligible: Sequence[Sessio
 
 def _restart(situation: Situation, index: int, step: RestartService) -> StepPlan:
     replicas = situation.survey.services.get(step.service, ())
+    occasion = Occasion(step.service, situation.incident.id, situation.incident.round, index)
     if isinstance(replicas, Trouble):
         return StepPlan(index, step, objections=(Objection.UNREADABLE,), detail=replicas.detail)
     if not replicas:
         return StepPlan(index, step, objections=(Objection.NOT_FOUND,))
-    done = frozenset[str]()
-    if index == situation.incident.step:
-        done = situation.ledger.restarted_in_step(situation.incident, index)
+    done = situation.ledger.restarted_on(occasion)
     objections, detail = service_objections(
-        step.service,
-        situation.database,
-        situation.ledger,
-        situation.policy.limits,
-        situation.now,
-        begun=bool(done),
+        occasion, situation.database, situation.ledger, situation.policy.limits, situation.now
     )
     proposals: list[Proposal] = []
     for replica in replicas:

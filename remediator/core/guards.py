@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from remediator.core.ledger import Incident, Ledger, database_scope, service_scope
+from remediator.core.ledger import Incident, Ledger, Occasion, Phase, database_scope, service_scope
 from remediator.core.model import (
     CLIENT_BACKEND,
     IDLE,
@@ -55,19 +55,19 @@ def spare_replica(replica: Replica) -> tuple[tuple[Objection, ...], str]:
 
 
 def service_objections(
-    service: str, database: str, ledger: Ledger, limits: Limits, now: datetime, *, begun: bool
+    occasion: Occasion, database: str, ledger: Ledger, limits: Limits, now: datetime
 ) -> tuple[tuple[Objection, ...], str]:
     """List what speaks against restarting any replica of a service now, and the detail in words.
 
     Args:
-        service: Its name.
+        occasion: The restart that is considered. Its replicas count as one: what was charged on the
+            same occasion does not speak against going on with it, what was charged on others does.
         database: The database for whose sake it would be restarted.
         ledger: The ledger.
         limits: The policy's limits.
         now: Wall-clock time.
-        begun: Some replicas had their turn in this step; they all count as one restart, so the
-            limits, which the first one was charged to, no longer apply.
     """
+    service = occasion.service
     objections = []
     details = []
     lock = ledger.lock(service_scope(service))
@@ -76,15 +76,16 @@ def service_objections(
         details.append(lock.reason)
     if ledger.restart_in_flight(service):
         objections.append(Objection.IN_FLIGHT)
-    if begun:
-        return tuple(objections), "; ".join(details)
+    if any(entry.doubtful for entry in ledger.restarted_on(occasion).values()):
+        objections.append(Objection.NOT_UP)
     rate = limits.restart_per_service
-    if ledger.restarts_of(service, rate, now) >= rate.count:
+    charged = ledger.restarts_of(service, rate, now, apart_from=occasion)
+    if len(charged) >= rate.count:
         objections.append(Objection.COOLDOWN)
-        free = ledger.free_again(service, rate, now)
+        free = charged[-rate.count] + rate.per if rate.count else None
         wait = f", again in {duration(free - now)}" if free else ""
         details.append(f"limit {rate}{wait}")
-    if ledger.restarts(database, limits.restart, now) >= limits.restart.count:
+    if len(ledger.restarts(database, limits.restart, now, apart_from=occasion)) >= limits.restart.count:
         objections.append(Objection.RATE_LIMIT)
         details.append(f"limit {limits.restart} for all services")
     return tuple(objections), "; ".join(details)
@@ -123,5 +124,5 @@ def _gate(
     if ledger.open_entries(database):
         yield Objection.IN_FLIGHT, ""
     if incident.not_before is not None and now < incident.not_before:
-        which = Objection.WAITING if incident.phase == "held" else Objection.SETTLING
+        which = Objection.WAITING if incident.phase is Phase.HELD else Objection.SETTLING
         yield which, f"{duration(incident.not_before - now)} left"

@@ -59,10 +59,22 @@ def settle(incident: Incident, concluded: Sequence[Entry], remediate: Remediate,
         now: Wall-clock time.
     """
     effective = any(e.charged for e in concluded)
-    complete = any(e.intent.step < incident.step for e in concluded)
+    # A restart that is not known to have ended well goes no further, whatever replicas are left.
+    complete = any(e.intent.step < incident.step or e.doubtful for e in concluded)
     if effective and complete:
         return replace(incident, not_before=now + remediate.settle)
     return incident
+
+
+def bounded(incident: Incident, remediate: Remediate, now: datetime) -> Incident:
+    """Keep a wait from lasting longer than it was meant to, after the clock was set back.
+
+    What comes back must be kept when it differs, or the wait begins anew with every look.
+    """
+    longest = now + (remediate.retry if incident.phase is Phase.HELD else remediate.settle)
+    if incident.not_before is None or incident.not_before <= longest:
+        return incident
+    return replace(incident, not_before=longest)
 
 
 def relieve(incident: Incident, now: datetime) -> Incident:

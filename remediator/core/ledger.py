@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -25,6 +25,7 @@ class Result(StrEnum):
 
 
 _FREE = frozenset({Result.CHANGED, Result.DENIED})
+_DOUBTFUL = frozenset({Result.UNCONFIRMED, Result.REFUTED, Result.UNKNOWN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,22 @@ class Intent:
     action: Action
     because: str
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What makes the restarts of a service's replicas one restart of the service."""
+
+    service: str
+    incident: str
+    round: int
+    step: int
+
+    @classmethod
+    def of(cls, intent: Intent) -> Occasion:
+        """The occasion that an intent belongs to; without a service when it is a termination."""
+        service = intent.action.replica.service if isinstance(intent.action, RestartReplica) else ""
+        return cls(service, intent.incident, intent.round, intent.step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +83,11 @@ class Entry:
     def charged(self) -> bool:
         """Whether it counts against the limits: an open one does, one known to have done nothing does not."""
         return self.outcome is None or self.outcome.result not in _FREE
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether something was done that is not known to have ended well."""
+        return self.outcome is not None and self.outcome.result in _DOUBTFUL
 
 
 class Phase(StrEnum):
@@ -175,30 +197,23 @@ class Ledger:
             1 for entry in self._charged(TerminateSession, rate.per, now) if entry.intent.database == database
         )
 
-    def restarts_of(self, service: str, rate: Rate, now: datetime) -> int:
-        """How many restarts of a service count against this rate now; a rolling restart counts once."""
-        return len(
-            {
-                _occasion(entry)
-                for entry in self._charged(RestartReplica, rate.per, now)
-                if _service(entry) == service
-            }
-        )
+    def restarts_of(
+        self, service: str, rate: Rate, now: datetime, apart_from: Occasion | None = None
+    ) -> tuple[datetime, ...]:
+        """When each restart of a service that counts against this rate now was last charged, ascending.
 
-    def restarts(self, database: str, rate: Rate, now: datetime) -> int:
-        """How many restarts of any service count against a database's rate now."""
-        return len(
-            {
-                _occasion(entry)
-                for entry in self._charged(RestartReplica, rate.per, now)
-                if entry.intent.database == database
-            }
-        )
+        A rolling restart counts once. One that is under way is left out by `apart_from`: going on
+        with it is not another restart.
+        """
+        entries = (e for e in self._charged(RestartReplica, rate.per, now) if _service(e) == service)
+        return _occasions(entries, apart_from)
 
-    def free_again(self, service: str, rate: Rate, now: datetime) -> datetime | None:
-        """When the oldest restart that counts against this rate leaves the window."""
-        times = [e.intent.at for e in self._charged(RestartReplica, rate.per, now) if _service(e) == service]
-        return min(times) + rate.per if times else None
+    def restarts(
+        self, database: str, rate: Rate, now: datetime, apart_from: Occasion | None = None
+    ) -> tuple[datetime, ...]:
+        """When each restart of any service that counts against a database's rate now was last charged."""
+        entries = (e for e in self._charged(RestartReplica, rate.per, now) if e.intent.database == database)
+        return _occasions(entries, apart_from)
 
     def of_round(self, incident: Incident) -> tuple[Entry, ...]:
         """The entries of an incident's current round."""
@@ -206,13 +221,13 @@ class Ledger:
             e for e in self.entries if e.intent.incident == incident.id and e.intent.round == incident.round
         )
 
-    def restarted_in_step(self, incident: Incident, step: int) -> frozenset[str]:
-        """Names of the replicas that had their turn in this step of the current round."""
-        return frozenset(
-            e.intent.action.replica.name
-            for e in self.of_round(incident)
-            if e.intent.step == step and isinstance(e.intent.action, RestartReplica)
-        )
+    def restarted_on(self, occasion: Occasion) -> Mapping[str, Entry]:
+        """The entries of one restart of a service, by the name of the replica that had its turn."""
+        return {
+            e.intent.action.replica.name: e
+            for e in self.entries
+            if isinstance(e.intent.action, RestartReplica) and Occasion.of(e.intent) == occasion
+        }
 
     def simulated_sessions(self, incident: Incident) -> frozenset[SessionId]:
         """Sessions that a dry run would have terminated in this incident."""
@@ -239,5 +254,10 @@ def _service(entry: Entry) -> str:
     return action.replica.service if isinstance(action, RestartReplica) else ""
 
 
-def _occasion(entry: Entry) -> tuple[str, str, int, int]:
-    return (_service(entry), entry.intent.incident, entry.intent.round, entry.intent.step)
+def _occasions(entries: Iterable[Entry], apart_from: Occasion | None) -> tuple[datetime, ...]:
+    last: dict[Occasion, datetime] = {}
+    for entry in entries:
+        occasion = Occasion.of(entry.intent)
+        if occasion != apart_from:
+            last[occasion] = max(entry.intent.at, last.get(occasion, entry.intent.at))
+    return tuple(sorted(last.values()))

@@ -83,7 +83,8 @@ class Slots:
 
     def excess(self, utilization: float) -> int:
         """How many sessions must go for utilization to be at most this ratio."""
-        return max(0, self.used - floor(utilization * self.usable))
+        # Percentages are not exact in binary: 29 % of 100 must be 29 slots, not 28.999.
+        return max(0, self.used - floor(round(utilization * self.usable, 7)))
 
 
 @dataclass(frozen=True, slots=True)

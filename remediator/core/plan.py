@@ -41,6 +41,7 @@ class Objection(StrEnum):
     UNREADABLE = "unreadable"
     MAY_NOT_SIGNAL = "may_not_signal"
     SERVICE_LOCKED = "service_locked"
+    NOT_UP = "not_up"
     # everything
     UNKNOWN_EVIDENCE = "unknown_evidence"
     STANDBY = "standby"
@@ -83,6 +84,7 @@ _MEANINGS = {
     Objection.UNREADABLE: "its state cannot be read",
     Objection.MAY_NOT_SIGNAL: "our role lacks pg_signal_backend",
     Objection.SERVICE_LOCKED: "locked after a failed restart until `remediator ack`",
+    Objection.NOT_UP: "a replica restarted before it is not known to be up",
     Objection.UNKNOWN_EVIDENCE: "the state of the database is not known",
     Objection.STANDBY: "the server is a standby",
     Objection.PAUSED: "paused by an operator",

@@ -149,7 +149,7 @@ class Limits:
     def terminate_cap(self, used: int) -> int:
         """How many sessions one step may terminate when this many slots are used."""
         if isinstance(self.terminate_per_step, float):
-            return int(self.terminate_per_step * used)
+            return int(round(self.terminate_per_step * used, 7))
         return self.terminate_per_step
 
 

@@ -13,9 +13,10 @@ def duration(value: timedelta | float) -> str:
     Args:
         value: A timedelta, or seconds.
     """
-    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
-    if seconds < 0:
-        return f"-{duration(-seconds)}"
+    exact = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    seconds = round(abs(exact), 1)
+    if exact < 0 < seconds:
+        return f"-{duration(seconds)}"
     if seconds < 60:  # noqa: PLR2004  a minute
         return f"{seconds:.1f}".rstrip("0").rstrip(".") + "s"
     whole = round(seconds)

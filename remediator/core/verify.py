@@ -10,7 +10,7 @@ from remediator.core.ledger import Entry, Outcome, Result
 from remediator.core.model import Health, Moment, Replica, ReplicaState, SessionId, Trouble
 from remediator.core.plan import RestartReplica, TerminateSession
 from remediator.core.policy import Verification
-from remediator.core.text import duration
+from remediator.core.text import count, duration
 
 # A backend that is told to go does so at its next interrupt check, for an idle one at once. The
 # server may still be slow to run its exit callbacks when a thousand of them go together.
@@ -43,7 +43,7 @@ def verify_termination(entry: Entry, alive: frozenset[SessionId] | Trouble, now:
     """
     action = entry.intent.action
     assert isinstance(action, TerminateSession)  # noqa: S101  the caller matched it
-    late = now - entry.intent.at >= TERMINATION_PATIENCE
+    late = _late(entry, TERMINATION_PATIENCE, now)
     if isinstance(alive, Trouble):
         return Outcome(Result.UNKNOWN, now, alive.detail) if late else None
     if action.session.id not in alive:
@@ -75,15 +75,14 @@ def verify_restart(
     action = entry.intent.action
     assert isinstance(action, RestartReplica)  # noqa: S101  the caller matched it
     before = action.replica
-    late = moment.at - entry.intent.at >= before.stop_timeout + verification.within + verification.steady_for
+    late = _late(entry, before.stop_timeout + verification.within + verification.steady_for, moment.at)
     if isinstance(replicas, Trouble):
         return (Outcome(Result.UNKNOWN, moment.at, replicas.detail) if late else None), sighting
     replica = next((r for r in replicas if r.id == before.id), None)
     if replica is None:
         return Outcome(Result.UNKNOWN, moment.at, "it no longer exists"), None
     if replica.started == before.started:
-        outcome = Outcome(Result.UNCONFIRMED, moment.at, "it was not seen to start again") if late else None
-        return outcome, None
+        return (_never_started(replica, moment) if late else None), None
     refuted = _refutation(replica, sighting)
     if refuted:
         return Outcome(Result.REFUTED, moment.at, refuted), None
@@ -92,17 +91,31 @@ def verify_restart(
         if moment.mono - sighting.mono >= verification.steady_for.total_seconds():
             up = f"up for {duration(moment.mono - sighting.mono)}"
             return Outcome(Result.CONFIRMED, moment.at, f"{replica.health}, {up}"), None
+        # However late this look is (remediator itself may have been down), what is well now is
+        # given its time to stay so.
+        return None, sighting
     if late:
         state = f"{replica.state}, health {replica.health}"
         return Outcome(Result.REFUTED, moment.at, f"started, but {state} in the end"), None
     return None, sighting
 
 
+def _late(entry: Entry, patience: timedelta, now: datetime) -> bool:
+    # A clock that was set back must not keep an entry open until it has caught up.
+    return abs(now - entry.intent.at) >= patience
+
+
+def _never_started(replica: Replica, moment: Moment) -> Outcome:
+    if replica.state in (ReplicaState.EXITED, ReplicaState.DEAD):
+        return Outcome(Result.REFUTED, moment.at, f"it was stopped and did not start again: {replica.state}")
+    return Outcome(Result.UNCONFIRMED, moment.at, "it was not seen to start again")
+
+
 def _refutation(replica: Replica, sighting: Sighting | None) -> str:
     if sighting is not None and sighting.started != replica.started:
         return "it started once more by itself"
     if replica.restarts:
-        return f"it crashed and was started again {replica.restarts} times"
+        return f"it crashed and was started again {count(replica.restarts, 'time')}"
     if sighting is not None and replica.state in (ReplicaState.EXITED, ReplicaState.DEAD):
         return f"it started and then {replica.state}"
     return ""

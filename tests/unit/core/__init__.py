@@ -1,0 +1,3 @@
+"""Tests of the pure core, table by table."""
+
+from __future__ import annotations
