@@ -1,0 +1,335 @@
+"""The ledger's file: created with care, shared between processes, never overwritten when not understood."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from remediator.adapters.ledger import SqliteLedger
+from remediator.core.ledger import Ledger, Lock, Pause
+from remediator.core.model import Mode
+from remediator.errors import LedgerError
+from tests.testbed.ledger import DAY, NOW, confirmed, incident, intent, terminate
+from tests.testbed.missing import missing
+
+_NOBODY = 65534
+
+
+@pytest.fixture
+def shared_dir() -> Iterator[Path]:
+    """A state directory of root's that other users can reach."""
+    if os.geteuid() != 0:
+        missing("only root can become another user")
+    with TemporaryDirectory() as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
+
+
+def _contents(state_dir: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in state_dir.iterdir() if path.is_file()}
+
+
+async def _filled(state_dir: Path, entries: int = 3) -> None:
+    store = SqliteLedger.open(state_dir, Mode.ENFORCE)
+    await store.intend(incident(), [intent(terminate(pid)) for pid in range(1, entries + 1)])
+    await store.close()
+
+
+async def _pids(state_dir: Path) -> list[int]:
+    store = SqliteLedger.open(state_dir, Mode.ENFORCE)
+    ledger = await store.load(NOW)
+    await store.close()
+    return [entry.intent.action.session.id.pid for entry in ledger.entries]  # type: ignore[union-attr]
+
+
+async def test_file_is_private_and_durable(tmp_path: Path) -> None:
+    """Only the owner may read who was terminated; what is committed has reached the disk."""
+    await _filled(tmp_path)
+    path = tmp_path / "ledger.db"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert db.execute("SELECT count(*) FROM entry").fetchone() == (3,)
+
+
+async def test_modes_have_records_and_locks_of_their_own_and_share_the_pause(tmp_path: Path) -> None:
+    """A dry run never spends the budget of the real thing, and a pause stops both."""
+    enforce, dry_run = (SqliteLedger.open(tmp_path, mode) for mode in (Mode.ENFORCE, Mode.DRY_RUN))
+    (entry,) = await enforce.intend(incident(), [intent()])
+    await dry_run.save_incident(incident(used=1))
+    await dry_run.lock(Lock("service:api", NOW, "simulated"))
+    await enforce.pause(Pause(NOW, None, "deploy"))
+
+    ledger = await dry_run.load(NOW - DAY)
+    assert (ledger.entries, ledger.incidents) == ((), (incident(used=1),))
+    assert ledger.pause == Pause(NOW, None, "deploy")
+    with pytest.raises(LedgerError, match="no dry-run entry"):
+        await dry_run.conclude([(entry.id, confirmed())])
+
+    assert await enforce.acknowledge() == ()
+    assert len(await dry_run.acknowledge()) == 1
+    assert await dry_run.resume()
+    ledger = await enforce.load(NOW - DAY)
+    assert (ledger.entries, ledger.incidents, ledger.pause) == ((entry,), (incident(),), None)
+    await enforce.close()
+    await dry_run.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"garbage", "is not a ledger"),
+        (b"\x00" * 4096, "is not a ledger"),
+        (b"SQLite format 3\x00" + b"\xff" * 5000, "is not a ledger|is damaged"),
+    ],
+)
+async def test_what_is_no_ledger_is_left_as_it_is(tmp_path: Path, content: bytes, complaint: str) -> None:
+    """The message names the file and says what to do; not a byte of it changes."""
+    path = tmp_path / "ledger.db"
+    path.write_bytes(content)
+    for _ in range(2):
+        with pytest.raises(LedgerError, match=complaint) as caught:
+            SqliteLedger.open(tmp_path, Mode.ENFORCE)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert _contents(tmp_path)["ledger.db"] == content
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("PRAGMA user_version = 99", "format 99, this one knows 1"),
+        ("PRAGMA application_id = 42", "not a ledger"),
+    ],
+)
+async def test_ledger_of_another_version_or_program_is_left_as_it_is(
+    tmp_path: Path, change: str, complaint: str
+) -> None:
+    """Not even its write-ahead log is folded in: the other version may lay it out differently."""
+    await _filled(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+        db.execute(change)
+    before = (tmp_path / "ledger.db").read_bytes()
+    for access in (SqliteLedger.open, SqliteLedger.open_read_only):
+        with pytest.raises(LedgerError, match=complaint):
+            access(tmp_path, Mode.ENFORCE)
+    assert (tmp_path / "ledger.db").read_bytes() == before
+
+
+async def test_damaged_ledger_is_left_as_it_is_and_used_again_once_restored(tmp_path: Path) -> None:
+    """Damage in the middle is found when opening; a restored file is used without a restart."""
+    await _filled(tmp_path, entries=200)
+    path = tmp_path / "ledger.db"
+    sound = path.read_bytes()
+    damaged = sound[:8192] + os.urandom(8192) + sound[16384:]
+    path.write_bytes(damaged)
+    store = SqliteLedger(tmp_path, Mode.ENFORCE)
+    with pytest.raises(LedgerError, match="is damaged"):
+        await store.load(NOW)
+    assert path.read_bytes() == damaged
+    path.write_bytes(sound)
+    assert len((await store.load(NOW)).entries) == 200
+    await store.close()
+
+
+async def test_records_in_the_log_of_an_emptied_file_are_not_thrown_away(tmp_path: Path) -> None:
+    """SQLite would delete the log; it may hold all there is."""
+    store = SqliteLedger.open(tmp_path, Mode.ENFORCE)
+    await store.intend(incident(), [intent()])
+    log = (tmp_path / "ledger.db-wal").read_bytes()
+    assert log
+    await store.close()
+    (tmp_path / "ledger.db").write_bytes(b"")
+    (tmp_path / "ledger.db-wal").write_bytes(log)
+    with pytest.raises(LedgerError, match=r"is empty, but ledger\.db-wal has records"):
+        SqliteLedger.open(tmp_path, Mode.ENFORCE)
+    assert (tmp_path / "ledger.db-wal").read_bytes() == log
+
+
+async def test_record_of_a_later_schema_is_refused_not_guessed(tmp_path: Path) -> None:
+    """A record that this version would misread stops everything, loudly."""
+    await _filled(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+        db.execute("""UPDATE entry SET intent = replace(intent, '"schema": 1', '"schema": 2') WHERE id = 2""")
+        db.commit()
+    store = SqliteLedger.open(tmp_path, Mode.ENFORCE)
+    with pytest.raises(LedgerError, match="schema 2"):
+        await store.load(NOW)
+    await store.close()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/null")])
+def test_what_is_no_regular_file_is_refused(tmp_path: Path, make: object) -> None:
+    """A pipe, a directory or a link in its place is somebody's mistake or trap."""
+    assert callable(make)
+    make(tmp_path / "ledger.db")
+    with pytest.raises(LedgerError, match="not a regular file"):
+        SqliteLedger.open(tmp_path, Mode.ENFORCE)
+
+
+async def test_missing_directory_is_said_and_used_once_it_is_there(tmp_path: Path) -> None:
+    """A volume that is mounted late needs no restart of the daemon."""
+    state_dir = tmp_path / "state"
+    store = SqliteLedger(state_dir, Mode.ENFORCE)
+    with pytest.raises(LedgerError, match=f"{state_dir}: no such file or directory; create it"):
+        await store.load(NOW)
+    state_dir.write_text("")
+    with pytest.raises(LedgerError, match="not a directory"):
+        await store.load(NOW)
+    state_dir.unlink()
+    state_dir.mkdir()
+    assert await store.load(NOW) == Ledger()
+    await store.close()
+
+
+def test_directory_open_to_everyone_is_refused(tmp_path: Path) -> None:
+    """Whoever may write there could forge the records and the lock."""
+    tmp_path.chmod(0o777)
+    with pytest.raises(LedgerError, match="everyone may write to it"):
+        SqliteLedger.open(tmp_path, Mode.ENFORCE)
+    assert _contents(tmp_path) == {}
+
+
+@contextmanager
+def _as_nobody() -> Iterator[None]:
+    os.seteuid(_NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+async def test_directory_of_another_user_is_refused_and_root_may_help(shared_dir: Path) -> None:
+    """What root records for the daemon, as operators' commands do, is the daemon's to use."""
+    with (
+        _as_nobody(),
+        pytest.raises(LedgerError, match=f"belongs to uid 0, remediator runs as uid {_NOBODY}"),
+    ):
+        SqliteLedger.open(shared_dir, Mode.ENFORCE)
+    os.chown(shared_dir, _NOBODY, _NOBODY)
+    root = SqliteLedger.open(shared_dir, Mode.ENFORCE)
+    await root.pause(Pause(NOW, None))
+    with _as_nobody():
+        daemon = SqliteLedger.open(shared_dir, Mode.ENFORCE)
+        assert (await daemon.load(NOW)).pause == Pause(NOW, None)
+        await daemon.resume()
+        await daemon.close()
+    assert (await root.load(NOW)).pause is None
+    await root.close()
+
+
+async def test_removed_file_is_noticed_before_anything_is_recorded_in_the_void(tmp_path: Path) -> None:
+    """A file that nobody would find after a restart must not take records."""
+    store = SqliteLedger.open(tmp_path, Mode.ENFORCE)
+    await store.intend(incident(), [intent()])
+    for name in _contents(tmp_path):
+        (tmp_path / name).unlink()
+    with pytest.raises(LedgerError, match="removed or replaced"):
+        await store.intend(incident(), [intent()])
+    (entry,) = await store.intend(incident(), [intent(terminate(7))])
+    await store.close()
+    assert await _pids(tmp_path) == [7]
+    assert entry.id == 1
+
+
+async def test_reading_only_creates_nothing_and_writes_nothing(tmp_path: Path) -> None:
+    """`plan` and `history` leave no trace, where there is a ledger and where there is none."""
+    missing = SqliteLedger.open_read_only(tmp_path / "nowhere", Mode.ENFORCE)
+    assert await missing.load(NOW) == Ledger()
+    reader = SqliteLedger.open_read_only(tmp_path, Mode.ENFORCE)
+    assert await reader.load(NOW) == Ledger()
+    assert await reader.history(NOW) == ((), ())
+    with pytest.raises(LedgerError, match="open for reading only"):
+        await reader.pause(Pause(NOW, None))
+    assert _contents(tmp_path) == {}
+
+    (tmp_path / "ledger.db").touch(mode=0o600)
+    assert await reader.load(NOW) == Ledger()
+    assert _contents(tmp_path) == {"ledger.db": b""}
+
+    await _filled(tmp_path)
+    before = _contents(tmp_path)["ledger.db"]
+    assert len((await reader.load(NOW)).entries) == 3
+    with pytest.raises(LedgerError, match="open for reading only"):
+        await reader.pause(Pause(NOW, None))
+    await reader.close()
+    assert _contents(tmp_path)["ledger.db"] == before
+
+
+async def test_readers_see_whole_transactions_while_a_writer_writes(tmp_path: Path) -> None:
+    """A reader never waits for the writer, and never sees half of what belongs together."""
+    writer = SqliteLedger.open(tmp_path, Mode.ENFORCE)
+    reader = SqliteLedger.open_read_only(tmp_path, Mode.ENFORCE)
+
+    async def write() -> None:
+        for number in range(50):
+            entries = await writer.intend(incident(step=number), [intent() for _ in range(10)])
+            await writer.conclude([(entry.id, confirmed()) for entry in entries])
+
+    writing = asyncio.create_task(write())
+    counts = []
+    while not writing.done():
+        entries = (await reader.load(NOW)).entries
+        counts.append(len(entries))
+        assert len([entry for entry in entries if entry.outcome is None]) in (0, 10)
+    await writing
+    assert len((await reader.load(NOW)).entries) == 500
+    assert counts == sorted(counts)
+    assert {count % 10 for count in counts} == {0}
+    await writer.close()
+    await reader.close()
+
+
+_OPERATOR = """
+import asyncio, sys
+from pathlib import Path
+from remediator.adapters.ledger import SqliteLedger
+from remediator.core.ledger import Lock, Pause
+from remediator.core.model import Mode
+from tests.testbed.ledger import NOW
+
+async def main():
+    store = SqliteLedger.open(Path(sys.argv[1]), Mode.ENFORCE)
+    await store.lock(Lock(f"service:{sys.argv[2]}", NOW, "written by another process"))
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+async def test_processes_that_start_at_once_create_one_ledger(tmp_path: Path) -> None:
+    """The daemon and operators' commands meet at the first start; none fails, nothing is lost."""
+    names = [f"s{number}" for number in range(6)]
+    processes = [
+        await asyncio.create_subprocess_exec(sys.executable, "-c", _OPERATOR, str(tmp_path), name)
+        for name in names
+    ]
+    assert [await process.wait() for process in processes] == [0] * len(names)
+    store = SqliteLedger.open(tmp_path, Mode.ENFORCE)
+    assert {lock.scope for lock in (await store.load(NOW)).locks} == {f"service:{name}" for name in names}
+    await store.close()
+
+
+async def test_file_that_another_process_keeps_busy_is_said_and_used_afterwards(tmp_path: Path) -> None:
+    """Waiting for it is bounded, and reading goes on meanwhile."""
+    await _filled(tmp_path)
+    store = SqliteLedger.open(tmp_path, Mode.ENFORCE)
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LedgerError, match="another process keeps it busy"):
+            await store.pause(Pause(NOW, None))
+        assert len((await store.load(NOW)).entries) == 3
+    await store.pause(Pause(NOW, None))
+    assert (await store.load(NOW)).pause == Pause(NOW, None)
+    await store.close()
