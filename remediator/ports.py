@@ -35,7 +35,10 @@ class Clock(Protocol):
 class Database(Protocol):
     """One PostgreSQL server."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Its name in the config."""
+        ...
 
     async def sample(self, moment: Moment) -> Sample:
         """Read slots, grouped sessions and the probe; never raises, trouble is in the sample."""
@@ -156,4 +159,20 @@ class Observer(Protocol):
             event: What happened.
             fields: Its particulars, plain values that JSON can carry.
         """
+        ...
+
+
+class Supervisor(Protocol):
+    """Whoever watches the watcher: systemd, a container's health check."""
+
+    def ready(self, longest_silence: timedelta) -> None:
+        """Tell that checking has begun, and how long a healthy daemon may stay silent."""
+        ...
+
+    def alive(self) -> None:
+        """Tell that every database's cycles complete."""
+        ...
+
+    def stopping(self) -> None:
+        """Tell that the daemon is about to end on purpose."""
         ...

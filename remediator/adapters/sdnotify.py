@@ -47,6 +47,12 @@ class Notifier:
         """Describe the state in one line, for `systemctl status`."""
         return self._send(f"STATUS={' '.join(text.split())}")
 
+    def be_patient(self, longest_silence: timedelta) -> bool:
+        """Ask the watchdog to wait for at least this long; it is never made to wait less than it would."""
+        if self.watchdog_timeout is None or self.watchdog_timeout >= longest_silence:
+            return True
+        return self._send(f"WATCHDOG_USEC={int(longest_silence.total_seconds() * 1_000_000)}")
+
     def watchdog(self) -> bool:
         """Still working; call it at least every half of `watchdog_timeout`."""
         return self._send("WATCHDOG=1")

@@ -111,6 +111,34 @@ class Cycle:
         self._teller.cycle(assessment, turn.incident, seconds)
         return turn
 
+    async def look(self, moment: Moment) -> Assessment:
+        """Judge one sample by itself; nothing is recorded, said or done."""
+        return assess(self.policy, Watch(), await self.database.sample(moment))
+
+    async def look_ahead(self, moment: Moment) -> Turn:
+        """Plan as if critical were confirmed now; nothing is recorded, said or done.
+
+        Raises:
+            LedgerError: The ledger cannot be read.
+        """
+        assessment = await self.look(moment)
+        sample = assessment.sample
+        ledger = await self._load(moment)
+        incident = ledger.open_incident(self.database.name) or incidents.open_incident(
+            "none", self.database.name, sample, ""
+        )
+        situation = Situation(
+            self.database.name,
+            self.policy,
+            sample,
+            incident,
+            ledger,
+            await self.survey(),
+            assume_critical=sample.slots is not None or assessment.pending is Level.CRITICAL,
+        )
+        in_flight = len(ledger.open_entries(self.database.name))
+        return Turn(assessment, decide(situation), incident, in_flight)
+
     async def _remediate(self, assessment: Assessment) -> Turn:
         try:
             turn = await self._take_turn(assessment)

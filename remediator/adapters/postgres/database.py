@@ -70,6 +70,12 @@ class PostgresDatabase:
     probe_every: float
     _probe: Probe | None = field(default=None, init=False)
     _probed_at: float = field(default=0.0, init=False)
+    _addresses: frozenset[str] = field(default=frozenset(), init=False)
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """Network addresses at which the server was last reached, by its own and by our account."""
+        return self._addresses
 
     async def sample(self, moment: Moment) -> Sample:
         """Read slots, grouped sessions and the probe; never raises, trouble is in the sample."""
@@ -78,6 +84,9 @@ class PostgresDatabase:
         except NoAnswerError as error:
             return await self._without_reading(moment, error.trouble)
         sample = _sample(moment, rows[0], self.cutoffs)
+        if sample.server is not None:
+            found = (sample.server.address, self.connection.server_address)
+            self._addresses = frozenset(address for address in found if address)
         full = sample.slots is not None and not sample.slots.free
         probe = await self._probe_if_due(full=full)
         return replace(sample, probe=_truly_accepted(probe) if full else probe)

@@ -1,0 +1,251 @@
+"""The composition root: the only place where settings become objects and objects meet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from remediator.adapters.clock import SystemClock
+from remediator.adapters.command import CommandRuntime
+from remediator.adapters.compose import ComposeRuntime, DockerEngine
+from remediator.adapters.dryrun import DryRunDatabase, DryRunRuntime
+from remediator.adapters.heartbeat import Heartbeat
+from remediator.adapters.ledger import SqliteLedger, StateLock
+from remediator.adapters.postgres import PostgresDatabase, open_database
+from remediator.adapters.sdnotify import Notifier
+from remediator.config import CommandTarget, ComposeTarget, DatabaseSettings, ServiceSettings, Settings
+from remediator.core.events import Event
+from remediator.core.model import Mode
+from remediator.cycle import Cycle
+from remediator.daemon import Daemon
+from remediator.errors import ConfigError
+from remediator.ports import Clock, Database, LedgerStore, Observer, Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything outside that the settings name, ready to be used; nothing is connected yet.
+
+    Attributes:
+        databases: By name, real ones.
+        runtimes: By service name, real ones.
+        engine: The Docker engine, None when no service needs one.
+    """
+
+    databases: Mapping[str, PostgresDatabase]
+    runtimes: Mapping[str, Runtime]
+    engine: DockerEngine | None
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for database in self.databases.values():
+            await database.close()
+        if self.engine is not None:
+            self.engine.close()
+
+
+def make_world(settings: Settings, mode: Mode) -> World:
+    """Make the adapters that the settings ask for.
+
+    In a dry run the Docker client can send nothing but GET.
+    """
+    databases = {d.name: _database(d) for d in settings.databases}
+    engine = None
+    if any(isinstance(s.runtime, ComposeTarget) for s in settings.services):
+        engine = DockerEngine(settings.docker_host, read_only=mode is Mode.DRY_RUN)
+
+    def addresses() -> frozenset[str]:
+        return frozenset(a for database in databases.values() for a in database.addresses)
+
+    runtimes = {s.service.name: _runtime(s, engine, addresses) for s in settings.services}
+    return World(databases, runtimes, engine)
+
+
+def _database(settings: DatabaseSettings) -> PostgresDatabase:
+    connect = settings.connect
+    keywords = {
+        "application_name": connect.application_name,
+        "keepalives": "1",
+        "keepalives_idle": str(int(connect.keepalives_idle.total_seconds())),
+        "keepalives_interval": str(int(connect.keepalives_interval.total_seconds())),
+        "keepalives_count": str(connect.keepalives_count),
+        "tcp_user_timeout": str(int(connect.tcp_user_timeout.total_seconds() * 1000)),
+    }
+    return open_database(
+        settings.name,
+        settings.dsn,
+        password=settings.password.reveal() if settings.password else None,
+        keywords=keywords,
+        connect_timeout=connect.timeout,
+        query_timeout=connect.query_timeout,
+        cutoffs=settings.policy.cutoffs,
+        probe_every=connect.probe_every,
+    )
+
+
+def _runtime(
+    settings: ServiceSettings, engine: DockerEngine | None, addresses: Callable[[], frozenset[str]]
+) -> Runtime:
+    target = settings.runtime
+    name = settings.service.name
+    match target:
+        case ComposeTarget():
+            assert engine is not None  # noqa: S101  made because there is a target like this
+            return ComposeRuntime(
+                name,
+                project=target.project,
+                compose_service=target.service,
+                engine=engine,
+                database_addresses=addresses,
+            )
+        case CommandTarget():
+            return CommandRuntime(
+                name, restart=target.restart, inspect=target.inspect, deadline=target.deadline
+            )
+
+
+def make_cycles(
+    settings: Settings,
+    mode: Mode,
+    world: World,
+    *,
+    store: LedgerStore,
+    observer: Observer,
+    clock: Clock,
+) -> tuple[Cycle, ...]:
+    """Make each database's cycle, in enforce mode with the real world, else with a dry run's."""
+    deciding = asyncio.Lock()
+    services = {s.service.name: s.service for s in settings.services}
+    runtimes = world.runtimes
+    if mode is Mode.DRY_RUN:
+        runtimes = {name: DryRunRuntime(runtime) for name, runtime in runtimes.items()}
+    return tuple(
+        Cycle(
+            database=_for_mode(world.databases[d.name], mode),
+            policy=d.policy,
+            services=services,
+            runtimes=runtimes,
+            store=store,
+            observer=observer,
+            clock=clock,
+            mode=mode,
+            deciding=deciding,
+        )
+        for d in settings.databases
+    )
+
+
+def _for_mode(database: PostgresDatabase, mode: Mode) -> Database:
+    return DryRunDatabase(database) if mode is Mode.DRY_RUN else database
+
+
+class Watchers:
+    """Those who watch the watcher: systemd's watchdog and the file that `health` reads."""
+
+    def __init__(self, notifier: Notifier, heartbeat: Heartbeat) -> None:
+        self._notifier = notifier
+        self._heartbeat = heartbeat
+        self._longest_silence = timedelta(0)
+
+    def ready(self, longest_silence: timedelta) -> None:
+        """Say that checking has begun, and how long a healthy daemon may stay silent."""
+        self._longest_silence = longest_silence
+        self._notifier.be_patient(longest_silence)
+        self._notifier.ready()
+
+    def alive(self) -> None:
+        """Say that cycles complete."""
+        self._notifier.watchdog()
+        self._heartbeat.beat(self._longest_silence)
+
+    def stopping(self) -> None:
+        """Say that the end is on purpose."""
+        self._notifier.stopping()
+
+
+@asynccontextmanager
+async def assembled(
+    settings: Settings, mode: Mode, observer: Observer, env: Mapping[str, str], load: Callable[[], Settings]
+) -> AsyncIterator[tuple[Daemon, tuple[Cycle, ...]]]:
+    """Hold a daemon that is ready to run, alone on its state directory.
+
+    Args:
+        settings: The settings.
+        mode: Whether it acts.
+        observer: Told what happens.
+        env: The environment, for systemd's variables.
+        load: Reads the settings anew, for SIGHUP.
+
+    Raises:
+        LedgerError: The state directory cannot be used.
+        BusyError: Another daemon uses it.
+    """
+    clock = SystemClock()
+    lock = StateLock.acquire(settings.state_dir, clock.now().at)
+    store = SqliteLedger.open(settings.state_dir, mode)
+    world = make_world(settings, mode)
+    try:
+        cycles = make_cycles(settings, mode, world, store=store, observer=observer, clock=clock)
+        daemon = Daemon(
+            cycles,
+            clock=clock,
+            observer=observer,
+            supervisor=Watchers(Notifier.from_env(env), Heartbeat(settings.state_dir)),
+            reload=Reload(settings, cycles, load),
+        )
+        for warning in settings.warnings:
+            observer.emit(Event.CONFIG_WARNING, because=warning)
+        yield daemon, cycles
+    finally:
+        await world.close()
+        await store.close()
+        lock.release()
+
+
+@dataclass(slots=True)
+class Reload:
+    """Puts new policies in force while everything else stays connected and remembered.
+
+    Attributes:
+        settings: Those in force.
+    """
+
+    settings: Settings
+    cycles: tuple[Cycle, ...]
+    load: Callable[[], Settings]
+
+    def __call__(self) -> None:
+        """Read the settings anew.
+
+        Raises:
+            ConfigError: They are wrong, or change what only a restart can change.
+        """
+        new = self.load()
+        changed = [what for what, differs in _beyond_reload(self.settings, new) if differs]
+        if changed:
+            where = ", ".join(changed)
+            raise ConfigError((f"{new.source}: {where} changed; restart remediator to put it in force",))
+        policies = {d.name: d.policy for d in new.databases}
+        for cycle in self.cycles:
+            cycle.policy = policies[cycle.database.name]
+        self.settings = new
+
+
+def _beyond_reload(old: Settings, new: Settings) -> tuple[tuple[str, bool], ...]:
+    def connections(settings: Settings) -> object:
+        return [
+            (d.name, d.dsn, d.connect, d.password and d.password.reveal(), d.policy.cutoffs)
+            for d in settings.databases
+        ]
+
+    return (
+        ("mode", old.mode is not new.mode),
+        ("state_dir", old.state_dir != new.state_dir),
+        ("docker", old.docker_host != new.docker_host),
+        ("a database's connection or idle ages", connections(old) != connections(new)),
+        ("services", old.services != new.services),
+        ("log", old.log != new.log),
+    )

@@ -1,0 +1,104 @@
+"""Options and steps that several commands share."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from remediator import log
+from remediator.adapters.clock import SystemClock
+from remediator.adapters.ledger import SqliteLedger
+from remediator.app import World, make_cycles, make_world
+from remediator.config import Settings, find, load
+from remediator.core.model import Mode
+from remediator.cycle import Cycle
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The config file. Without it: $REMEDIATOR_CONFIG, ./config.yaml, /etc/remediator/config.yaml.",
+)
+mode_option = click.option(
+    "--mode",
+    type=click.Choice([mode.value for mode in Mode]),
+    help="Overrules the config's mode for this call.",
+)
+
+
+def format_option(*formats: str) -> Callable[[Command], Command]:
+    """An option for the form of the output; the default is text on a terminal and JSON elsewhere."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(formats),
+        default=lambda: "text" if sys.stdout.isatty() else "json",
+        help="The form of the output; text on a terminal and JSON elsewhere unless given.",
+    )
+
+
+def settings_from(config: Path | None) -> Settings:
+    """Read the settings.
+
+    Raises:
+        ConfigError: There is no config file, or it has mistakes.
+    """
+    return load(find(config, os.environ), os.environ)
+
+
+def mode_of(settings: Settings, override: str | None) -> Mode:
+    """The mode in force."""
+    return Mode(override) if override else settings.mode
+
+
+def quiet_logs(settings: Settings) -> None:
+    """Keep standard output for the command's own words; what goes wrong is logged to standard error."""
+    secrets = [secret.reveal() for secret in settings.secrets]
+    log.configure(settings.log.format, "error", sys.stderr, secrets)
+
+
+@asynccontextmanager
+async def looking(
+    settings: Settings, mode: Mode
+) -> AsyncIterator[tuple[World, tuple[Cycle, ...], SqliteLedger]]:
+    """Hold the world with hands tied: whatever the mode, nothing can be changed through it.
+
+    Args:
+        settings: The settings.
+        mode: Whose ledger is looked at.
+    """
+    store = SqliteLedger(settings.state_dir, mode, read_only=True)
+    world = make_world(settings, Mode.DRY_RUN)
+    try:
+        cycles = make_cycles(
+            settings,
+            Mode.DRY_RUN,
+            world,
+            store=store,
+            observer=log.LogObserver(),
+            clock=SystemClock(),
+        )
+        yield world, cycles, store
+    finally:
+        await world.close()
+        await store.close()
+
+
+def print_json(records: Iterable[object]) -> None:
+    """Print one JSON document per line."""
+    for record in records:
+        click.echo(json.dumps(record, default=str, ensure_ascii=False))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines for a person."""
+    for line in lines:
+        click.echo(line)

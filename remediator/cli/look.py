@@ -1,0 +1,153 @@
+"""Commands that look and change nothing: `check`, `plan`, `history`."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from remediator import render
+from remediator.adapters.clock import SystemClock
+from remediator.cli.common import (
+    config_option,
+    format_option,
+    looking,
+    mode_of,
+    mode_option,
+    print_json,
+    print_lines,
+    quiet_logs,
+    settings_from,
+)
+from remediator.cli.exits import Exit
+from remediator.cli.types import DURATION
+from remediator.config import Settings
+from remediator.core.assess import Assessment
+from remediator.core.ledger import Entry, Incident, Ledger
+from remediator.core.model import Level, Mode
+from remediator.cycle import Turn
+
+
+@click.command()
+@config_option
+@format_option("text", "json", "nagios")
+def check(config: Path | None, form: str) -> int:
+    r"""Take one sample of each database and say its level and why.
+
+    The level is what this one sample shows; the daemon enters it once it has lasted (`for:`).
+
+    \b
+    Exit codes: 0 normal, 1 monitor or alert, 2 critical, 3 not known
+    (the worst of all databases), 78 the config is wrong.
+    """
+    settings = settings_from(config)
+    quiet_logs(settings)
+    assessments = asyncio.run(_check(settings))
+    policies = {d.name: d.policy for d in settings.databases}
+    for name, assessment in assessments.items():
+        match form:
+            case "json":
+                print_json([render.assessment_record(name, assessment)])
+            case "nagios":
+                limits = {
+                    level: rule.conditions.utilization
+                    for level, rule in policies[name].levels.items()
+                    if rule.conditions.utilization is not None
+                }
+                click.echo(render.nagios_line(name, assessment, limits))
+            case _:
+                print_lines(render.assessment_lines(name, assessment))
+    return max((_code(a) for a in assessments.values()), key=_SEVERITY.index)
+
+
+# The order of severity is not that of the numbers: a known critical is worse than not knowing.
+_SEVERITY = (Exit.OK, Exit.FAILED, Exit.UNKNOWN, Exit.CRITICAL)
+
+
+def _code(assessment: Assessment) -> Exit:
+    level = render.shown_level(assessment)
+    if level is Level.CRITICAL:
+        return Exit.CRITICAL
+    if render.shown_unknown(assessment):
+        return Exit.UNKNOWN
+    return Exit.OK if level is Level.NORMAL else Exit.FAILED
+
+
+async def _check(settings: Settings) -> dict[str, Assessment]:
+    now = SystemClock().now()
+    async with looking(settings, settings.mode) as (_, cycles, _store):
+        found = await asyncio.gather(*(cycle.look(now) for cycle in cycles))
+        return {c.database.name: a for c, a in zip(cycles, found, strict=True)}
+
+
+@click.command()
+@config_option
+@mode_option
+@format_option("text", "json")
+@click.option("--all", "every", is_flag=True, help="List every session that is spared, not only how many.")
+def plan(config: Path | None, mode: str | None, form: str, *, every: bool) -> int:
+    r"""Say what would happen if critical were confirmed now, and why.
+
+    Every session and every container is listed with the decision: act or hold, with the reason. Uses
+    the budgets, cooldowns, pause and locks of the configured mode. Changes nothing.
+
+    \b
+    Exit codes: 0 there is a plan, 3 a database's state is not known, 78 the config is wrong.
+    """
+    settings = settings_from(config)
+    quiet_logs(settings)
+    turns = asyncio.run(_plan(settings, mode_of(settings, mode)))
+    for name, turn in turns.items():
+        if turn.plan is None:
+            continue
+        if form == "json":
+            print_json([render.plan_record(name, turn.assessment, turn.plan)])
+        else:
+            print_lines(render.plan_lines(name, turn.assessment, turn.plan, every=every))
+    unknown = any(render.shown_unknown(turn.assessment) for turn in turns.values())
+    return Exit.UNKNOWN if unknown else Exit.OK
+
+
+async def _plan(settings: Settings, mode: Mode) -> dict[str, Turn]:
+    now = SystemClock().now()
+    async with looking(settings, mode) as (_, cycles, _store):
+        found = await asyncio.gather(*(cycle.look_ahead(now) for cycle in cycles))
+        return {c.database.name: turn for c, turn in zip(cycles, found, strict=True)}
+
+
+@click.command()
+@config_option
+@mode_option
+@format_option("text", "json")
+@click.option("--since", type=DURATION, default="7d", show_default=True, help="How far to look back.")
+def history(config: Path | None, mode: str | None, form: str, since: timedelta) -> int:
+    """Show incidents, what was done in each and what came of it, from the ledger.
+
+    Oldest first; then what is in force now: a pause, locks.
+    """
+    settings = settings_from(config)
+    quiet_logs(settings)
+    now = SystemClock().now().at
+    chosen = mode_of(settings, mode)
+    incidents, entries, ledger = asyncio.run(_history(settings, chosen, since))
+    by_incident = {i.id: [e for e in entries if e.intent.incident == i.id] for i in incidents}
+    if form == "json":
+        print_json(render.history_record(i, by_incident[i.id]) for i in incidents)
+        return Exit.OK
+    if not incidents:
+        click.echo(f"no incidents ({chosen})")
+    for incident in incidents:
+        print_lines(render.history_lines(incident, by_incident[incident.id], now))
+    print_lines(render.standing_lines(ledger, now))
+    return Exit.OK
+
+
+async def _history(
+    settings: Settings, mode: Mode, since: timedelta
+) -> tuple[tuple[Incident, ...], tuple[Entry, ...], Ledger]:
+    begin = SystemClock().now().at - since
+    async with looking(settings, mode) as (_, _cycles, store):
+        incidents, entries = await store.history(begin)
+        return incidents, entries, await store.load(begin)

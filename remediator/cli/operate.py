@@ -1,0 +1,98 @@
+"""Commands with which an operator steers a running daemon: `pause`, `resume`, `ack`, `health`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from remediator.adapters import heartbeat
+from remediator.adapters.clock import SystemClock
+from remediator.adapters.ledger import SqliteLedger
+from remediator.cli.common import config_option, mode_of, mode_option, settings_from
+from remediator.cli.exits import Exit
+from remediator.cli.types import DURATION
+from remediator.config import Settings
+from remediator.core.ledger import Pause
+from remediator.core.model import Mode
+from remediator.core.text import duration
+
+_T = TypeVar("_T")
+
+
+@click.command()
+@config_option
+@click.option(
+    "--for", "length", type=DURATION, help="Ends by itself after this time. Without it: not before `resume`."
+)
+@click.option("--reason", default="", help="Shown wherever the pause is.")
+def pause(config: Path | None, length: timedelta | None, reason: str) -> int:
+    """Observe only: nothing is terminated or restarted until the pause ends.
+
+    Takes effect with the next cycle, also in a daemon that is running. What is in flight is finished.
+    """
+    now = SystemClock().now().at
+    order = Pause(now, now + length if length else None, reason)
+    settings = settings_from(config)
+    _with_ledger(settings, settings.mode, lambda store: store.pause(order))
+    until = f"until {order.until:%Y-%m-%d %H:%M:%S} UTC" if order.until else "until `remediator resume`"
+    click.echo(f"paused {until}")
+    return Exit.OK
+
+
+@click.command()
+@config_option
+def resume(config: Path | None) -> int:
+    """End a pause."""
+    settings = settings_from(config)
+    was_paused = _with_ledger(settings, settings.mode, lambda store: store.resume())
+    click.echo("resumed" if was_paused else "was not paused")
+    return Exit.OK
+
+
+@click.command()
+@config_option
+@mode_option
+def ack(config: Path | None, mode: str | None) -> int:
+    """Acknowledge: unlock what was locked after remediation failed.
+
+    A database is locked after rounds without relief, a service after a restart it did not come back
+    from. They stay untouched until a person has looked; this says that one has.
+    """
+    settings = settings_from(config)
+    locks = _with_ledger(settings, mode_of(settings, mode), lambda store: store.acknowledge())
+    for lock in locks:
+        click.echo(f"unlocked {lock.scope}: {lock.reason}")
+    if not locks:
+        click.echo("nothing was locked")
+    return Exit.OK
+
+
+def _with_ledger(settings: Settings, mode: Mode, use: Callable[[SqliteLedger], Awaitable[_T]]) -> _T:
+    async def used() -> _T:
+        store = SqliteLedger.open(settings.state_dir, mode)
+        try:
+            return await use(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(used())
+
+
+@click.command()
+@config_option
+def health(config: Path | None) -> int:
+    r"""Tell whether the daemon's last completed cycle is recent; for a container's HEALTHCHECK.
+
+    \b
+    Exit codes: 0 it is, 1 it is not, or there is no daemon.
+    """
+    settings = settings_from(config)
+    status = heartbeat.read(settings.state_dir, SystemClock().now().at)
+    age = f", last cycle {duration(status.age)} ago" if status.age is not None else ""
+    click.echo(f"{status.pulse}{age}")
+    return Exit.OK if status.pulse is heartbeat.Pulse.FRESH else Exit.FAILED

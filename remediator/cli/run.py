@@ -1,0 +1,64 @@
+"""`remediator run`: the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import click
+
+from remediator import __version__, log
+from remediator.adapters.clock import SystemClock
+from remediator.app import assembled
+from remediator.cli.common import config_option, mode_of, mode_option, settings_from
+from remediator.config import Settings
+from remediator.core.events import Event
+from remediator.core.model import Mode
+from remediator.daemon import once as run_once
+
+
+@click.command()
+@config_option
+@mode_option
+@click.option("--once", is_flag=True, help="One cycle for each database, verification included, then exit.")
+def run(config: Path | None, mode: str | None, *, once: bool) -> None:
+    r"""Watch, and once critical is confirmed relieve. Dry run unless the config or --mode says enforce.
+
+    In a dry run everything is decided, recorded and logged as if it were done, and nothing is done.
+
+    Logs to standard output: readable on a terminal, JSON lines elsewhere. SIGTERM and SIGINT end it,
+    SIGHUP reads the policies anew. An action in flight at the end is settled by the next start.
+
+    \b
+    Exit codes: 0 ended on purpose, 74 the state directory cannot be used,
+    75 another daemon uses it, 78 the config is wrong.
+    """
+    settings = settings_from(config)
+    asyncio.run(_run(settings, mode_of(settings, mode), config, once=once))
+
+
+async def _run(settings: Settings, mode: Mode, config: Path | None, *, once: bool) -> None:
+    log.configure(
+        settings.log.format,
+        settings.log.level,
+        secrets=[secret.reveal() for secret in settings.secrets],
+    )
+    observer = log.LogObserver()
+    async with assembled(settings, mode, observer, os.environ, lambda: settings_from(config)) as (
+        daemon,
+        cycles,
+    ):
+        observer.emit(
+            Event.DAEMON_STARTED,
+            mode=mode.value,
+            version=__version__,
+            config=str(settings.source),
+            databases=[d.name for d in settings.databases],
+            services=[s.service.name for s in settings.services],
+        )
+        if once:
+            clock = SystemClock()
+            await asyncio.gather(*(run_once(cycle, clock) for cycle in cycles))
+        else:
+            await daemon.run()

@@ -1,0 +1,169 @@
+"""The daemon: every database's cycle at the pace its level asks for, until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, timedelta
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.date import DateTrigger
+
+from remediator.core.events import Event
+from remediator.core.model import Level
+from remediator.cycle import Cycle, Turn
+from remediator.errors import ConfigError
+from remediator.ports import Clock, Observer, Supervisor
+
+# How late a check may be before its start is forced: the scheduler goes by the wall clock, and a
+# clock that is set back would make it wait for the difference.
+_LATE = 2.0
+# A cycle's neighbours have deadlines of seconds; together they stay far below this.
+_LONGEST_CYCLE = timedelta(seconds=60)
+_DRAIN = 5.0
+
+
+class Daemon:
+    """Runs cycles until it is told to stop.
+
+    Args:
+        cycles: One for each database.
+        clock: For the moment of each cycle.
+        observer: Told what happens.
+        supervisor: Told of readiness and of completed cycles, and of nothing else that would look
+            like life.
+        reload: Reads the config anew and puts it in force; raises ConfigError to keep the old one.
+    """
+
+    def __init__(
+        self,
+        cycles: Sequence[Cycle],
+        *,
+        clock: Clock,
+        observer: Observer,
+        supervisor: Supervisor,
+        reload: Callable[[], None],
+    ) -> None:
+        self._cycles = cycles
+        self._clock = clock
+        self._observer = observer
+        self._supervisor = supervisor
+        self._reload = reload
+        self._scheduler = AsyncIOScheduler(
+            timezone=UTC,
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        )
+        self._stop = asyncio.Event()
+        self._running: set[str] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._completed: dict[str, float] = {}
+        self._late: dict[str, asyncio.TimerHandle] = {}
+
+    async def run(self) -> None:
+        """Check every database until SIGTERM or SIGINT."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_stop, number)
+        loop.add_signal_handler(signal.SIGHUP, self._on_reload)
+        self._scheduler.start()
+        for cycle in self._cycles:
+            self._schedule(cycle, 0.0)
+        self._supervisor.ready(self._longest_silence())
+        await self._stop.wait()
+        await self._end()
+
+    def _on_stop(self, number: signal.Signals) -> None:
+        self._observer.emit(Event.DAEMON_STOPPING, because=number.name)
+        self._stop.set()
+        loop = asyncio.get_running_loop()
+        loop.remove_signal_handler(number)  # a second one ends the process at once
+
+    def _on_reload(self) -> None:
+        try:
+            self._reload()
+        except ConfigError as error:
+            self._observer.emit(Event.CONFIG_REJECTED, because=list(error.problems))
+        else:
+            self._observer.emit(Event.CONFIG_RELOADED)
+            self._supervisor.ready(self._longest_silence())
+
+    def _schedule(self, cycle: Cycle, delay: float) -> None:
+        name = cycle.database.name
+        due = self._clock.now().at + timedelta(seconds=delay)
+        self._scheduler.add_job(
+            self._check, DateTrigger(run_date=due), args=[cycle], id=name, name=name, replace_existing=True
+        )
+        loop = asyncio.get_running_loop()
+        self._late[name] = loop.call_later(delay + _LATE, self._force, cycle)
+
+    def _force(self, cycle: Cycle) -> None:
+        name = cycle.database.name
+        self._observer.emit(Event.CYCLE_LATE, database=name)
+        with suppress(LookupError):  # it has just begun after all
+            self._scheduler.modify_job(name, next_run_time=self._clock.now().at)
+        self._scheduler.wakeup()
+
+    async def _check(self, cycle: Cycle) -> None:
+        name = cycle.database.name
+        self._late.pop(name).cancel()
+        self._running.add(name)
+        self._idle.clear()
+        pace = cycle.policy.check_every[Level.CRITICAL]
+        try:
+            pace = self._pace(cycle, await cycle.run(self._clock.now()))
+            self._completed[name] = self._clock.now().mono
+            self._feed()
+        except Exception as error:  # noqa: BLE001  a fault of ours must not end the watch over a database
+            self._observer.emit(Event.CYCLE_FAILED, database=name, because=f"{type(error).__name__}: {error}")
+        finally:
+            self._running.discard(name)
+            if not self._running:
+                self._idle.set()
+        if not self._stop.is_set():
+            self._schedule(cycle, pace.total_seconds())
+
+    def _pace(self, cycle: Cycle, turn: Turn) -> timedelta:
+        every = cycle.policy.check_every
+        if turn.in_flight:
+            return every[Level.CRITICAL]
+        return every[max(turn.assessment.level, turn.assessment.pending or Level.NORMAL)]
+
+    def _feed(self) -> None:
+        """Show life, provided that no database's cycles have stalled."""
+        now = self._clock.now().mono
+        longest = self._longest_silence().total_seconds()
+        if all(now - self._completed.get(c.database.name, now) <= longest for c in self._cycles):
+            self._supervisor.alive()
+
+    def _longest_silence(self) -> timedelta:
+        """How long a healthy daemon may go without completing a cycle of any one database."""
+        slowest = max(max(cycle.policy.check_every.values()) for cycle in self._cycles)
+        return slowest + _LONGEST_CYCLE
+
+    async def _end(self) -> None:
+        """Stop checking; give running cycles a moment. What they leave open, the next start settles."""
+        self._supervisor.stopping()
+        self._scheduler.shutdown(wait=False)
+        for handle in self._late.values():
+            handle.cancel()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), _DRAIN)
+        for cycle in self._cycles:
+            await cycle.database.close()
+
+
+async def once(cycle: Cycle, clock: Clock) -> Turn:
+    """Go through one cycle to its end: what is pending is confirmed first, what is done is verified.
+
+    A single sample cannot satisfy a level's dwell time, so sampling goes on for as long as a level is
+    pending, and then for as long as an action's outcome is not known.
+    """
+    pace = cycle.policy.check_every[Level.CRITICAL].total_seconds()
+    while True:
+        turn = await cycle.run(clock.now())
+        if not turn.in_flight and turn.assessment.pending is not Level.CRITICAL:
+            return turn
+        await asyncio.sleep(min(pace, 1.0))

@@ -1,0 +1,207 @@
+"""Logging: JSON lines for machines, a readable line for a person's terminal, one pipeline for all."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import sys
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from remediator.core.events import Event, Severity
+
+LogFormat = Literal["auto", "json", "console"]
+
+_MASK = "********"
+_SECRET_KEY = re.compile(r"passw|secret|token|dsn|authorization|credential", re.IGNORECASE)
+_PASSWORD_IN_URL = re.compile(r"(?P<before>\w+://[^\s:/@]*:)[^\s@]+(?=@)")
+_SHORTEST_SECRET = 4
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+
+
+class Redactor:
+    """Masks secrets wherever they turn up: by key, inside URLs, and by value.
+
+    Args:
+        secrets: Known secret values; very short ones are masked by key only, since they would
+            blacken innocent text.
+    """
+
+    def __init__(self, secrets: Collection[str] = ()) -> None:
+        self._secrets = sorted((s for s in secrets if len(s) >= _SHORTEST_SECRET), key=len, reverse=True)
+
+    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        """Act as a structlog processor; must be the last one before the renderer."""
+        return {key: _MASK if _SECRET_KEY.search(key) else self.clean(value) for key, value in event.items()}
+
+    def clean(self, value: Any) -> Any:
+        """Mask secrets in a value, however deep."""
+        match value:
+            case str():
+                return self._text(value)
+            case Mapping():
+                return {k: _MASK if _SECRET_KEY.search(str(k)) else self.clean(v) for k, v in value.items()}
+            case list() | tuple():
+                return [self.clean(item) for item in value]
+            case _:
+                return value
+
+    def _text(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, _MASK)
+        return _PASSWORD_IN_URL.sub(rf"\g<before>{_MASK}", text)
+
+
+def configure(
+    log_format: LogFormat = "auto",
+    level: str = "info",
+    stream: TextIO | None = None,
+    secrets: Collection[str] = (),
+) -> None:
+    """Set up logging for the whole process; the last call counts.
+
+    Args:
+        log_format: `auto` is `console` on a terminal and `json` elsewhere.
+        level: The least severity that is said.
+        stream: Where to; standard output if not given.
+        secrets: Values that must never appear.
+    """
+    stream = stream or sys.stdout
+    console = log_format == "console" or (log_format == "auto" and stream.isatty())
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        _severity,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        structlog.processors.ExceptionRenderer(
+            structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        ),
+    ]
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                Redactor(secrets),
+                *_renderers(console=console, journal=not console and _is_journal(stream)),
+            ],
+            foreign_pre_chain=[*shared, _library],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("remediator").setLevel(level.upper())
+    logging.raiseExceptions = False  # a full disk or a closed pipe must not disturb the daemon
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _renderers(*, console: bool, journal: bool) -> list[Processor]:
+    if console:
+        return [_event_first, structlog.dev.ConsoleRenderer(columns=_columns())]
+    renderers: list[Processor] = [_event_first, structlog.processors.JSONRenderer(default=str)]
+    return [_note_priority, *renderers, _prefix_priority] if journal else renderers
+
+
+def _columns() -> list[structlog.dev.Column]:
+    """A person's line: time, severity, event, then what is particular about it."""
+    dev = structlog.dev
+    styles = dev.ConsoleRenderer.get_default_column_styles(colors=True)
+    levels = dev.ConsoleRenderer.get_default_level_styles(colors=True)
+
+    def plain(style: str, width: int = 0) -> dev.KeyValueColumnFormatter:
+        return dev.KeyValueColumnFormatter(
+            key_style=None, value_style=style, reset_style=styles.reset, value_repr=str, width=width
+        )
+
+    def named(value_style: str) -> dev.KeyValueColumnFormatter:
+        return dev.KeyValueColumnFormatter(
+            key_style=styles.kv_key, value_style=value_style, reset_style=styles.reset, value_repr=str
+        )
+
+    return [
+        dev.Column("at", plain(styles.timestamp)),
+        dev.Column("severity", dev.LogLevelColumnFormatter(levels, styles.reset, width=7)),
+        dev.Column("event", plain(styles.bright, width=18)),
+        dev.Column("", named(styles.kv_value)),
+    ]
+
+
+def _severity(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Call it severity: `level` is a database's level in every line."""
+    return {**event, "severity": "warning" if method == "warn" else method}
+
+
+def _event_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    leading = ("at", "severity", "event", "database", "incident", "mode")
+    ordered = {key: event[key] for key in leading if key in event}
+    return ordered | {key: value for key, value in event.items() if key not in ordered}
+
+
+def _library(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Put what a library logged under one event name, its words into a field."""
+    record = event.get("_record")
+    return {
+        **event,
+        "event": Event.LIBRARY.event_name,
+        "logger": record.name if record else "",
+        "message": event["event"],
+    }
+
+
+_PRIORITY_KEY = "_priority"
+
+
+def _note_priority(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {_PRIORITY_KEY: _PRIORITIES.get(str(event.get("severity")), 6), **event}
+
+
+def _prefix_priority(_logger: WrappedLogger, _method: str, line: Any) -> str:
+    match = re.search(rf'"{_PRIORITY_KEY}": (\d), ', line)
+    return f"<{match[1]}>{line.replace(match[0], '', 1)}" if match else str(line)
+
+
+def _is_journal(stream: TextIO) -> bool:
+    """Whether the stream goes to journald, which then takes a line's priority from a prefix."""
+    wanted = os.environ.get("JOURNAL_STREAM", "")
+    with contextlib.suppress(OSError, ValueError):
+        status = os.fstat(stream.fileno())
+        return wanted == f"{status.st_dev}:{status.st_ino}"
+    return False
+
+
+class LogObserver:
+    """Writes events to the log."""
+
+    def __init__(self) -> None:
+        self._log = structlog.stdlib.get_logger("remediator")
+
+    def emit(self, event: Event, **fields: object) -> None:
+        """Log an event; a log that cannot be written disturbs nobody."""
+        shown = {key: value for key, value in fields.items() if value not in (None, "")}
+        with contextlib.suppress(OSError, ValueError):
+            self._say(event.severity)(event.event_name, **shown)
+
+    def _say(self, severity: Severity) -> Any:
+        match severity:
+            case Severity.DEBUG:
+                return self._log.debug
+            case Severity.INFO:
+                return self._log.info
+            case Severity.WARNING:
+                return self._log.warning
+            case Severity.ERROR:
+                return self._log.error
