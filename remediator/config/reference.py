@@ -61,7 +61,7 @@ def _rows(node: dict[str, Any], path: str) -> Iterator[str]:
             name += "[]"
         default = "required" if key in required else _default(child)
         # pydantic leaves out a description that is the section's own.
-        meaning = child.get("description", inner.get("description", "")).replace("\n", " ").replace("|", "\\|")
+        meaning = child.get("description", inner.get("description", "")).replace("\n", " ")
         yield f"| `{name}` | {_kind(child, inner, items)} | {default} | {meaning} |"
         for nested in (inner, items):
             if nested is not None and "properties" in nested:

@@ -73,6 +73,8 @@ class _Generator(GenerateJsonSchema):
         """Leave out defaults that are whole sections, since their keys say them, and nulls."""
         inner = self.generate_inner(schema["schema"])
         value = schema.get("default")
+        if value is None and {"const": "none"} in inner.get("anyOf", []):
+            return {**inner, "default": "none"}
         if value is None or isinstance(value, BaseModel | tuple):
             return inner
         return {**inner, "default": _written(value)}

@@ -1,0 +1,107 @@
+"""Files that are not the small text files they should be."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tracemalloc
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from remediator.config import find, load
+from remediator.errors import ConfigError
+
+KIB = 1024
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(path, {"PGHOST": "db"})
+    (line,) = caught.value.problems
+    return line
+
+
+def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    with path.open("wb") as file:
+        file.truncate(100 * KIB * KIB)
+    tracemalloc.start()
+    try:
+        assert refused(path) == f"{path}: is larger than 256 KiB, the most that is allowed"
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * KIB * KIB
+
+
+def test_the_largest_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(b"#" * (256 * KIB - 1) + b"\n")
+    assert load(path, {"PGHOST": "db"}).databases
+    path.write_bytes(b"#" * (256 * KIB) + b"\n")
+    assert "larger than" in refused(path)
+
+
+def test_a_fifo_does_not_hang(tmp_path: Path) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    assert refused(path) == f"{path}: is a FIFO, not a regular file"
+
+
+def test_directory_device_and_socket(tmp_path: Path) -> None:
+    assert refused(tmp_path) == f"{tmp_path}: is a directory, not a regular file"
+    assert refused(Path("/dev/zero")) == "/dev/zero: is a device, not a regular file"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        assert refused(tmp_path / "s").startswith(f"{tmp_path / 's'}: cannot be read: ")
+
+
+def test_missing_and_impossible_paths(tmp_path: Path) -> None:
+    assert refused(tmp_path / "none") == f"{tmp_path / 'none'}: cannot be read: no such file or directory"
+    assert refused(Path("a\0b")) == "a?b: cannot be read: its path has a NUL in it"
+    assert "\n" not in refused(tmp_path / "a\nb")
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"\x7fELF\0\0", "is binary, not UTF-8 text"),
+        ("mode: enforce\n".encode("utf-16"), "is binary, not UTF-8 text"),
+        (b"mode: enforce\n# caf\xe9\n", "is not UTF-8 text (line 2)"),
+    ],
+)
+def test_what_is_not_text_is_refused(tmp_path: Path, data: bytes, text: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(data)
+    assert refused(path) == f"{path}: {text}"
+
+
+def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes(b"\xef\xbb\xbfmode: enforce\r\nlog: {level: debug}\r\n")
+    assert load(path, {"PGHOST": "db"}).log.level == "debug"
+
+
+def test_find_prefers_the_command_line_then_the_environment_then_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    env = {"REMEDIATOR_CONFIG": "/from/env.yaml"}
+    assert find(Path("given.yaml"), env) == Path("given.yaml")
+    assert find(None, env) == Path("/from/env.yaml")
+    Path("config.yaml").touch()
+    assert find(None, {}) == Path("config.yaml")
+
+
+def test_find_says_where_it_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = import_module("remediator.config.load")
+    monkeypatch.setattr(module, "_PLACES", (Path("config.yaml"), tmp_path / "etc.yaml"))
+    with pytest.raises(ConfigError) as caught:
+        find(None, {})
+    assert caught.value.problems == (
+        "no configuration file: neither --config nor $REMEDIATOR_CONFIG, nor"
+        f" ./config.yaml, {tmp_path / 'etc.yaml'}",
+    )
