@@ -1,0 +1,261 @@
+"""A PostgreSQL server in memory, for tests of what is built on the `Database` port."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import count
+
+from remediator.core.model import (
+    CLIENT_BACKEND,
+    IDLE,
+    Moment,
+    Probe,
+    ProbeResult,
+    Sample,
+    Server,
+    Session,
+    SessionGroup,
+    SessionId,
+    Slots,
+    Trouble,
+    TroubleKind,
+)
+from remediator.errors import UnavailableError
+from remediator.ports import Clock, Receipt
+from remediator.testing.session import TICK, FakeSession
+
+_HIDDEN = Trouble(TroubleKind.HIDDEN, "our role may not see other roles' sessions")
+_CUT_OFF = Trouble(TroubleKind.UNREACHABLE, "the connection was lost")
+
+
+@dataclass(slots=True)
+class FakeDatabase:
+    """A server whose slots, sessions, rights and failures are set by the test; time is the clock's alone.
+
+    The server's own time follows the monotonic clock, so that our wall clock can be wrong.
+
+    Attributes:
+        cutoffs: Idle ages to count sessions by, ascending.
+        half_open: Slots held by clients that have not logged in: they are in no view.
+        trouble: Why there is no answer, as long as it is set: samples carry it, all else fails with it.
+        readable: Our role may see other roles' sessions.
+        can_signal: Our role may terminate other roles' sessions.
+        break_after: The connection is lost at this attempt to terminate, counted from 0, once the
+            server has done it; then this is None again.
+        gate: While set, every call waits for this event first, as for a server that is slow.
+        signals: The sessions that were signalled, in order.
+    """
+
+    clock: Clock
+    name: str = "fake"
+    max_connections: int = 100
+    superuser_reserved: int = 3
+    reserved: int = 0
+    cutoffs: tuple[timedelta, ...] = (timedelta(minutes=10),)
+    version: int = 160000
+    in_recovery: bool = False
+    address: str | None = "10.0.0.1"
+    half_open: int = 0
+    trouble: Trouble | None = None
+    readable: bool = True
+    can_signal: bool = True
+    break_after: int | None = None
+    gate: asyncio.Event | None = None
+    signals: list[SessionId] = field(default_factory=list)
+    closed: bool = False
+    _epoch: Moment = field(init=False)
+    _started_at: datetime = field(init=False)
+    _sessions: dict[SessionId, FakeSession] = field(default_factory=dict, init=False)
+    _pids: count[int] = field(default_factory=lambda: count(1000), init=False)
+
+    def __post_init__(self) -> None:
+        self._epoch = self.clock.now()
+        self.restart()
+
+    def now(self) -> datetime:
+        """Read the server's clock."""
+        return self._epoch.at + timedelta(seconds=self.clock.now().mono - self._epoch.mono)
+
+    def restart(self) -> None:
+        """Restart the server: only our own session is there afterwards."""
+        self._started_at = self.now()
+        self._sessions.clear()
+        self.half_open = 0
+        self.open(user="remediator", application="remediator", own=True).run()
+
+    def open(
+        self,
+        *,
+        user: str = "app",
+        application: str = "leaky",
+        address: str | None = "10.0.0.2",
+        backend_type: str = CLIENT_BACKEND,
+        superuser: bool = False,
+        own: bool = False,
+        pid: int | None = None,
+    ) -> FakeSession:
+        """Open a session, idle from now on; a `pid` that was used before is used again."""
+        now = self.now() if pid is None else self.now() + TICK  # a pid is never reused in the same instant
+        session = FakeSession(
+            self.now,
+            SessionId(next(self._pids) if pid is None else pid, now),
+            user=user,
+            application=application,
+            address=address,
+            backend_type=backend_type,
+            state_change=now,
+            superuser=superuser,
+            own=own,
+        )
+        self._sessions[session.id] = session
+        return session
+
+    def leave(self, session: FakeSession) -> None:
+        """Close a session from the client's side; it is no error when it is gone."""
+        self._sessions.pop(session.id, None)
+
+    def exists(self, session: FakeSession) -> bool:
+        """Tell whether the server still has this session."""
+        return session in self._present()
+
+    async def sample(self, moment: Moment) -> Sample:
+        """Read slots, grouped sessions and the probe; never raises, trouble is in the sample."""
+        await self._wait()
+        if self.trouble is not None:
+            full = self.trouble.kind is TroubleKind.FULL
+            result = ProbeResult.REFUSING if full else ProbeResult.UNAVAILABLE
+            probe = Probe(result, "53300" if full else None, self.trouble.detail)
+            return Sample(moment, probe=probe, trouble=self.trouble)
+        server = Server(self.version, self._started_at, self.in_recovery, self.address, self.can_signal)
+        if not self.readable:
+            return Sample(moment, probe=self._probe(), trouble=_HIDDEN, server=server)
+        return Sample(moment, self._slots(), self._groups(), self._probe(), server=server)
+
+    async def sessions(self) -> tuple[Session, ...]:
+        """Read every session with what decides whether it may be terminated.
+
+        Raises:
+            UnavailableError: `trouble` is set.
+        """
+        await self._answer()
+        return tuple(self._read(session) for session in self._present())
+
+    async def terminate(self, sessions: Sequence[Session], older_than: timedelta) -> tuple[Receipt, ...]:
+        """Terminate each session that is still as it was and idle for long enough."""
+        await self._wait()
+        if self.trouble is not None:
+            return (Receipt.UNKNOWN,) * len(sessions)
+        receipts: list[Receipt] = []
+        for index, chosen in enumerate(sessions):
+            receipt = self._terminate(chosen, older_than)
+            if index == self.break_after:
+                self.break_after, self.trouble = None, _CUT_OFF
+                return tuple(receipts) + (Receipt.UNKNOWN,) * (len(sessions) - index)
+            receipts.append(receipt)
+        return tuple(receipts)
+
+    async def alive(self, ids: Sequence[SessionId], patience: timedelta) -> frozenset[SessionId]:
+        """Tell which of these sessions would still exist after `patience`; the clock is not moved.
+
+        Raises:
+            UnavailableError: `trouble` is set.
+        """
+        await self._answer()
+        end = self.now() + patience
+        for session in self._present():
+            if session.id in ids and session.ends_at is not None and session.ends_at <= end:
+                self.leave(session)
+        return frozenset(session.id for session in self._present() if session.id in ids)
+
+    async def close(self) -> None:
+        """Take note that it was closed."""
+        self.closed = True
+
+    def _terminate(self, chosen: Session, older_than: timedelta) -> Receipt:
+        session = self._sessions.get(chosen.id)
+        if session is None or session not in self._present():
+            return Receipt.CHANGED
+        if session.flips:
+            session.run()
+            session.rest()
+        now = self.now()
+        unchanged = (
+            self.readable
+            and session.backend_type == CLIENT_BACKEND
+            and session.state == IDLE
+            and session.state_change is not None
+            and session.state_change == chosen.state_change
+            and session.state_change <= now - older_than
+            and not session.superuser
+            and not session.own
+        )
+        if not unchanged:
+            return Receipt.CHANGED
+        if not self.can_signal:
+            return Receipt.DENIED
+        self.signals.append(session.id)
+        if session.lingers is not None and session.ends_at is None:
+            session.ends_at = now + session.lingers
+        return Receipt.SENT
+
+    def _present(self) -> list[FakeSession]:
+        now = self.now()
+        for session in list(self._sessions.values()):
+            if session.ends_at is not None and session.ends_at <= now:
+                del self._sessions[session.id]
+        return list(self._sessions.values())
+
+    async def _wait(self) -> None:
+        if self.gate is not None:
+            await self.gate.wait()
+
+    async def _answer(self) -> None:
+        await self._wait()
+        if self.trouble is not None:
+            raise UnavailableError(self.trouble.detail)
+
+    def _clients(self) -> list[FakeSession]:
+        return [session for session in self._present() if session.backend_type == CLIENT_BACKEND]
+
+    def _slots(self) -> Slots:
+        return Slots(self.max_connections, self.superuser_reserved, self.reserved, len(self._clients()))
+
+    def _probe(self) -> Probe:
+        slots = self._slots()
+        if slots.used + self.half_open >= slots.usable:
+            return Probe(ProbeResult.REFUSING, "53300", "too many clients already")
+        return Probe(ProbeResult.ACCEPTED)
+
+    def _groups(self) -> tuple[SessionGroup, ...]:
+        alike = Counter(
+            (s.user, s.application, s.address, s.state, self._cutoff_reached(s)) for s in self._clients()
+        )
+        return tuple(SessionGroup(*key, count=members) for key, members in alike.items())
+
+    def _cutoff_reached(self, session: FakeSession) -> float:
+        reached = (cutoff.total_seconds() for cutoff in self.cutoffs)
+        return max((seconds for seconds in reached if seconds <= session.idle_for), default=0.0)
+
+    def _read(self, session: FakeSession) -> Session:
+        shown = self.readable or session.own
+        return Session(
+            id=session.id,
+            user=session.user,
+            database=session.database,
+            application=session.application,
+            address=session.address if shown else None,
+            backend_type=session.backend_type if shown else None,
+            state=session.state if shown else None,
+            state_change=session.state_change if shown else None,
+            idle_for=session.idle_for if shown else 0.0,
+            in_transaction=shown and session.in_transaction,
+            superuser=session.superuser,
+            own=session.own,
+            advisory_lock=session.advisory_lock,
+            listening=shown and session.listening,
+            hidden=not shown,
+        )

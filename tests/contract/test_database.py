@@ -1,0 +1,328 @@
+"""What the cycle may rely on of any `Database`: of the real one and of the fake that stands in for it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from remediator.core.model import IDLE, ProbeResult, Session, SessionId, TroubleKind
+from remediator.ports import Receipt
+from tests.contract.database_worlds import (
+    LONG,
+    MAX_CONNECTIONS,
+    SHORT,
+    SUPERUSER_RESERVED,
+    Client,
+    FakeWorld,
+    RealWorld,
+    World,
+)
+from tests.testbed.missing import missing
+from tests.testbed.postgres import PostgresServer
+from tests.testbed.roles import RESERVED_SINCE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+    from pathlib import Path
+
+PATIENCE = timedelta(seconds=10)
+
+
+def _small_server(versions: Mapping[int, Path], version: int) -> PostgresServer:
+    if version not in versions:
+        missing(f"no PostgreSQL {version} server binaries (make testbed installs them)")
+    settings: dict[str, str | int] = {"max_connections": MAX_CONNECTIONS}
+    if version >= RESERVED_SINCE:
+        settings["reserved_connections"] = 2
+    return PostgresServer(version, versions[version], settings)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        "fake",
+        pytest.param(15, marks=pytest.mark.postgres),
+        pytest.param(16, marks=pytest.mark.postgres),
+        pytest.param(18, marks=pytest.mark.postgres),
+    ],
+)
+def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer | None]:
+    """A small real server of each version, and none for the fake."""
+    if request.param == "fake":
+        yield None
+        return
+    with _small_server(request.getfixturevalue("postgres_versions"), request.param) as real:
+        yield real
+
+
+@pytest.fixture
+async def world(server: PostgresServer | None) -> AsyncIterator[World]:
+    """A world in which nobody but the watcher has a session."""
+    if server is None:
+        yield FakeWorld()
+        return
+    real = RealWorld(server)
+    yield real
+    await real.database.close()
+    real.leave()
+
+
+async def _choose(world: World, *clients: Client) -> list[Session]:
+    """Read the sessions of these clients, in this order."""
+    found = {session.id.pid: session for session in await world.database.sessions()}
+    return [found[client.pid] for client in clients]
+
+
+async def _gone(world: World, sessions: list[Session]) -> bool:
+    return not await world.database.alive([session.id for session in sessions], PATIENCE)
+
+
+async def test_slots_are_counted_over_what_an_ordinary_role_can_get(world: World) -> None:
+    """Used slots are client sessions, ours included; usable ones leave out both kinds of reserve."""
+    for _ in range(4):
+        world.open()
+    sample = await world.database.sample(world.moment())
+    assert sample.trouble is None
+    assert sample.slots is not None
+    assert sample.slots.used == 5
+    assert sample.slots.max_connections == MAX_CONNECTIONS
+    assert sample.slots.superuser_reserved == SUPERUSER_RESERVED
+    assert sample.slots.reserved == world.reserved
+    assert sample.slots.usable == MAX_CONNECTIONS - SUPERUSER_RESERVED - world.reserved
+    assert sample.slots.utilization == pytest.approx(5 / sample.slots.usable)
+
+
+async def test_a_sample_carries_its_moment_and_the_server(world: World) -> None:
+    """Who answered is known, and stays the same from one sample to the next."""
+    moment = world.moment()
+    first = await world.database.sample(moment)
+    second = await world.database.sample(world.moment())
+    assert first.moment == moment
+    assert first.server is not None
+    assert first.server == second.server
+    assert first.server.can_signal
+    assert not first.server.in_recovery
+
+
+async def test_sessions_alike_are_one_group(world: World) -> None:
+    """Groups tell user, application and state, and add up to the used slots."""
+    for application in ("web", "web", "worker"):
+        world.open(application)
+    world.open("worker").begin()
+    sample = await world.database.sample(world.moment())
+    of_app = {(g.application, g.state): g.count for g in sample.groups if g.user == "app"}
+    assert of_app == {("web", "idle"): 2, ("worker", "idle"): 1, ("worker", "idle in transaction"): 1}
+    assert sample.slots is not None
+    assert sum(group.count for group in sample.groups) == sample.slots.used
+
+
+async def test_idle_sessions_are_counted_by_cutoff(world: World) -> None:
+    """A session counts from the moment its state has not changed for the cutoff."""
+    old = [world.open(), world.open()]
+    world.open().begin()
+    world.age()
+    old[0].query()
+    world.open()
+    sample = await world.database.sample(world.moment())
+    assert sample.idle_older_than(timedelta(0)) == 3
+    assert sample.idle_older_than(SHORT) == 1
+    assert sample.idle_older_than(LONG) == 0
+
+
+async def test_a_server_with_free_slots_accepts(world: World) -> None:
+    """The probe of a server with room for more is accepted."""
+    probe = (await world.database.sample(world.moment())).probe
+    assert probe is not None
+    assert probe.result is ProbeResult.ACCEPTED
+    assert probe.sqlstate is None
+
+
+async def test_a_full_server_refuses_and_is_still_read(world: World) -> None:
+    """The probe is refused with the server's code while our session goes on reading, while it is full."""
+    await world.database.sample(world.moment())
+    usable = MAX_CONNECTIONS - SUPERUSER_RESERVED - world.reserved
+    clients = [world.open() for _ in range(usable - 1)]
+    sample = await world.database.sample(world.moment())
+    assert sample.slots is not None
+    assert sample.slots.free == 0
+    probe = sample.probe
+    assert probe is not None
+    assert (probe.result, probe.sqlstate) == (ProbeResult.REFUSING, "53300")
+    clients[0].leave()
+    async with asyncio.timeout(PATIENCE.total_seconds()):
+        while probe is not None and probe.result is not ProbeResult.ACCEPTED:
+            probe = (await world.database.sample(world.moment())).probe
+            await asyncio.sleep(0)
+    assert probe is not None
+
+
+async def test_sessions_tell_what_decides(world: World) -> None:
+    """Each fact that spares a session is read right, and no other."""
+    plain, locker, listener, transaction = (world.open() for _ in range(4))
+    superuser = world.open(superuser=True)
+    locker.lock()
+    listener.listen()
+    transaction.begin()
+    world.age()
+    clients = (plain, locker, listener, transaction, superuser)
+    sessions = await _choose(world, *clients)
+    assert [s.advisory_lock for s in sessions] == [False, True, False, False, False]
+    assert [s.listening for s in sessions] == [False, False, True, False, False]
+    assert [s.in_transaction for s in sessions] == [False, False, False, True, False]
+    assert [s.superuser for s in sessions] == [False, False, False, False, True]
+    assert [s.state for s in sessions] == [IDLE, IDLE, IDLE, "idle in transaction", IDLE]
+    assert [s.idle_for >= SHORT.total_seconds() for s in sessions] == [True, True, True, False, True]
+    assert not any(s.own or s.hidden for s in sessions)
+
+
+async def test_our_own_session_is_marked(world: World) -> None:
+    """Exactly our session is our own."""
+    client = world.open()
+    own = [session for session in await world.database.sessions() if session.own]
+    assert len(own) == 1
+    assert own[0].id.pid != client.pid
+
+
+async def test_old_idle_sessions_are_terminated(world: World) -> None:
+    """They are told to go, and they go; the others stay."""
+    leaks = [world.open() for _ in range(3)]
+    other = world.open()
+    world.age()
+    chosen = await _choose(world, *leaks)
+    assert await world.database.terminate(chosen, SHORT) == (Receipt.SENT,) * 3
+    assert await _gone(world, chosen)
+    assert not any(client.lives() for client in leaks)
+    assert other.lives()
+
+
+async def test_a_session_used_since_it_was_chosen_lives(world: World) -> None:
+    """It is idle again, and as old as asked for, but it is not as it was."""
+    client = world.open()
+    world.age()
+    chosen = await _choose(world, client)
+    client.query()
+    world.age()
+    assert await world.database.terminate(chosen, SHORT) == (Receipt.CHANGED,)
+    assert client.lives()
+
+
+async def test_a_session_that_began_a_transaction_lives(world: World) -> None:
+    """An open transaction is never ended."""
+    client = world.open()
+    world.age()
+    chosen = await _choose(world, client)
+    client.begin()
+    assert await world.database.terminate(chosen, timedelta(0)) == (Receipt.CHANGED,)
+    assert client.lives()
+
+
+async def test_a_transaction_is_spared_even_when_it_was_chosen(world: World) -> None:
+    """The guard does not trust the choice."""
+    client = world.open()
+    client.begin()
+    world.age()
+    chosen = await _choose(world, client)
+    assert await world.database.terminate(chosen, timedelta(0)) == (Receipt.CHANGED,)
+    assert client.lives()
+
+
+async def test_a_session_that_is_too_young_lives(world: World) -> None:
+    """The age is looked at again when it is to be terminated."""
+    client = world.open()
+    chosen = await _choose(world, client)
+    assert await world.database.terminate(chosen, LONG) == (Receipt.CHANGED,)
+    assert client.lives()
+
+
+async def test_the_next_owner_of_a_pid_lives(world: World) -> None:
+    """A session is its pid and its start, not its pid."""
+    client = world.open()
+    world.age()
+    [session] = await _choose(world, client)
+    start = session.id.backend_start - timedelta(microseconds=1)
+    former = replace(session, id=SessionId(client.pid, start))
+    assert await world.database.terminate([former], SHORT) == (Receipt.CHANGED,)
+    assert await world.database.alive([former.id], timedelta(0)) == frozenset()
+    assert client.lives()
+
+
+async def test_superusers_and_ourselves_are_spared_between_others(world: World) -> None:
+    """One receipt for each session, in their order, whatever became of the one before."""
+    first, last = world.open(), world.open()
+    gone, superuser = world.open(), world.open(superuser=True)
+    busy = world.open()
+    world.age()
+    sessions = await world.database.sessions()
+    [own] = [session for session in sessions if session.own]
+    chosen = [own, *await _choose(world, first, superuser, gone, busy, last)]
+    gone.leave()
+    busy.query()
+    receipts = await world.database.terminate(chosen, SHORT)
+    assert receipts == (
+        Receipt.CHANGED,
+        Receipt.SENT,
+        Receipt.CHANGED,
+        Receipt.CHANGED,
+        Receipt.CHANGED,
+        Receipt.SENT,
+    )
+    assert await _gone(world, [chosen[1], chosen[5]])
+    assert superuser.lives()
+    assert busy.lives()
+    assert (await world.database.sample(world.moment())).trouble is None
+
+
+async def test_nothing_to_terminate(world: World) -> None:
+    """No sessions, no receipts."""
+    assert await world.database.terminate([], SHORT) == ()
+
+
+async def test_alive_tells_the_living_from_the_gone(world: World) -> None:
+    """Those that are there are told apart by pid and start together."""
+    stays, goes = world.open(), world.open()
+    staying, going = await _choose(world, stays, goes)
+    goes.leave()
+    assert await world.database.alive([staying.id, going.id], timedelta(0)) == {staying.id}
+    assert await world.database.alive([], timedelta(0)) == frozenset()
+
+
+async def test_without_the_right_to_signal_nothing_is_terminated(world: World) -> None:
+    """It is known beforehand, and said of each session."""
+    client = world.open()
+    world.age()
+    world.grant(signal=False)
+    try:
+        sample = await world.database.sample(world.moment())
+        assert sample.server is not None
+        assert not sample.server.can_signal
+        chosen = await _choose(world, client)
+        assert await world.database.terminate(chosen, SHORT) == (Receipt.DENIED,)
+        assert client.lives()
+    finally:
+        world.grant()
+
+
+async def test_hidden_sessions_are_no_reading(world: World) -> None:
+    """A right that is taken away is trouble, never few sessions; nothing is terminated or counted as gone."""
+    client = world.open()
+    world.age()
+    chosen = await _choose(world, client)
+    world.grant(stats=False)
+    try:
+        sample = await world.database.sample(world.moment())
+        assert sample.slots is None
+        assert sample.groups == ()
+        assert sample.trouble is not None
+        assert sample.trouble.kind is TroubleKind.HIDDEN
+        hidden = {s.id.pid for s in await world.database.sessions() if s.hidden}
+        assert client.pid in hidden
+        assert await world.database.terminate(chosen, SHORT) == (Receipt.CHANGED,)
+        assert await world.database.alive([chosen[0].id], timedelta(0)) == {chosen[0].id}
+        assert client.lives()
+    finally:
+        world.grant()
+    assert (await world.database.sample(world.moment())).trouble is None
