@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, timedelta
@@ -117,7 +118,13 @@ class Daemon:
             self._completed[name] = self._clock.now().mono
             self._feed()
         except Exception as error:  # noqa: BLE001  a fault of ours must not end the watch over a database
-            self._observer.emit(Event.CYCLE_FAILED, database=name, because=f"{type(error).__name__}: {error}")
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            self._observer.emit(
+                Event.CYCLE_FAILED,
+                database=name,
+                because=f"{type(error).__name__}: {error}",
+                where=f"{where.name}, line {where.lineno} of {where.filename}",
+            )
         finally:
             self._running.discard(name)
             if not self._running:

@@ -21,6 +21,7 @@ _MASK = "********"
 _SECRET_KEY = re.compile(r"passw|secret|token|dsn|authorization|credential", re.IGNORECASE)
 _PASSWORD_IN_URL = re.compile(r"(?P<before>\w+://[^\s:/@]*:)[^\s@]+(?=@)")
 _SHORTEST_SECRET = 4
+_SEVERITIES = {"warn": "warning", "exception": "error"}
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 
@@ -111,7 +112,7 @@ def configure(
 
 def _renderers(*, console: bool, journal: bool) -> list[Processor]:
     if console:
-        return [_event_first, structlog.dev.ConsoleRenderer(columns=_columns())]
+        return [_event_first, structlog.dev.ConsoleRenderer(columns=_columns(), sort_keys=False)]
     renderers: list[Processor] = [_event_first, structlog.processors.JSONRenderer(default=str)]
     return [_note_priority, *renderers, _prefix_priority] if journal else renderers
 
@@ -142,7 +143,7 @@ def _columns() -> list[structlog.dev.Column]:
 
 def _severity(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """Call it severity: `level` is a database's level in every line."""
-    return {**event, "severity": "warning" if method == "warn" else method}
+    return {**event, "severity": _SEVERITIES.get(method, method)}
 
 
 def _event_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
