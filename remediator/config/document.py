@@ -28,7 +28,7 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _NOT_NUMBERS = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _SECRET_KEY = re.compile(r"passw|secret|token|dsn|credential", re.IGNORECASE)
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
-_QUOTED_WORD = re.compile(r"""(?:character )?(['"])\w+\1|'[^'<:]{2,}'""")
+_QUOTED = re.compile(r"""(['"])(.*?)\1""", re.DOTALL)
 
 
 def parse(text: str, problems: Problems, loader: Any = _Loader) -> Mapping:
@@ -66,7 +66,13 @@ def _in_words(error: yaml.MarkedYAMLError) -> str:
         return "a value cannot begin with this character; put the value in quotes"
     if "mapping values are not allowed" in text:
         return "a second colon on the line; put the value in quotes, or mind the indentation"
-    return _QUOTED_WORD.sub("something", text)
+
+    def mask(match: re.Match[str]) -> str:
+        word = match[2]
+        grammar = word.startswith("<") or (len(word) == 1 and not word.isalnum())
+        return f"'{word}'" if grammar else "something"
+
+    return _QUOTED.sub(mask, text)
 
 
 class _Builder:

@@ -63,11 +63,13 @@ def load(path: Path, env: Mapping[str, str]) -> Settings:
     source = _read(path, problems)
     root = document.parse(source.text, problems)
     _interpolate(root, env, problems)
+    overlay.apply(root, env, problems)
     inline = any(
-        isinstance(node := tree.at(item, ("password",)), tree.Scalar) and not node.foreign
+        isinstance(node := tree.at(item, ("password",)), tree.Scalar)
+        and not node.foreign
+        and node.place.source == problems.source
         for item in _items(root, "databases")
     )
-    overlay.apply(root, env, problems)
     model = _validate(root, problems)
     Checker(model, root, problems).run()
     passwords = dict(_passwords(model, root, path, env, problems))

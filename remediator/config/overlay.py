@@ -14,8 +14,8 @@ from remediator.config.problems import Place, Problems, did_you_mean
 from remediator.config.targets import Connect, Database
 from remediator.config.tree import Mapping, Node, Scalar, Sequence, sweep
 
-_KEYS = frozenset(Connect.model_fields)
-_VARIABLE = re.compile(r"REMEDIATOR_(?:(\w+?)_)??CONNECT_(\w+)")
+_KEYS = tuple(Connect.model_fields)
+_VARIABLE = re.compile(r"REMEDIATOR_(?:\w+_)?CONNECT_\w+")
 _LIBPQ = ("PGHOST", "PGHOSTADDR", "PGSERVICE", "PGPORT", "PGDATABASE", "PGUSER")
 
 
@@ -130,26 +130,37 @@ def _connect(database: Mapping, origin: Node) -> Mapping | None:
 
 def _connect_variables(databases: list[Mapping], env: Variables[str, str], problems: Problems) -> None:
     names = {_env_name(database) for database in databases}
-    variables = [match for name in env if (match := _VARIABLE.fullmatch(name))]
+    targets = [(variable, *_target(variable, names)) for variable in env if _VARIABLE.fullmatch(variable)]
     # Those for all databases come first, so that those for one override them.
-    for match in sorted(variables, key=lambda match: bool(match[1])):
-        database_name, key = match[1], match[2].lower()
-        if database_name and database_name not in names:
-            hint = did_you_mean(database_name.lower(), (name.lower() for name in names))
-            problems.add(Place(f"environment: {match[0]}"), "", f"no database is called so{hint}")
-            continue
-        if key not in _KEYS:
-            text = (
-                f"no such key in connect; one of {', '.join(Connect.model_fields)}{did_you_mean(key, _KEYS)}"
-            )
-            problems.add(Place(f"environment: {match[0]}"), "", text)
+    for variable, name, key in sorted(targets, key=lambda target: target[1] is not None):
+        fault = _fault(name, key, names)
+        if fault:
+            problems.add(_variable(variable, "").place, "", fault)
             continue
         for database in databases:
-            if not database_name or database_name == _env_name(database):
-                value = _variable(match[0], env[match[0]])
-                connect = _connect(database, value)
-                if connect is not None:
-                    connect.put(key, value)
+            value = _variable(variable, env[variable])
+            connect = _connect(database, value) if name in (None, _env_name(database)) else None
+            if connect is not None:
+                connect.put(key, value)
+
+
+def _target(variable: str, names: set[str]) -> tuple[str | None, str]:
+    """The database that a variable is for, None for all of them, and the key of `connect`."""
+    for name in names:
+        prefix = f"REMEDIATOR_{name}_CONNECT_"
+        if variable.startswith(prefix):
+            return name, variable.removeprefix(prefix).lower()
+    name, _, key = variable.removeprefix("REMEDIATOR_").rpartition("CONNECT_")
+    return name.rstrip("_") or None, key.lower()
+
+
+def _fault(name: str | None, key: str, names: set[str]) -> str:
+    if name is not None and name not in names:
+        hint = did_you_mean(name.lower(), sorted(known.lower() for known in names))
+        return f"no database is called so{hint}"
+    if key not in _KEYS:
+        return f"no such key in connect; one of {', '.join(_KEYS)}{did_you_mean(key, _KEYS)}"
+    return ""
 
 
 def _require_one_environment(databases: list[Mapping], problems: Problems) -> None:

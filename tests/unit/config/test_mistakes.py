@@ -58,8 +58,11 @@ ONE_LINE = {
     "no databases": ("databases: []", "1:12: databases: is empty; at least one entry is needed"),
     "docker by ssh": (
         "docker: {host: 'ssh://root@h'}",
-        "1:16: docker.host: is not an address of Docker; unix:///path, tcp://host:port or http(s)://host:port"
-        " is allowed",
+        (
+            "1:16: docker.host: is not an address of Docker; unix:///path, tcp://host:port"
+            " or http(s)://host:port"
+            " is allowed"
+        ),
     ),
     "anchor": (
         "mode: &a enforce",
@@ -90,8 +93,11 @@ ONE_LINE = {
     "variable demanded": ("mode: '${NOPE:?say how}'", "1:7: mode: needs $NOPE: say how"),
     "dollar sign": (
         "state_dir: $HOME/x",
-        "1:12: state_dir: has a $ that refers to nothing; write ${NAME}, ${NAME:-default} or ${NAME:?message},"
-        " and $$ for a dollar sign",
+        (
+            "1:12: state_dir: has a $ that refers to nothing; write ${NAME},"
+            " ${NAME:-default} or ${NAME:?message},"
+            " and $$ for a dollar sign"
+        ),
     ),
     "command without words": (
         "services: [{name: a, command: {restart: [], inspect: [b]}}]",
@@ -99,8 +105,11 @@ ONE_LINE = {
     ),
     "empty selector": (
         "services: [{name: a, compose: {project: '', service: a}}]",
-        "1:41: services[0].compose.project: is not a name; letters, digits, '.', '_' and '-' are allowed, 63 at"
-        " most",
+        (
+            "1:41: services[0].compose.project: is not a name; letters, digits, '.', '_' and"
+            " '-' are allowed, 63 at"
+            " most"
+        ),
     ),
     "missing key": (
         "services: [{name: a, compose: {project: b}}]",
@@ -140,13 +149,17 @@ IN_POLICY = {
     ),
     "ratio": (
         "clear: {margin: 0.05}",
-        '3:21: policies[0].clear.margin: "0.05" is not a percentage; write a number and %, such as 50%;'
-        ' did you mean "5%"?',
+        (
+            '3:21: policies[0].clear.margin: "0.05" is not a percentage; write a number and %, such as 50%;'
+            ' did you mean "5%"?'
+        ),
     ),
     "no percent sign": (
         "clear: {margin: 5}",
-        '3:21: policies[0].clear.margin: "5" is not a percentage; write a number and %, such as 50%;'
-        ' did you mean "5%"?',
+        (
+            '3:21: policies[0].clear.margin: "5" is not a percentage; write a number and %, such as 50%;'
+            ' did you mean "5%"?'
+        ),
     ),
     "more than all": (
         "clear: {margin: 101%}",
@@ -154,13 +167,17 @@ IN_POLICY = {
     ),
     "boolean": (
         "levels: {alert: {refusing_connections: yes}}",
-        '3:44: policies[0].levels.alert.refusing_connections: "yes" is neither true nor false;'
-        ' did you mean "true"?',
+        (
+            '3:44: policies[0].levels.alert.refusing_connections: "yes" is neither true nor false;'
+            ' did you mean "true"?'
+        ),
     ),
     "octal": (
         "limits: {restart: {per_day: 010}}",
-        '3:33: policies[0].limits.restart.per_day: "010" has leading zeros, which some read as octal;'
-        ' did you mean "10"?',
+        (
+            '3:33: policies[0].limits.restart.per_day: "010" has leading zeros, which some read as octal;'
+            ' did you mean "10"?'
+        ),
     ),
     "exponent": (
         "limits: {restart: {per_day: 1e3}}",
@@ -168,27 +185,42 @@ IN_POLICY = {
     ),
     "rate": (
         "limits: {restart: {per_service: 1/h}}",
-        '3:37: policies[0].limits.restart.per_service: "1/h" is not a rate; write a number, "per" and a length'
-        " of time, such as 1 per 30m",
+        (
+            '3:37: policies[0].limits.restart.per_service: "1/h" is not a rate; write a'
+            ' number, "per" and a length'
+            " of time, such as 1 per 30m"
+        ),
     ),
     "rate's unit": (
         "limits: {restart: {per_service: 1 per 30}}",
-        '3:37: policies[0].limits.restart.per_service: "1 per 30" is not a rate: a part of it has no unit;'
-        f" {UNITS}",
+        (
+            '3:37: policies[0].limits.restart.per_service: "1 per 30" is not a rate: a part'
+            " of it has no unit;"
+            f" {UNITS}"
+        ),
     ),
     "per step": (
         "limits: {terminate: {per_step: half}}",
-        '3:36: policies[0].limits.terminate.per_step: "half" is neither a percentage, such as 50%, nor a whole'
-        " number",
+        (
+            '3:36: policies[0].limits.terminate.per_step: "half" is neither a percentage,'
+            " such as 50%, nor a whole"
+            " number"
+        ),
     ),
     "levels do not rise": (
         "levels: {alert: {utilization: 15%}}",
-        "3:35: policies[0].levels.alert.utilization: levels must rise, but go from 20% of monitor to 15% of alert",
+        (
+            "3:35: policies[0].levels.alert.utilization: levels must rise, but go from 20%"
+            " of monitor to 15% of alert"
+        ),
     ),
     "levels do not rise, seen from below": (
         "levels: {monitor: {utilization: 60%}}",
-        "3:37: policies[0].levels.monitor.utilization: levels must rise, but go from 60% of monitor to 50% of"
-        " alert",
+        (
+            "3:37: policies[0].levels.monitor.utilization: levels must rise, but go from 60%"
+            " of monitor to 50% of"
+            " alert"
+        ),
     ),
     "idle does not rise": (
         "levels: {monitor: {idle: {count: 20}}}",
@@ -200,22 +232,34 @@ IN_POLICY = {
     ),
     "margin": (
         "clear: {margin: 20%}",
-        "3:21: policies[0].clear.margin: must be below the lowest utilization of a level, 20%, or that level is"
-        " never left",
+        (
+            "3:21: policies[0].clear.margin: must be below the lowest utilization of a"
+            " level, 20%, or that level is"
+            " never left"
+        ),
     ),
     "until": (
         "remediate: {until: {utilization: 90%}}",
-        "3:38: policies[0].remediate.until.utilization: must be below critical's utilization, 90%, or nothing is"
-        " ever done",
+        (
+            "3:38: policies[0].remediate.until.utilization: must be below critical's"
+            " utilization, 90%, or nothing is"
+            " ever done"
+        ),
     ),
     "step without a kind": (
         "remediate: {steps: [{}]}",
-        "3:25: policies[0].remediate.steps[0]: has neither of terminate_idle and restart; exactly one is allowed",
+        (
+            "3:25: policies[0].remediate.steps[0]: has neither of terminate_idle and"
+            " restart; exactly one is allowed"
+        ),
     ),
     "service not defined": (
         "remediate: {steps: [{restart: {service: api}}]}",
-        "3:45: policies[0].remediate.steps[0].restart.service: no entry of services has this name; none is"
-        " defined",
+        (
+            "3:45: policies[0].remediate.steps[0].restart.service: no entry of services has"
+            " this name; none is"
+            " defined"
+        ),
     ),
 }
 
@@ -295,8 +339,11 @@ def test_the_same_containers_are_one_service(tmp_path: Path) -> None:
 
 def test_without_any_database_it_says_how_to_name_one(tmp_path: Path) -> None:
     assert mistakes(tmp_path, "mode: enforce\n", env={}) == [
-        "1:1: databases[0].dsn: is missing; write dsn: postgresql://user@host:5432/database, or set DATABASE_URL"
-        " or PGHOST"
+        (
+            "1:1: databases[0].dsn: is missing; write dsn:"
+            " postgresql://user@host:5432/database, or set DATABASE_URL"
+            " or PGHOST"
+        )
     ]
 
 
@@ -314,8 +361,11 @@ def test_the_environment_describes_one_database(tmp_path: Path) -> None:
         (
             "REMEDIATOR_CONNECT_TIMOUT",
             "5s",
-            "no such key in connect; one of timeout, query_timeout, probe_every, keepalives_idle,"
-            ' keepalives_interval, keepalives_count, tcp_user_timeout, application_name; did you mean "timeout"?',
+            (
+                "no such key in connect; one of timeout, query_timeout, probe_every, keepalives_idle,"
+                " keepalives_interval, keepalives_count, tcp_user_timeout, application_name; did"
+                ' you mean "timeout"?'
+            ),
         ),
         ("REMEDIATOR_DEFUALT_CONNECT_TIMEOUT", "5s", 'no database is called so; did you mean "default"?'),
         ("REMEDIATOR_DEFAULT_PASSWORD_FILE", "/none", "the file cannot be read: no such file or directory"),

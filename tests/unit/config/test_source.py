@@ -102,6 +102,8 @@ def test_find_says_where_it_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(ConfigError) as caught:
         find(None, {})
     assert caught.value.problems == (
-        "no configuration file: neither --config nor $REMEDIATOR_CONFIG, nor"
-        f" ./config.yaml, {tmp_path / 'etc.yaml'}",
+        (
+            "no configuration file: neither --config nor $REMEDIATOR_CONFIG, nor"
+            f" ./config.yaml, {tmp_path / 'etc.yaml'}"
+        ),
     )

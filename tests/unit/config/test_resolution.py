@@ -1,0 +1,347 @@
+"""What becomes of the file, the environment and the secrets: defaults, precedence, warnings."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from datetime import timedelta
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from remediator.config import (
+    MASK,
+    CommandTarget,
+    ComposeTarget,
+    ConnectSettings,
+    DatabaseSettings,
+    LogSettings,
+    Secret,
+    Settings,
+    load,
+)
+from remediator.core.model import Level, Mode
+from remediator.core.policy import (
+    ClearRule,
+    Conditions,
+    IdleCount,
+    LevelRule,
+    Limits,
+    Rate,
+    Remediate,
+    RestartService,
+    TerminateIdle,
+    Verification,
+    When,
+)
+from remediator.errors import ConfigError
+
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+
+
+def loaded(directory: Path, text: str = "", **env: str) -> Settings:
+    path = directory / "config.yaml"
+    path.write_text(dedent(text), encoding="utf-8")
+    path.chmod(0o600)
+    return load(path, {"PGHOST": "db"} | env)
+
+
+def database(directory: Path, text: str = "", **env: str) -> DatabaseSettings:
+    (only,) = loaded(directory, text, **env).databases
+    return only
+
+
+def test_an_empty_file_gives_the_documented_defaults(tmp_path: Path) -> None:
+    settings = loaded(tmp_path)
+    assert settings.mode is Mode.DRY_RUN
+    assert settings.state_dir == Path("/var/lib/remediator")
+    assert settings.docker_host == "unix:///var/run/docker.sock"
+    assert settings.services == ()
+    assert settings.log == LogSettings("info", "auto")
+    assert settings.warnings == ()
+    (only,) = settings.databases
+    assert (only.name, only.dsn, only.password, only.connect) == ("default", "", None, ConnectSettings())
+
+
+def test_the_default_policy(tmp_path: Path) -> None:
+    policy = database(tmp_path).policy
+    assert policy.check_every == {
+        Level.NORMAL: 30 * SECOND,
+        Level.MONITOR: 15 * SECOND,
+        Level.ALERT: 5 * SECOND,
+        Level.CRITICAL: 2 * SECOND,
+    }
+    assert policy.levels == {
+        Level.MONITOR: LevelRule(Conditions(0.2, IdleCount(10 * MINUTE, 1))),
+        Level.ALERT: LevelRule(Conditions(0.5, IdleCount(10 * MINUTE, 10)), 30 * SECOND),
+        Level.CRITICAL: LevelRule(Conditions(0.9, None, refusing_connections=True), 5 * SECOND),
+    }
+    assert policy.clear == ClearRule(0.05, 5 * MINUTE)
+    assert policy.remediate == Remediate(0.5, 15 * SECOND, 5 * MINUTE, (TerminateIdle(10 * MINUTE),))
+    assert policy.spare.users == ()
+    assert policy.spare.spares_application("pgbackrest restore")
+    assert policy.limits == Limits(
+        terminate_per_step=0.5,
+        terminate=Rate(500, timedelta(hours=1)),
+        restart_per_service=Rate(1, 30 * MINUTE),
+        restart=Rate(3, timedelta(days=1)),
+        failed_rounds=3,
+    )
+
+
+def test_what_is_written_arrives(tmp_path: Path) -> None:
+    settings = loaded(
+        tmp_path,
+        """\
+        mode: enforce
+        state_dir: state
+        docker: {host: "tcp://proxy:2375"}
+        databases: [{name: app, dsn: "host=h", policy: web, connect: {timeout: 1m30s, keepalives_count: "7"}}]
+        services:
+          - {name: api, compose: {project: p, service: s}, verify: {within: 5s, steady_for: 0s}}
+          - {name: w, command: {restart: [a, "1"], inspect: [b, no], deadline: 3s}}
+        policies:
+          - name: web
+            levels:
+              monitor: {utilization: none}
+              alert: {idle: none}
+              critical: {idle: {count: 5}, refusing_connections: false, for: 0s}
+            remediate:
+              steps:
+                - restart: {service: w, when: always}
+                - terminate_idle: {older_than: 500ms}
+            spare: {users: [a, a], applications: [barman*, "0123"]}
+            limits: {terminate: {per_step: 7}, restart: {per_service: 2 per 1h30m, per_day: 0}}
+        log: {level: debug, format: json}
+        """,
+    )
+    assert (settings.mode, settings.state_dir) == (Mode.ENFORCE, tmp_path / "state")
+    assert settings.docker_host == "tcp://proxy:2375"
+    assert settings.log == LogSettings("debug", "json")
+    api, worker = settings.services
+    assert api.runtime == ComposeTarget("p", "s")
+    assert api.service.verification == Verification(5 * SECOND, timedelta(0))
+    assert worker.runtime == CommandTarget(("a", "1"), ("b", "no"), 3 * SECOND)
+    policy = settings.databases[0].policy
+    assert policy.levels[Level.MONITOR].conditions == Conditions(None, IdleCount(10 * MINUTE, 1))
+    assert policy.levels[Level.ALERT].conditions == Conditions(0.5)
+    assert policy.levels[Level.CRITICAL] == LevelRule(Conditions(0.9, IdleCount(10 * MINUTE, 5)))
+    assert policy.remediate.steps == (RestartService("w", When.ALWAYS), TerminateIdle(SECOND / 2))
+    assert policy.spare.users == ("a",)
+    assert policy.spare.applications[-2:] == ("wal-g*", "0123")
+    assert policy.limits.terminate_per_step == 7
+    assert policy.limits.restart_per_service == Rate(2, 90 * MINUTE)
+    assert policy.limits.restart.count == 0
+    assert settings.databases[0].connect == ConnectSettings(timeout=90 * SECOND, keepalives_count=7)
+
+
+def test_the_default_ladder_restarts_the_services_in_their_order(tmp_path: Path) -> None:
+    text = """\
+        services:
+          - {name: b, compose: {project: p, service: b}}
+          - {name: a, compose: {project: p, service: a}}
+        """
+    steps = database(tmp_path, text).policy.remediate.steps
+    assert steps == (TerminateIdle(10 * MINUTE), RestartService("b"), RestartService("a"))
+
+
+def test_an_empty_ladder_stays_empty(tmp_path: Path) -> None:
+    assert (
+        database(tmp_path, "policies: [{name: default, remediate: {steps: []}}]").policy.remediate.steps == ()
+    )
+
+
+def test_variables_are_filled_in_after_parsing(tmp_path: Path) -> None:
+    text = """\
+        mode: ${MODE:-enforce}
+        state_dir: /x/${A}/$${B}/${C:-a$$b}
+        """
+    settings = loaded(tmp_path, text, A="y: [&", MODE="")
+    assert settings.mode is Mode.ENFORCE
+    assert settings.state_dir == Path("/x/y: [&/${B}/a$b")
+
+
+def test_variables_do_not_multiply_memory(tmp_path: Path) -> None:
+    users = ", ".join(["'${BIG}'"] * 3000)
+    with pytest.raises(ConfigError, match="variables add up to more than 256 KiB"):
+        loaded(tmp_path, f"policies: [{{name: default, spare: {{users: [{users}]}}}}]", BIG="x" * 60000)
+    with pytest.raises(ConfigError, match="too long once its variables are filled in"):
+        loaded(tmp_path, "state_dir: " + "${BIG}" * 3000, BIG="x" * 60000)
+
+
+def test_a_variable_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r":1:12: state_dir: needs \$X, which is not UTF-8 text$"):
+        loaded(tmp_path, "state_dir: ${X}", X="\udcff")
+
+
+def test_environment_over_file_over_dsn_over_default(tmp_path: Path) -> None:
+    text = """\
+        databases:
+          - name: my-app
+            dsn: postgresql://h/d?connect_timeout=1&keepalives_idle=2&tcp_user_timeout=3000
+            connect: {keepalives_idle: 4s, query_timeout: 5s, probe_every: 6s}
+        """
+    connect = database(
+        tmp_path,
+        text,
+        REMEDIATOR_CONNECT_QUERY_TIMEOUT="7s",
+        REMEDIATOR_CONNECT_PROBE_EVERY="8s",
+        REMEDIATOR_MY_APP_CONNECT_PROBE_EVERY="9s",
+        REMEDIATOR_MY_APP_CONNECT_APPLICATION_NAME="x",
+    ).connect
+    assert connect == ConnectSettings(
+        timeout=1 * SECOND,
+        keepalives_idle=4 * SECOND,
+        tcp_user_timeout=3 * SECOND,
+        query_timeout=7 * SECOND,
+        probe_every=9 * SECOND,
+        application_name="x",
+    )
+
+
+def test_every_scalar_of_connect_comes_from_the_environment(tmp_path: Path) -> None:
+    keys = [name for name in ConnectSettings.__dataclass_fields__ if name != "application_name"]
+    values = {key: "42" if key == "keepalives_count" else "42s" for key in keys}
+    env = {f"REMEDIATOR_DEFAULT_CONNECT_{key.upper()}": value for key, value in values.items()}
+    connect = database(tmp_path, **env).connect
+    assert {getattr(connect, key) for key in keys} == {42, 42 * SECOND}
+
+
+def test_a_database_may_be_called_connect(tmp_path: Path) -> None:
+    text = "databases: [{name: connect}]"
+    assert database(tmp_path, text, REMEDIATOR_CONNECT_CONNECT_TIMEOUT="9s").connect.timeout == 9 * SECOND
+
+
+def test_database_url_in_djangos_form(tmp_path: Path) -> None:
+    only = database(tmp_path, DATABASE_URL="postgres://u:p%40ss@h:1/d?sslmode=require")
+    assert only.dsn == "postgresql://u@h:1/d?sslmode=require"
+    assert only.password == Secret("p@ss")
+
+
+def test_a_dsn_of_the_file_goes_before_database_url(tmp_path: Path) -> None:
+    assert database(tmp_path, "databases: [{dsn: host=x}]", DATABASE_URL="postgres://h/d").dsn == "host=x"
+
+
+@pytest.mark.parametrize(
+    ("value", "secret"), [("0123", "0123"), ("no", "no"), ("1e3", "1e3"), ("'~'", "~"), ('"${PW}"', "x$${y}")]
+)
+def test_a_password_is_what_was_written(tmp_path: Path, value: str, secret: str) -> None:
+    assert database(tmp_path, f"databases: [{{password: {value}}}]", PW="x$${y}").password == Secret(secret)
+
+
+def test_pgpassword_is_known_as_a_secret(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, PGPASSWORD="hunter2")
+    assert [secret.reveal() for secret in settings.secrets] == ["hunter2"]
+
+
+class TestPasswordFiles:
+    def test_an_absolute_or_relative_path(self, tmp_path: Path) -> None:
+        file = tmp_path / "pw"
+        file.write_text("hunter2\n")
+        file.chmod(0o400)
+        for written in (str(file), "./pw"):
+            only = database(tmp_path, f"databases: [{{password_file: {written}}}]")
+            assert only.password == Secret("hunter2")
+            assert only.password_file is not None
+            assert only.password_file.samefile(file)
+
+    def test_only_one_line_end_is_dropped(self, tmp_path: Path) -> None:
+        (tmp_path / "pw").write_bytes(b" a\nb \n\r\n")
+        assert database(tmp_path, "databases: [{password_file: ./pw}]").password == Secret(" a\nb \n")
+
+    def test_a_bare_name_is_a_credential_of_systemd(self, tmp_path: Path) -> None:
+        credentials = tmp_path / "credentials"
+        credentials.mkdir()
+        (credentials / "pw").write_text("hunter2")
+        (credentials / "pw").chmod(0o440)
+        settings = loaded(
+            tmp_path, "databases: [{password_file: pw}]", CREDENTIALS_DIRECTORY=str(credentials)
+        )
+        assert settings.databases[0].password == Secret("hunter2")
+        # systemd's access control list shows as permissions of the group.
+        assert settings.warnings == ()
+
+    def test_the_environment_goes_before_the_file(self, tmp_path: Path) -> None:
+        (tmp_path / "pw").write_text("from file")
+        only = database(
+            tmp_path,
+            "databases: [{name: app, dsn: 'postgresql://u:x@h/d'}]",
+            REMEDIATOR_APP_PASSWORD_FILE=str(tmp_path / "pw"),
+        )
+        assert only.password == Secret("from file")
+
+    @pytest.mark.parametrize("mode", [0o440, 0o404, 0o644])
+    def test_a_warning_when_others_can_read_it(self, tmp_path: Path, mode: int) -> None:
+        file = tmp_path / "pw"
+        file.write_text("hunter2")
+        file.chmod(mode)
+        (warning,) = loaded(tmp_path, "databases: [{password_file: ./pw}]").warnings
+        assert warning == f"{file}: others than its owner can read this secret; chmod 0400 it"
+
+    @pytest.mark.parametrize(
+        ("content", "text"),
+        [
+            (None, "the file cannot be read: no such file or directory"),
+            (b"", "the file is empty"),
+            (b"\n", "the file is empty"),
+            (b"\0", "the file is binary, not UTF-8 text"),
+            (b"\xff", "the file is not UTF-8 text (line 1)"),
+            (b"x" * 70000, "the file is larger than 64 KiB, the most that is allowed"),
+        ],
+    )
+    def test_a_file_that_holds_no_password(self, tmp_path: Path, content: bytes | None, text: str) -> None:
+        if content is not None:
+            (tmp_path / "pw").write_bytes(content)
+        with pytest.raises(ConfigError) as caught:
+            loaded(tmp_path, "databases: [{password_file: ./pw}]")
+        line = f"{tmp_path / 'config.yaml'}:1:29: databases[0].password_file: {text}"
+        assert caught.value.problems == (line,)
+
+    def test_a_bare_name_without_credentials(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"bare name, .* \$CREDENTIALS_DIRECTORY, which is not set"):
+            loaded(tmp_path, "databases: [{password_file: pw}]")
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "databases: [{password: a, password_file: ./b}]",
+            "databases: [{password: a, dsn: 'postgresql://u:b@h/d'}]",
+            "databases: [{password_file: ./a, dsn: 'host=h password=b'}]",
+        ],
+    )
+    def test_two_passwords_are_one_too_many(self, tmp_path: Path, text: str) -> None:
+        (tmp_path / "b").write_text("x")
+        (tmp_path / "a").write_text("x")
+        with pytest.raises(ConfigError, match="keep one") as caught:
+            loaded(tmp_path, text)
+        assert len(caught.value.problems) == 1
+
+
+def test_a_warning_when_others_can_read_a_file_with_a_password_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    for text in ("databases: [{password: x}]", "databases: [{dsn: 'postgresql://u:x@h/d'}]"):
+        path.write_text(text)
+        path.chmod(0o644)
+        (warning,) = load(path, {"PGHOST": "db"}).warnings
+        assert warning == f"{path}: holds a password and can be read by others than its owner"
+        path.chmod(0o600)
+        assert load(path, {"PGHOST": "db"}).warnings == ()
+
+
+def test_a_warning_when_a_policy_decides_for_nothing(tmp_path: Path) -> None:
+    (warning,) = loaded(tmp_path, "policies: [{name: default}, {name: web}]").warnings
+    assert warning == f"{tmp_path / 'config.yaml'}: no database uses the policy web"
+
+
+def test_a_secret_shows_only_when_asked(tmp_path: Path) -> None:
+    secret = Secret("hunter2")
+    assert f"{secret} {secret!r} {secret!s} {[secret]}" == f"{MASK} {MASK} {MASK} [{MASK}]"
+    assert copy.deepcopy(secret).reveal() == "hunter2"
+    assert {Secret("hunter2")} == {secret}
+    assert secret != "hunter2"
+    with pytest.raises(TypeError):
+        pickle.dumps(secret)
+    settings = loaded(tmp_path, "databases: [{dsn: 'postgresql://u:hunter2@h/d'}]")
+    assert "hunter2" not in repr(settings)
+    assert settings.databases[0].password == secret
