@@ -10,6 +10,7 @@ import click
 
 from remediator import __version__
 from remediator.cli.config import config_group
+from remediator.cli.doctor import doctor
 from remediator.cli.exits import Exit
 from remediator.cli.look import check, history, plan
 from remediator.cli.operate import ack, health, pause, resume
@@ -34,7 +35,7 @@ def cli() -> None:
     """
 
 
-for command in (run_command, check, plan, history, pause, resume, ack, health, config_group):
+for command in (run_command, check, plan, history, doctor, pause, resume, ack, health, config_group):
     cli.add_command(command)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from time import perf_counter
 from typing import Any
 
@@ -185,6 +185,19 @@ class PostgresDatabase:
             connection_limit=limit,
             server_version=version,
         )
+
+    async def clock_skew(self, at: datetime) -> timedelta:
+        """Read by how much the server's clock is ahead of ours.
+
+        Args:
+            at: Our wall-clock time.
+
+        Raises:
+            UnavailableError: The server did not answer in time.
+        """
+        ((theirs,),) = await self.connection.fetch("select clock_timestamp()")
+        skew: timedelta = theirs - at
+        return skew
 
     async def close(self) -> None:
         """Close the connection."""

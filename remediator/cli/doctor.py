@@ -1,0 +1,49 @@
+"""`remediator doctor`: is everything there that is needed to act?"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from remediator import doctor as doctors
+from remediator.cli.common import (
+    config_option,
+    format_option,
+    mode_of,
+    mode_option,
+    print_json,
+    quiet_logs,
+    settings_from,
+)
+
+_MARKS = {
+    doctors.Grade.OK: ("ok", "green"),
+    doctors.Grade.WARNING: ("warning", "yellow"),
+    doctors.Grade.PROBLEM: ("problem", "red"),
+}
+
+
+@click.command()
+@config_option
+@mode_option
+@format_option("text", "json")
+def doctor(config: Path | None, mode: str | None, form: str) -> int:
+    r"""Check privileges, reachability, Docker's scope, stop grace periods, clocks, the state directory.
+
+    Changes nothing, apart from creating the ledger's file where there is none yet.
+
+    \b
+    Exit codes: 0 all is well, 1 something is unwise, 2 something would not work, 78 the config is wrong.
+    """
+    settings = settings_from(config)
+    quiet_logs(settings)
+    findings = asyncio.run(doctors.examine(settings, mode_of(settings, mode)))
+    for finding in findings:
+        mark, colour = _MARKS[finding.grade]
+        if form == "json":
+            print_json([{"grade": mark, "subject": finding.subject, "text": finding.text}])
+        else:
+            click.echo(f"{click.style(f'{mark:<8}', fg=colour)} {finding.subject}: {finding.text}")
+    return max(finding.grade for finding in findings)

@@ -1,0 +1,217 @@
+"""Finding out, before it matters, whether everything is there that remediator needs to act."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import IntEnum
+
+from remediator.adapters.clock import SystemClock
+from remediator.adapters.compose import ComposeRuntime, DockerEngine
+from remediator.adapters.ledger import SqliteLedger
+from remediator.adapters.postgres import PostgresDatabase, Privileges
+from remediator.app import make_world
+from remediator.config import Settings
+from remediator.core.guards import spare_replica
+from remediator.core.ledger import Ledger
+from remediator.core.model import Mode, Replica, Trouble, TroubleKind
+from remediator.core.text import count, duration
+from remediator.errors import LedgerError, RemediatorError, UnavailableError
+from remediator.ports import Runtime
+
+OLDEST, NEWEST = 13, 18
+# The minor releases that stopped pg_signal_backend from reaching background workers (CVE-2023-5870).
+_SAFE_MINORS = {13: 13, 14: 10, 15: 5, 16: 1}
+_MAX_SKEW = timedelta(seconds=5)
+
+
+class Grade(IntEnum):
+    """How a check came out; the worst one is the exit code."""
+
+    OK = 0
+    WARNING = 1
+    PROBLEM = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of one check.
+
+    Attributes:
+        subject: What was looked at.
+        text: What was found, and for anything but OK what to do about it.
+    """
+
+    grade: Grade
+    subject: str
+    text: str
+
+
+async def examine(settings: Settings, mode: Mode) -> list[Finding]:
+    """Check everything that the settings name; nothing is changed.
+
+    Args:
+        settings: The settings.
+        mode: In a dry run less is needed: what only enforcing needs is a warning then.
+    """
+    world = make_world(settings, Mode.DRY_RUN)
+    lacking = Grade.PROBLEM if mode is Mode.ENFORCE else Grade.WARNING
+    try:
+        databases = await asyncio.gather(
+            *(_database(database, lacking) for database in world.databases.values())
+        )
+        services = await asyncio.gather(*(_service(n, r) for n, r in world.runtimes.items()))
+        found = [Finding(Grade.WARNING, "config", warning) for warning in settings.warnings]
+        for group in (*databases, await _engine(world.engine), *services):
+            found += group
+        return [*found, await _state_dir(settings, mode)]
+    finally:
+        await world.close()
+
+
+async def _database(database: PostgresDatabase, lacking: Grade) -> list[Finding]:
+    subject = f"database {database.name}"
+    clock = SystemClock()
+    sample = await database.sample(clock.now())
+    trouble = sample.trouble
+    if sample.server is None:
+        return [Finding(Grade.PROBLEM, subject, _unreachable(trouble))]
+    try:
+        privileges = await database.privileges()
+        skew = await database.clock_skew(clock.now().at)
+    except UnavailableError as error:
+        return [Finding(Grade.PROBLEM, subject, str(error))]
+    found = list(_privileges(subject, privileges, lacking))
+    found += _version(subject, sample.server.version, privileges.server_version)
+    if sample.server.in_recovery:
+        found.append(Finding(lacking, subject, "it is a standby: nothing is done on a standby"))
+    if abs(skew) > _MAX_SKEW:
+        text = f"its clock differs from ours by {duration(abs(skew))}; set both by NTP"
+        found.append(Finding(Grade.WARNING, subject, text))
+    if sample.slots is not None:
+        text = f"{sample.slots.used} of {sample.slots.usable} usable slots used"
+        found.append(Finding(Grade.OK, subject, text))
+    return found
+
+
+def _unreachable(trouble: Trouble | None) -> str:
+    if trouble is None:
+        return "no answer"
+    if trouble.kind is TroubleKind.FULL:
+        return f"no slot for us: {trouble.detail}; keep one with reserved_connections (PostgreSQL 16)"
+    return trouble.detail
+
+
+def _privileges(subject: str, has: Privileges, lacking: Grade) -> Iterator[Finding]:
+    if has.superuser:
+        text = f"role {has.user} is a superuser; use one with pg_read_all_stats and pg_signal_backend only"
+        yield Finding(Grade.WARNING, subject, text)
+        return
+    if has.read_all_stats:
+        yield Finding(Grade.OK, subject, f"role {has.user} sees all sessions (pg_read_all_stats)")
+    else:
+        grant = f"GRANT pg_read_all_stats TO {has.user}"
+        yield Finding(Grade.PROBLEM, subject, f"sessions of other roles are hidden; run: {grant}")
+    if has.signal_backend:
+        yield Finding(Grade.OK, subject, f"role {has.user} may terminate sessions (pg_signal_backend)")
+    else:
+        grant = f"GRANT pg_signal_backend TO {has.user}"
+        yield Finding(lacking, subject, f"no session can be terminated; run: {grant}")
+    if has.reserved_slot:
+        yield Finding(Grade.OK, subject, "a slot is kept for us when the server is full")
+    else:
+        text = (
+            "no slot is kept for us: after a restart of ours a full server would not let us in; from "
+            f"PostgreSQL 16 on set reserved_connections and GRANT pg_use_reserved_connections TO {has.user}"
+        )
+        yield Finding(Grade.WARNING, subject, text)
+    if 0 <= has.connection_limit < 2:  # noqa: PLR2004  one session and one probe
+        text = f"role {has.user} has CONNECTION LIMIT {has.connection_limit}; we need two, for the probe"
+        yield Finding(Grade.PROBLEM, subject, text)
+
+
+def _version(subject: str, number: int, version: str) -> Iterator[Finding]:
+    major, minor = divmod(number, 10000)
+    if not OLDEST <= major <= NEWEST:
+        text = f"PostgreSQL {version} is not one of those supported, {OLDEST} to {NEWEST}"
+        yield Finding(Grade.WARNING, subject, text)
+    elif minor < _SAFE_MINORS.get(major, 0):
+        text = f"PostgreSQL {version} lets pg_signal_backend reach background workers (CVE-2023-5870); update"
+        yield Finding(Grade.WARNING, subject, text)
+    else:
+        yield Finding(Grade.OK, subject, f"PostgreSQL {version}")
+
+
+async def _engine(engine: DockerEngine | None) -> list[Finding]:
+    if engine is None:
+        return []
+    subject = "docker"
+    try:
+        report = await engine.report()
+    except RemediatorError as error:
+        return [Finding(Grade.PROBLEM, subject, str(error))]
+    found = [Finding(Grade.OK, subject, f"engine {report.version}, API {report.api_version}")]
+    if report.excess:
+        text = (
+            f"{report.host} also allows {', '.join(report.excess)}: whoever holds it is root on that host; "
+            "put a proxy in front that allows only listing, inspecting and restarting"
+        )
+        found.append(Finding(Grade.WARNING, subject, text))
+    return found
+
+
+async def _service(name: str, runtime: Runtime) -> list[Finding]:
+    subject = f"service {name}"
+    try:
+        replicas = await runtime.replicas()
+        found = [_replica(subject, replica) for replica in replicas]
+        if isinstance(runtime, ComposeRuntime):
+            found += await _graces(subject, runtime)
+    except RemediatorError as error:
+        return [Finding(Grade.PROBLEM, subject, str(error))]
+    if not replicas:
+        text = "no container has these labels; `docker compose ps` shows the project and service names"
+        return [Finding(Grade.PROBLEM, subject, text)]
+    return found
+
+
+def _replica(subject: str, replica: Replica) -> Finding:
+    objections, detail = spare_replica(replica)
+    if objections:
+        return Finding(Grade.WARNING, subject, f"{replica.name} would not be restarted: {detail}")
+    return Finding(Grade.OK, subject, f"{replica.name} is {replica.state}, health {replica.health}")
+
+
+async def _graces(subject: str, runtime: ComposeRuntime) -> list[Finding]:
+    found = []
+    for grace in await runtime.stop_graces():
+        given = duration(grace.given) if grace.given is not None else "unset, so Docker's 10s"
+        text = f"{grace.name} has a stop grace period of {given}"
+        if grace.short:
+            text += "; work in flight may be lost, set stop_grace_period to its longest task"
+        found.append(Finding(Grade.WARNING if grace.short else Grade.OK, subject, text))
+    return found
+
+
+async def _state_dir(settings: Settings, mode: Mode) -> Finding:
+    subject = f"state_dir {settings.state_dir}"
+    try:
+        ledger = await _ledger(settings, mode)
+    except LedgerError as error:
+        return Finding(Grade.PROBLEM, subject, str(error))
+    in_force = [lock.scope for lock in ledger.locks] + (["paused"] if ledger.pause else [])
+    if in_force:
+        return Finding(Grade.WARNING, subject, f"in force: {', '.join(in_force)}; see `remediator history`")
+    return Finding(
+        Grade.OK, subject, f"usable, {count(len(ledger.entries), 'recent entry', 'recent entries')}"
+    )
+
+
+async def _ledger(settings: Settings, mode: Mode) -> Ledger:
+    store = SqliteLedger.open(settings.state_dir, mode)
+    try:
+        return await store.load(SystemClock().now().at - timedelta(days=1))
+    finally:
+        await store.close()
