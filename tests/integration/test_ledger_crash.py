@@ -49,17 +49,17 @@ def _acknowledged(output: str, what: str) -> set[int]:
     return {int(number) for line in lines if line.startswith(what) for number in line.split()[1:]}
 
 
-def _record_until_killed(state_dir: Path, after: float) -> str:
-    """Start the recorder, kill it this many seconds after its first record, return what it said."""
+def _run_until_killed(program: str, state_dir: Path, after: float) -> str:
+    """Start a program, kill it this many seconds after its first line, return what it said."""
     with subprocess.Popen(
-        [sys.executable, "-c", _RECORDER, str(state_dir)], stdout=subprocess.PIPE, text=True
-    ) as recorder:
-        assert recorder.stdout is not None
-        first = recorder.stdout.readline()
+        [sys.executable, "-c", program, str(state_dir)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
         time.sleep(after)
-        recorder.send_signal(signal.SIGKILL)
-        rest = recorder.stdout.read()
-    assert recorder.returncode == -signal.SIGKILL
+        process.send_signal(signal.SIGKILL)
+        rest = process.stdout.read()
+    assert process.returncode == -signal.SIGKILL
     return first + rest
 
 
@@ -76,7 +76,7 @@ async def test_nothing_recorded_is_lost_to_kill_9(tmp_path: Path) -> None:
     intended: set[int] = set()
     concluded: set[int] = set()
     for _ in range(25):
-        output = await asyncio.to_thread(_record_until_killed, tmp_path, chance.uniform(0, 0.08))
+        output = await asyncio.to_thread(_run_until_killed, _RECORDER, tmp_path, chance.uniform(0, 0.08))
         intended |= _acknowledged(output, "intended")
         concluded |= _acknowledged(output, "concluded")
         with closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
@@ -97,6 +97,37 @@ def _is_whole_batches(pids: list[int]) -> bool:
     starts = [index for index, pid in enumerate(pids) if pid == 0] + [len(pids)]
     sizes = [end - start for start, end in itertools.pairwise(starts)]
     return all(after in (1, before % 7 + 1) for before, after in itertools.pairwise(sizes))
+
+
+# Makes one ledger after the other, each in a new directory.
+_CREATOR = """
+import sys
+from itertools import count
+from pathlib import Path
+from remediator.adapters.ledger import SqliteLedger
+from remediator.core.model import Mode
+
+print("begun", flush=True)
+for number in count():
+    state_dir = Path(sys.argv[1]) / str(number)
+    state_dir.mkdir()
+    SqliteLedger.open(state_dir, Mode.ENFORCE)
+"""
+
+
+async def test_first_start_that_is_killed_leaves_nothing_in_the_way(tmp_path: Path) -> None:
+    """Wherever the creation was stopped, the next start has a ledger that takes records."""
+    chance = random.Random(14)  # noqa: S311  when to kill, not a secret
+    for attempt in range(15):
+        base = tmp_path / str(attempt)
+        base.mkdir()
+        await asyncio.to_thread(_run_until_killed, _CREATOR, base, chance.uniform(0, 0.06))
+        for state_dir in base.iterdir():
+            store = SqliteLedger.open(state_dir, Mode.ENFORCE)
+            await store.intend(incident(), [intent()])
+            assert len((await store.load(NOW)).entries) == 1
+            await store.close()
+            assert [path.name for path in state_dir.iterdir()] == ["ledger.db"]
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import stat
 import sys
@@ -110,6 +111,7 @@ async def test_what_is_no_ledger_is_left_as_it_is(tmp_path: Path, content: bytes
     ("change", "complaint"),
     [
         ("PRAGMA user_version = 99", "format 99, this one knows 1"),
+        ("PRAGMA user_version = 0", "format 0, this one knows 1"),
         ("PRAGMA application_id = 42", "not a ledger"),
     ],
 )
@@ -117,14 +119,19 @@ async def test_ledger_of_another_version_or_program_is_left_as_it_is(
     tmp_path: Path, change: str, complaint: str
 ) -> None:
     """Not even its write-ahead log is folded in: the other version may lay it out differently."""
-    await _filled(tmp_path)
-    with closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
+    live, state_dir = tmp_path / "live", tmp_path / "crashed"
+    live.mkdir()
+    await _filled(live)
+    with closing(sqlite3.connect(live / "ledger.db")) as db:
         db.execute(change)
-    before = (tmp_path / "ledger.db").read_bytes()
+        shutil.copytree(live, state_dir, ignore=shutil.ignore_patterns("*-shm"))
+    before = _contents(state_dir)
+    assert before["ledger.db-wal"]
     for access in (SqliteLedger.open, SqliteLedger.open_read_only):
         with pytest.raises(LedgerError, match=complaint):
-            access(tmp_path, Mode.ENFORCE)
-    assert (tmp_path / "ledger.db").read_bytes() == before
+            access(state_dir, Mode.ENFORCE)
+    after = _contents(state_dir)
+    assert {name: after[name] for name in before} == before
 
 
 async def test_damaged_ledger_is_left_as_it_is_and_used_again_once_restored(tmp_path: Path) -> None:
@@ -143,18 +150,35 @@ async def test_damaged_ledger_is_left_as_it_is_and_used_again_once_restored(tmp_
     await store.close()
 
 
-async def test_records_in_the_log_of_an_emptied_file_are_not_thrown_away(tmp_path: Path) -> None:
-    """SQLite would delete the log; it may hold all there is."""
+@pytest.mark.parametrize("left", ["empty", "missing"])
+async def test_log_without_its_file_is_not_thrown_away(tmp_path: Path, left: str) -> None:
+    """SQLite would delete the log, or replay it into a new file; it may hold all there is."""
     store = SqliteLedger.open(tmp_path, Mode.ENFORCE)
     await store.intend(incident(), [intent()])
-    log = (tmp_path / "ledger.db-wal").read_bytes()
+    log = _contents(tmp_path)["ledger.db-wal"]
     assert log
     await store.close()
-    (tmp_path / "ledger.db").write_bytes(b"")
+    if left == "empty":
+        (tmp_path / "ledger.db").write_bytes(b"")
+    else:
+        (tmp_path / "ledger.db").unlink()
     (tmp_path / "ledger.db-wal").write_bytes(log)
-    with pytest.raises(LedgerError, match=r"is empty, but ledger\.db-wal has records"):
-        SqliteLedger.open(tmp_path, Mode.ENFORCE)
-    assert (tmp_path / "ledger.db-wal").read_bytes() == log
+    before = _contents(tmp_path)
+    for access in (SqliteLedger.open, SqliteLedger.open_read_only):
+        with pytest.raises(LedgerError, match=r"is missing or empty, but ledger\.db-wal has records"):
+            access(tmp_path, Mode.ENFORCE)
+    assert _contents(tmp_path) == before
+
+
+async def test_empty_file_and_remains_of_a_killed_first_start_are_no_obstacle(
+    tmp_path: Path,
+) -> None:
+    """Nothing was recorded in them."""
+    for name in ("ledger.db", "ledger.db.new", "ledger.db.new-wal", "ledger.db.new-journal"):
+        (tmp_path / name).write_bytes(b"" if name == "ledger.db" else b"half")
+    await _filled(tmp_path)
+    assert await _pids(tmp_path) == [1, 2, 3]
+    assert set(_contents(tmp_path)) == {"ledger.db"}
 
 
 async def test_record_of_a_later_schema_is_refused_not_guessed(tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import stat
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from remediator.adapters.ledger import schema
 from remediator.adapters.ledger.connection import Connection, connect
-from remediator.adapters.ledger.place import check_state_dir, create_private
+from remediator.adapters.ledger.creation import absent, create
+from remediator.adapters.ledger.place import check_state_dir
+from remediator.adapters.ledger.schema import examine
 from remediator.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -94,38 +94,26 @@ class LedgerFile:
         )
 
     def _open(self) -> Connection | None:
-        if self._read_only and not os.path.lexists(self.path):
-            return None
         if not self._read_only:
             check_state_dir(self._state_dir)
-            created = create_private(self.path, os.O_RDWR)
-            if created is not None:
-                os.close(created)
-        _refuse_what_sqlite_would_spoil(self.path)
+        if absent(self.path):
+            if self._read_only:
+                return None
+            create(self.path)
         # Looked at without the right to write: opening for writing may already change the file.
         with closing(connect(self.path, "ro")) as connection:
-            has_records = schema.examine(connection, self.path)
-        if self._read_only and not has_records:
-            return None
+            examine(connection, self.path)
         self._identity = _identity(self.path)
         connection = connect(self.path, "ro" if self._read_only else "rw")
         try:
-            if not self._read_only:
-                _prepare(connection, has_records)
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA journal_size_limit = 1048576")
         except BaseException:
             connection.close()
             raise
         self._connection = connection
         return connection
-
-
-def _prepare(connection: Connection, has_records: bool) -> None:
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA journal_size_limit = 1048576")
-    if not has_records:
-        schema.create(connection)
 
 
 def _transact(connection: Connection, begin: str, work: Callable[[Connection], _T]) -> _T:
@@ -138,19 +126,6 @@ def _transact(connection: Connection, begin: str, work: Callable[[Connection], _
             connection.execute("ROLLBACK")
         raise
     return result
-
-
-def _refuse_what_sqlite_would_spoil(path: Path) -> None:
-    status = path.lstat()
-    if not stat.S_ISREG(status.st_mode):
-        raise LedgerError(f"ledger {path}: is not a regular file; move it away, or set another state_dir")
-    log = path.with_name(f"{path.name}-wal")
-    if status.st_size == 0 and log.exists() and log.stat().st_size > 0:
-        # SQLite takes the write-ahead log of an empty file for a leftover and deletes it.
-        raise LedgerError(
-            f"ledger {path}: is empty, but {log.name} has records; they are left as they are: "
-            "restore both from a backup, or move both away to start a new one, with empty budgets"
-        )
 
 
 def _identity(path: Path) -> tuple[int, int]:

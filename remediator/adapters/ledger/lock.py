@@ -89,8 +89,8 @@ class StateLock:
 
 
 def _open(path: Path) -> int:
-    created = create_private(path, os.O_RDWR)
-    return os.open(path, os.O_RDWR | os.O_NOFOLLOW) if created is None else created
+    create_private(path)
+    return os.open(path, os.O_RDWR | os.O_NOFOLLOW)
 
 
 def _sign(descriptor: int, at: datetime) -> None:

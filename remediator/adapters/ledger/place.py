@@ -43,26 +43,20 @@ def check_state_dir(state_dir: Path) -> None:
         )
 
 
-def create_private(path: Path, flags: int) -> int | None:
-    """Create a file of the state directory for its owner alone; return its descriptor.
-
-    None when there is one already: it is not opened, for closing a descriptor of an SQLite file would
-    take away the locks that this process holds on it.
+def create_private(path: Path) -> None:
+    """Create an empty file of the state directory for its owner alone, unless there is one already.
 
     Raises:
         OSError: As `os.open` does.
     """
     try:
-        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
-        return None
-    _give_to_owner_of(path.parent, descriptor)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        return
     try:
-        os.fsync(directory)
+        _give_to_owner_of(path.parent, descriptor)
     finally:
-        os.close(directory)
-    return descriptor
+        os.close(descriptor)
 
 
 def _give_to_owner_of(directory: Path, descriptor: int) -> None:

@@ -54,22 +54,19 @@ _STATEMENTS = (
 )
 
 
-def examine(connection: sqlite3.Connection, path: Path) -> bool:
-    """Tell whether there is a sound ledger (true) or an empty file (false); reads only.
+def examine(connection: sqlite3.Connection, path: Path) -> None:
+    """Make sure that this is a sound ledger of our version; reads only.
 
     Raises:
-        LedgerError: It is damaged, something else, or of a newer version.
+        LedgerError: It is damaged, something else, or of another version.
         sqlite3.Error: It cannot be read, or is no SQLite file at all.
     """
-    version = _number(connection, "PRAGMA user_version")
-    application = _number(connection, "PRAGMA application_id")
-    if not (version or application or _number(connection, "SELECT count(*) FROM sqlite_schema")):
-        return False
-    if application != APPLICATION:
+    if _number(connection, "PRAGMA application_id") != APPLICATION:
         raise LedgerError(
             f"ledger {path}: is an SQLite file, but not a ledger; it is left as it is: "
             "move it away, or set another state_dir"
         )
+    version = _number(connection, "PRAGMA user_version")
     if version != VERSION:
         raise LedgerError(
             f"ledger {path}: was written by another version of remediator (format {version}, this one "
@@ -78,24 +75,18 @@ def examine(connection: sqlite3.Connection, path: Path) -> bool:
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise LedgerError(
-            f"ledger {path}: is damaged ({verdict}); it is left as it is: "
+            f"ledger {path}: is damaged ({' '.join(verdict.split())}); it is left as it is: "
             "move it away to start a new one, with empty budgets"
         )
-    return True
 
 
-def create(connection: sqlite3.Connection) -> None:
-    """Create the tables in one transaction, unless another process did it first."""
+def fill(connection: sqlite3.Connection) -> None:
+    """Write the tables into a new file, in one transaction."""
     connection.execute("BEGIN IMMEDIATE")
-    try:
-        if not _number(connection, "PRAGMA user_version"):
-            for statement in _STATEMENTS:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {APPLICATION}")
-            connection.execute(f"PRAGMA user_version = {VERSION}")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
+    for statement in _STATEMENTS:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("COMMIT")
 
 
