@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from dataclasses import dataclass
 from datetime import timedelta
-from math import ceil
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from docker import APIClient
 from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.errors import APIError, NotFound
 
 from remediator.adapters.compose.calls import Calls
 from remediator.adapters.compose.failure import FAILURES, peer, shown, translate
-from remediator.errors import RejectedError, UnavailableError
+from remediator.adapters.compose.transport import Client
+from remediator.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from requests import PreparedRequest, Response
 
 T = TypeVar("T")
 
@@ -75,7 +72,7 @@ class DockerEngine:
         self._patience = patience
         self._calls = Calls(peer(host), overdue)
         self._lock = threading.Lock()
-        self._client: _Client | None = None
+        self._client: Client | None = None
 
     async def find(self, labels: Mapping[str, str]) -> tuple[dict[str, Any], ...]:
         """Inspect every container, running or not, that has exactly these labels.
@@ -92,7 +89,7 @@ class DockerEngine:
             raise ValueError("containers are only looked for by labels that are not empty")
         wanted = [f"{name}={value}" for name, value in labels.items()]
 
-        def look(client: _Client) -> tuple[dict[str, Any], ...]:
+        def look(client: Client) -> tuple[dict[str, Any], ...]:
             listed = client.containers(all=True, filters={"label": wanted})
             inspected = (_inspect(client, item["Id"]) for item in listed)
             return tuple(container for container in inspected if container is not None)
@@ -146,7 +143,7 @@ class DockerEngine:
         """Close idle connections; the engine can be used again afterwards."""
         self._forget()
 
-    def _look_around(self, client: _Client) -> EngineReport:
+    def _look_around(self, client: Client) -> EngineReport:
         version = client.version(api_version=False)
         # The container does not exist: what is allowed answers 404.
         never_needed: dict[str, Callable[[], object]] = {
@@ -166,7 +163,7 @@ class DockerEngine:
             may_restart,
         )
 
-    async def _ask(self, what: str, question: Callable[[_Client], T]) -> T:
+    async def _ask(self, what: str, question: Callable[[Client], T]) -> T:
         return await self._call(what, lambda: question(self._negotiated()), self._answer_within)
 
     async def _call(self, what: str, call: Callable[[], T], deadline: timedelta) -> T:
@@ -180,7 +177,7 @@ class DockerEngine:
             self._forget()
             raise translate(error, self.host, what) from error
 
-    def _negotiated(self) -> _Client:
+    def _negotiated(self) -> Client:
         with self._lock:
             client = self._client
         if client is None:
@@ -190,15 +187,14 @@ class DockerEngine:
         return client
 
     def _negotiate(self) -> str:
-        _knock(self.host, self._answer_within)
         client = self._connect(MINIMUM_DOCKER_API_VERSION, self._answer_within)
         try:
             return str(client.version(api_version=False)["ApiVersion"])
         finally:
             client.close()
 
-    def _connect(self, version: str, timeout: timedelta) -> _Client:
-        return _Client(self.host, version, timeout, read_only=self._read_only)
+    def _connect(self, version: str, timeout: timedelta) -> Client:
+        return Client(self.host, version, timeout, read_only=self._read_only)
 
     def _forget(self) -> None:
         with self._lock:
@@ -207,36 +203,7 @@ class DockerEngine:
             client.close()
 
 
-class _Client(APIClient):
-    """The SDK's client, kept from straying: no proxy from the environment, no redirects, GET only if told."""
-
-    def __init__(self, host: str, version: str, timeout: timedelta, *, read_only: bool) -> None:
-        super().__init__(base_url=host, version=version, timeout=ceil(timeout.total_seconds()))
-        self.trust_env = False
-        self.max_redirects = 0
-        self._only_get = read_only
-
-    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:
-        """Send a request; everything the SDK does comes through here.
-
-        Raises:
-            RejectedError: It is not a GET, and only those are allowed.
-        """
-        if self._only_get and request.method != "GET":
-            raise RejectedError(f"this is a dry run: {request.method} {request.path_url} is not sent")
-        return super().send(request, **kwargs)
-
-
-def _knock(host: str, timeout: timedelta) -> None:
-    # The SDK forgets to close a Unix socket that it could not connect, so those are not left to it.
-    if not host.startswith("unix://"):
-        return
-    with socket.socket(socket.AF_UNIX) as knocking:
-        knocking.settimeout(timeout.total_seconds())
-        knocking.connect(host.removeprefix("unix://"))
-
-
-def _inspect(client: APIClient, container_id: str) -> dict[str, Any] | None:
+def _inspect(client: Client, container_id: str) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = client.inspect_container(container_id)
     except NotFound:
