@@ -1,0 +1,573 @@
+"""Plans: which step is next, every act and hold in it, and what stops everything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+import pytest
+
+from remediator.core.decide import Situation, decide
+from remediator.core.ledger import Entry, Incident, Ledger, Lock, Pause, Phase, Result
+from remediator.core.model import Exempt, Level, Replica, ReplicaState, Sample, Session, Trouble, TroubleKind
+from remediator.core.plan import (
+    Act,
+    Hold,
+    Objection,
+    Plan,
+    RestartReplica,
+    StepPlan,
+    Survey,
+    TerminateSession,
+)
+from remediator.core.policy import (
+    Conditions,
+    IdleCount,
+    LevelRule,
+    Policy,
+    Rate,
+    RestartService,
+    TerminateIdle,
+    When,
+)
+from tests.builders import (
+    REFUSED,
+    START,
+    TEN_MINUTES,
+    make_entry,
+    make_group,
+    make_incident,
+    make_policy,
+    make_replica,
+    make_sample,
+    make_server,
+    make_session,
+    moment,
+)
+
+TROUBLE = Trouble(TroubleKind.TIMEOUT, "no answer within 5s")
+SERVICES: Mapping[str, tuple[Replica, ...] | Trouble] = {
+    "celery": (make_replica(number=1), make_replica(number=2)),
+    "api": (make_replica(service="api"),),
+}
+
+
+def idle_sessions(number: int, *, oldest: float = 10_000.0) -> tuple[Session, ...]:
+    """Sessions that may go, the first idle for longest."""
+    return tuple(make_session(pid=100 + i, idle_for=oldest - i) for i in range(number))
+
+
+def plan_for(
+    *,
+    policy: Policy | None = None,
+    sample: Sample | None = None,
+    incident: Incident | None = None,
+    entries: Sequence[Entry] = (),
+    pause: Pause | None = None,
+    locks: Sequence[Lock] = (),
+    sessions: tuple[Session, ...] | Trouble = (),
+    services: Mapping[str, tuple[Replica, ...] | Trouble] = SERVICES,
+    assume_critical: bool = False,
+) -> Plan:
+    """Decide on a critical database, with nothing done yet unless told."""
+    situation = Situation(
+        database="shop",
+        policy=policy or make_policy(),
+        sample=sample or make_sample(),
+        incident=incident or make_incident(),
+        ledger=Ledger(tuple(entries), (), pause, tuple(locks)),
+        survey=Survey(sessions, dict(services)),
+        assume_critical=assume_critical,
+    )
+    return decide(situation)
+
+
+def pids(step: StepPlan) -> list[int]:
+    """The sessions to be terminated, in order."""
+    return [act.action.session.id.pid for act in step.acts if isinstance(act.action, TerminateSession)]
+
+
+def names(step: StepPlan) -> list[str]:
+    """The replicas to be restarted, in order."""
+    return [act.action.replica.name for act in step.acts if isinstance(act.action, RestartReplica)]
+
+
+def why(step: StepPlan) -> list[tuple[Objection, ...]]:
+    """The objections of the holds, in order."""
+    return [hold.objections for hold in step.holds]
+
+
+def restarted(
+    number: int = 1,
+    *,
+    service: str = "celery",
+    step: int = 1,
+    result: Result | None = Result.CONFIRMED,
+    at: datetime = START,
+    database: str = "shop",
+    incident: str = "i1",
+) -> Entry:
+    """The entry of a replica's restart."""
+    action = RestartReplica(make_replica(service=service, number=number))
+    return make_entry(
+        id=10 * step + number,
+        action=action,
+        step=step,
+        result=result,
+        at=at,
+        database=database,
+        incident=incident,
+    )
+
+
+@pytest.mark.parametrize(
+    ("used", "until", "acts"),
+    [(96, 0.5, 46), (91, 0.5, 41), (96, 0.85, 11), (96, 0.29, 60), (100, 0.29, 60)],
+)
+def test_no_more_sessions_go_than_the_target_needs(used: int, until: float, acts: int) -> None:
+    """The oldest do; the others are held because it is enough without them."""
+    policy = make_policy(until=until, per_step=1.0)
+    step = plan_for(policy=policy, sample=make_sample(used=used), sessions=idle_sessions(60)).steps[0]
+    assert pids(step) == list(range(100, 100 + acts))
+    assert why(step) == [(Objection.ENOUGH,)] * (60 - acts)
+
+
+@pytest.mark.parametrize("percentage", range(1, 90))
+def test_a_percentage_of_a_hundred_slots_is_that_many(percentage: int) -> None:
+    """0.29 * 100 is less than 29 in binary."""
+    slots = make_sample(used=100).slots
+    assert slots is not None
+    assert slots.excess(percentage / 100) == 100 - percentage
+    assert make_policy(per_step=percentage / 100).limits.terminate_cap(100) == percentage
+
+
+@pytest.mark.parametrize(
+    ("per_step", "acts"), [(0.5, 48), (0.25, 24), (0.29, 27), (10, 10), (1, 1), (1.0, 60)]
+)
+def test_the_limit_per_step_is_a_number_or_a_share_of_the_used_slots(per_step: float, acts: int) -> None:
+    """Whatever the target needs."""
+    policy = make_policy(until=0.1, per_step=per_step)
+    step = plan_for(policy=policy, sample=make_sample(used=96), sessions=idle_sessions(60)).steps[0]
+    assert len(step.acts) == acts
+    assert why(step) == [(Objection.STEP_LIMIT,)] * (60 - acts)
+
+
+@pytest.mark.parametrize(
+    ("spent", "result", "acts"),
+    [
+        (0, Result.CONFIRMED, 20),
+        (5, Result.CONFIRMED, 15),
+        (19, Result.UNKNOWN, 1),
+        (20, Result.CONFIRMED, 0),
+        (25, Result.REFUTED, 0),
+        (20, Result.CHANGED, 20),
+    ],
+)
+def test_what_was_done_within_the_hour_is_taken_off(spent: int, result: Result, acts: int) -> None:
+    """In an earlier incident too."""
+    policy = make_policy(terminate=Rate(20, timedelta(hours=1)))
+    entries = [make_entry(id=i, incident="i0", result=result) for i in range(spent)]
+    step = plan_for(policy=policy, entries=entries, sessions=idle_sessions(30)).steps[0]
+    assert len(step.acts) == acts
+    assert why(step) == [(Objection.RATE_LIMIT,)] * (30 - acts)
+    assert not step.objections
+
+
+def test_spared_sessions_are_held_with_their_reasons_and_do_not_use_up_the_step() -> None:
+    """Oldest first applies among those that may go."""
+    sessions = (
+        make_session(pid=1, idle_for=9000.0, superuser=True),
+        make_session(pid=2, idle_for=5000.0),
+        make_session(pid=3, idle_for=10.0),
+        make_session(pid=4, idle_for=7000.0),
+    )
+    step = plan_for(policy=make_policy(per_step=1), sessions=sessions).steps[0]
+    assert pids(step) == [4]
+    reasons = {
+        hold.action.session.id.pid: hold.objections
+        for hold in step.holds
+        if isinstance(hold.action, TerminateSession)
+    }
+    assert reasons == {
+        1: (Objection.SUPERUSER,),
+        2: (Objection.STEP_LIMIT,),
+        3: (Objection.TOO_YOUNG,),
+    }
+
+
+def test_equally_old_sessions_go_in_the_order_of_their_pids() -> None:
+    """The order in which the server told of them does not matter."""
+    sessions = tuple(make_session(pid=pid) for pid in (3, 1, 2))
+    assert pids(plan_for(sessions=sessions).steps[0]) == [1, 2, 3]
+
+
+def test_the_step_says_when_everybody_is_spared() -> None:
+    """The ladder goes on to the next step."""
+    plan = plan_for(sessions=(make_session(superuser=True),))
+    assert plan.steps[0].objections == (Objection.NO_CANDIDATES,)
+    assert plan.steps[0].detail == "1 session spared"
+    assert plan.next_step is plan.steps[1]
+
+
+def test_without_a_reading_or_the_right_to_signal_no_session_goes() -> None:
+    """The services can still be restarted."""
+    unreadable = plan_for(sample=make_sample(used=None, probe=REFUSED), sessions=TROUBLE)
+    assert unreadable.steps[0].objections == (Objection.UNREADABLE,)
+    assert unreadable.steps[0].detail == TROUBLE.detail
+    assert unreadable.next_step is unreadable.steps[1]
+    sample = make_sample(server=make_server(can_signal=False))
+    powerless = plan_for(sample=sample, sessions=idle_sessions(3))
+    assert powerless.steps[0].objections == (Objection.MAY_NOT_SIGNAL,)
+    assert powerless.next_step is powerless.steps[1]
+
+
+def test_services_are_restarted_in_the_order_of_the_steps() -> None:
+    """Only the next one for sure; the others if it does not help."""
+    plan = plan_for(sessions=idle_sessions(3))
+    assert [bool(step.acts) for step in plan.steps] == [True, True, True]
+    assert [step.conditional for step in plan.steps] == [False, True, True]
+    assert plan.next_step is plan.steps[0]
+    assert names(plan.steps[1]) == ["shop-celery-1", "shop-celery-2"]
+
+
+def test_steps_behind_are_not_planned_again() -> None:
+    """The incident is past them in this round."""
+    plan = plan_for(incident=make_incident(step=2), sessions=idle_sessions(3))
+    assert [step.index for step in plan.steps] == [2]
+    assert not plan.steps[0].conditional
+
+
+def test_a_rolling_restart_goes_on_with_the_next_replica() -> None:
+    """Its own first replica is no reason for a cooldown."""
+    policy = make_policy(restart=Rate(1, timedelta(days=1)))
+    plan = plan_for(policy=policy, incident=make_incident(step=1), entries=[restarted(1)])
+    assert names(plan.steps[0]) == ["shop-celery-2"]
+    assert why(plan.steps[0]) == [(Objection.ALREADY_RESTARTED,)]
+
+
+@pytest.mark.parametrize("result", [Result.REFUTED, Result.UNCONFIRMED, Result.UNKNOWN])
+def test_a_rolling_restart_stops_at_a_replica_that_is_not_known_to_be_up(result: Result) -> None:
+    """Or the whole service might go down."""
+    plan = plan_for(incident=make_incident(step=1), entries=[restarted(1, result=result)])
+    assert not plan.steps[0].acts
+    assert plan.steps[0].objections == (Objection.NOT_UP,)
+    assert plan.next_step is plan.steps[1]
+
+
+@pytest.mark.parametrize(
+    ("entries", "objections"),
+    [
+        # restarted in another incident, for this database or another one
+        ([restarted(1, incident="i0")], (Objection.COOLDOWN,)),
+        ([restarted(1, incident="b1", database="blog")], (Objection.COOLDOWN,)),
+        ([restarted(1, incident="i0", result=Result.SIMULATED)], (Objection.COOLDOWN,)),
+        # nothing was done
+        ([restarted(1, incident="i0", result=Result.CHANGED)], ()),
+        # half an hour has passed
+        ([restarted(1, incident="i0", at=START - timedelta(minutes=30))], ()),
+        ([restarted(1, incident="i0", at=START - timedelta(minutes=29))], (Objection.COOLDOWN,)),
+        # a roll that was begun does not lift the limits for what others have done since
+        ([restarted(1), restarted(2, incident="b1", database="blog")], (Objection.COOLDOWN,)),
+        (
+            [restarted(1, result=Result.DENIED), restarted(2, incident="b1", database="blog")],
+            (Objection.COOLDOWN,),
+        ),
+        # nor does the restart of another service at the same place of the ladder
+        ([restarted(1, service="api"), restarted(1, incident="i0")], (Objection.COOLDOWN,)),
+        # the day's limit is the database's own
+        (
+            [
+                restarted(1, service=f"s{i}", incident=f"i{i}", at=START - timedelta(hours=8))
+                for i in (2, 3, 4)
+            ],
+            (Objection.RATE_LIMIT,),
+        ),
+        (
+            [
+                restarted(
+                    1, service=f"s{i}", incident=f"b{i}", database="blog", at=START - timedelta(hours=8)
+                )
+                for i in (2, 3, 4)
+            ],
+            (),
+        ),
+    ],
+)
+def test_limits_of_restarts(entries: list[Entry], objections: tuple[Objection, ...]) -> None:
+    """A service has a cooldown whoever restarted it; a database has a number per day."""
+    plan = plan_for(incident=make_incident(step=1), entries=entries)
+    assert plan.steps[0].objections == objections
+    assert bool(plan.steps[0].acts) == (not objections)
+
+
+def test_a_cooldown_says_when_it_ends() -> None:
+    """With several in the window, the one that makes room counts, by its last replica."""
+    policy = make_policy(restart_per_service=Rate(2, timedelta(minutes=30)), restart=Rate(9, TEN_MINUTES))
+    entries = [
+        restarted(1, incident="i7", at=START - timedelta(minutes=25)),
+        restarted(1, incident="i8", at=START - timedelta(minutes=21)),
+        restarted(2, incident="i8", at=START - timedelta(minutes=20)),
+        restarted(1, incident="i9", at=START - timedelta(minutes=5)),
+    ]
+    step = plan_for(policy=policy, incident=make_incident(step=1), entries=entries).steps[0]
+    assert step.detail == "limit 2 per 30m, again in 10m"
+
+
+def test_a_locked_service_is_skipped_also_within_a_rolling_restart() -> None:
+    """The others are not locked."""
+    lock = Lock("service:celery", START, "shop-celery-1 was restarted: it exited")
+    for entries in ([], [restarted(1)]):
+        plan = plan_for(incident=make_incident(step=1), locks=[lock], entries=entries)
+        assert plan.steps[0].objections == (Objection.SERVICE_LOCKED,)
+        assert plan.steps[0].detail == lock.reason
+        assert plan.next_step is plan.steps[1]
+
+
+def test_a_service_under_restart_for_another_database_is_waited_for() -> None:
+    """That restart may help; the ladder does not jump over it to a harsher step."""
+    flying = restarted(1, incident="b1", database="blog", result=None)
+    plan = plan_for(incident=make_incident(step=1), entries=[flying])
+    assert plan.steps[1].acts
+    assert plan.next_step is None
+    assert plan.objections == (Objection.IN_FLIGHT,)
+    assert (plan.relieved, plan.exhausted) == (False, False)
+    earlier = plan_for(sessions=idle_sessions(3), entries=[flying])
+    assert earlier.next_step is earlier.steps[0]
+
+
+@pytest.mark.parametrize(
+    ("replicas", "objection"),
+    [
+        ((), Objection.NOT_FOUND),
+        (TROUBLE, Objection.UNREADABLE),
+    ],
+)
+def test_a_service_that_is_not_there_or_cannot_be_read_is_skipped(
+    replicas: tuple[Replica, ...] | Trouble, objection: Objection
+) -> None:
+    """Nothing is restarted blindly."""
+    plan = plan_for(incident=make_incident(step=1), services={**SERVICES, "celery": replicas})
+    assert plan.steps[0].objections == (objection,)
+    assert plan.next_step is plan.steps[1]
+
+
+def test_replicas_that_are_exempt_or_not_running_are_left_and_the_others_are_not() -> None:
+    """Each is held for its own reason."""
+    replicas = (
+        make_replica(number=1, state=ReplicaState.EXITED),
+        make_replica(number=2),
+        make_replica(number=3, exempt=Exempt.ONE_OFF),
+    )
+    step = plan_for(incident=make_incident(step=1), services={**SERVICES, "celery": replicas}).steps[0]
+    assert names(step) == ["shop-celery-2"]
+    assert why(step) == [(Objection.NOT_RUNNING,), (Objection.EXEMPT,)]
+    assert [hold.detail for hold in step.holds] == ["it is exited", "a one-off container"]
+
+
+@pytest.mark.parametrize(
+    ("plan", "objection"),
+    [
+        (plan_for(pause=Pause(START, None, "deploy"), sessions=idle_sessions(3)), Objection.PAUSED),
+        (
+            plan_for(pause=Pause(START, START + timedelta(seconds=1)), sessions=idle_sessions(3)),
+            Objection.PAUSED,
+        ),
+        (
+            plan_for(locks=[Lock("database:shop", START, "3 rounds")], sessions=idle_sessions(3)),
+            Objection.LOCKED,
+        ),
+        (
+            plan_for(sample=make_sample(used=10, probe=None), sessions=idle_sessions(3)),
+            Objection.UNKNOWN_EVIDENCE,
+        ),
+        (
+            plan_for(sample=make_sample(used=None, probe=None), sessions=idle_sessions(3)),
+            Objection.UNKNOWN_EVIDENCE,
+        ),
+        (
+            plan_for(sample=make_sample(server=make_server(in_recovery=True)), sessions=idle_sessions(3)),
+            Objection.STANDBY,
+        ),
+        (plan_for(entries=[make_entry()], sessions=idle_sessions(3)), Objection.IN_FLIGHT),
+        (plan_for(entries=[make_entry(incident="i0")], sessions=idle_sessions(3)), Objection.IN_FLIGHT),
+        (
+            plan_for(incident=make_incident(not_before=moment(1).at), sessions=idle_sessions(3)),
+            Objection.SETTLING,
+        ),
+        (
+            plan_for(
+                incident=make_incident(not_before=moment(1).at, phase=Phase.HELD), sessions=idle_sessions(3)
+            ),
+            Objection.WAITING,
+        ),
+    ],
+)
+def test_what_stops_everything(plan: Plan, objection: Objection) -> None:
+    """The steps are shown all the same, and nothing is concluded from there being nothing to do."""
+    assert plan.objections == (objection,)
+    assert plan.next_step is None
+    assert (plan.relieved, plan.exhausted) == (False, False)
+    assert len(plan.steps) == 3
+
+
+def test_all_that_stops_it_is_told() -> None:
+    """Lifting a pause must not come as a surprise."""
+    plan = plan_for(
+        pause=Pause(START, None, "deploy"),
+        locks=[Lock("database:shop", START, "3 rounds")],
+        entries=[make_entry()],
+    )
+    assert plan.objections == (Objection.PAUSED, Objection.LOCKED, Objection.IN_FLIGHT)
+    assert plan.detail == "until resumed: deploy; 3 rounds"
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        plan_for(pause=Pause(START - timedelta(hours=2), START), sessions=idle_sessions(3)),
+        plan_for(locks=[Lock("database:blog", START, "3 rounds")], sessions=idle_sessions(3)),
+        plan_for(locks=[Lock("service:shop", START, "it exited")], sessions=idle_sessions(3)),
+        plan_for(entries=[make_entry(database="blog")], sessions=idle_sessions(3)),
+        plan_for(incident=make_incident(not_before=START), sessions=idle_sessions(3)),
+        plan_for(sample=make_sample(probe=None), sessions=idle_sessions(3)),
+    ],
+)
+def test_what_does_not_stop_it(plan: Plan) -> None:
+    """A pause or wait that is over, and what concerns others."""
+    assert plan.objections == ()
+    assert plan.next_step is plan.steps[0]
+
+
+def test_it_is_relieved_when_no_longer_critical() -> None:
+    """Every step says that it is not needed."""
+    plan = plan_for(sample=make_sample(used=85), sessions=idle_sessions(40))
+    assert (plan.relieved, plan.exhausted, plan.next_step) == (True, False, None)
+    assert [step.objections for step in plan.steps] == [(Objection.NOT_NEEDED,)] * 3
+
+
+def test_at_until_nothing_more_is_done_even_within_the_margin() -> None:
+    """88 % is what was asked for; 85 % would have to be waited for, not forced by a restart."""
+    plan = plan_for(policy=make_policy(until=0.88), sample=make_sample(used=88), sessions=idle_sessions(40))
+    assert plan.relieved
+
+
+def test_a_step_that_always_has_its_turn_is_taken_after_relief() -> None:
+    """And is not conditional."""
+    steps = (TerminateIdle(TEN_MINUTES), RestartService("celery", When.ALWAYS), RestartService("api"))
+    policy = make_policy(steps=steps)
+    critical = plan_for(policy=policy, sessions=idle_sessions(3))
+    assert [step.conditional for step in critical.steps] == [False, False, True]
+    clear = plan_for(policy=policy, sample=make_sample(used=40), incident=make_incident(step=1))
+    assert clear.next_step is clear.steps[0]
+    assert not clear.relieved
+    after = plan_for(policy=policy, sample=make_sample(used=40), incident=make_incident(step=2))
+    assert after.relieved
+
+
+def test_it_is_exhausted_when_every_step_had_its_turn_or_has_nothing_to_do() -> None:
+    """And the database is critical still."""
+    assert plan_for(incident=make_incident(step=3)).exhausted
+    nothing = plan_for(services={})
+    assert nothing.exhausted
+    assert [step.objections for step in nothing.steps] == [
+        (Objection.NO_CANDIDATES,),
+        (Objection.NOT_FOUND,),
+        (Objection.NOT_FOUND,),
+    ]
+
+
+def test_critical_again_after_relief_is_a_new_round_from_the_first_step() -> None:
+    """Not the harsher half of the old one."""
+    relieved = make_incident(phase=Phase.RELIEVED, step=3, relieved_at=START)
+    plan = plan_for(incident=relieved, sessions=idle_sessions(3))
+    assert plan.renews
+    assert plan.next_step is plan.steps[0]
+    assert [step.index for step in plan.steps] == [0, 1, 2]
+    still = plan_for(incident=relieved, sample=make_sample(used=60))
+    assert (still.renews, still.relieved) == (False, True)
+
+
+def test_a_look_ahead_plans_as_if_it_were_critical() -> None:
+    """With the figures as they are."""
+    sessions = idle_sessions(40)
+    plan = plan_for(sample=make_sample(used=60), sessions=sessions, assume_critical=True)
+    assert len(plan.steps[0].acts) == 10
+    assert [step.conditional for step in plan.steps] == [False, True, True]
+
+
+def simulated(sessions: Sequence[Session]) -> list[Entry]:
+    """The entries of a dry run that has terminated these sessions."""
+    return [
+        make_entry(id=i, action=TerminateSession(session), result=Result.SIMULATED)
+        for i, session in enumerate(sessions)
+    ]
+
+
+def test_sessions_that_a_dry_run_has_terminated_count_as_gone() -> None:
+    """The rest of the plan is what it would be without them."""
+    sessions = idle_sessions(46)
+    plan = plan_for(
+        sample=make_sample(used=96, probe=REFUSED),
+        incident=make_incident(step=1),
+        entries=simulated(sessions),
+        sessions=sessions,
+    )
+    assert plan.relieved
+
+
+def test_a_dry_run_that_has_not_terminated_enough_goes_on_as_enforcing_would() -> None:
+    """92 of 100 are left."""
+    sessions = idle_sessions(46)
+    plan = plan_for(entries=simulated(sessions[:4]), sessions=sessions)
+    assert pids(plan.steps[0]) == list(range(104, 146))
+    assert why(plan.steps[0]) == [(Objection.SIMULATED,)] * 4
+
+
+def test_sessions_that_are_really_gone_since_are_not_taken_off_twice() -> None:
+    """They are no longer counted by the server."""
+    sessions = idle_sessions(46)
+    plan = plan_for(sample=make_sample(used=95), entries=simulated(sessions), sessions=sessions[40:])
+    assert not plan.relieved
+    assert plan_for(sample=make_sample(used=92), entries=simulated(sessions), sessions=sessions[39:]).relieved
+
+
+def test_a_dry_run_takes_what_it_terminated_out_of_the_idle_counts_too() -> None:
+    """Or it would go on to restart services where enforcing would stop."""
+    levels = {Level.CRITICAL: LevelRule(Conditions(0.9, IdleCount(TEN_MINUTES, 20)))}
+    sessions = idle_sessions(46)
+    groups = [make_group(count=46), make_group(count=50, state="active", idle_for_at_least=0)]
+    plan = plan_for(
+        policy=make_policy(levels=levels),
+        sample=make_sample(used=96, groups=groups),
+        incident=make_incident(step=1),
+        entries=simulated(sessions),
+        sessions=sessions,
+    )
+    assert plan.relieved
+
+
+def test_a_simulated_restart_counts_like_a_real_one() -> None:
+    """So that a dry run shows what the limits would have done."""
+    for incident, step in (("i1", 1), ("i0", 1)):
+        real, dry = (
+            plan_for(
+                incident=make_incident(step=1), entries=[restarted(1, result=r, incident=incident, step=step)]
+            )
+            for r in (Result.CONFIRMED, Result.SIMULATED)
+        )
+        assert real == dry
+
+
+def test_every_act_says_why_and_every_hold_too() -> None:
+    """Nothing is left unexplained."""
+    sessions = (*idle_sessions(60), make_session(pid=1, listening=True))
+    for step in plan_for(sessions=sessions).steps:
+        for proposal in step.proposals:
+            match proposal:
+                case Act(_, because):
+                    assert because
+                case Hold(_, objections, _):
+                    assert objections
+    act = plan_for(sessions=sessions).steps[0].acts[0]
+    assert act.because == "idle for 2h 46m, longer than 10m"
+    assert act.action.label == "terminate session 100 (celery)"
