@@ -53,18 +53,21 @@ def load_text(path: Path, text: str) -> Settings:
 @BOUNDED
 @given(st.binary(max_size=300))
 def test_any_bytes(data: bytes) -> None:
+    """Binary, broken encodings, nothing at all."""
     outcome(data)
 
 
 @BOUNDED
 @given(st.text(alphabet="abc:-[]{}&*!|>'\"%@`#,?~<= \n\t0$é\u2028\ufeff", max_size=80))
 def test_text_made_of_yaml_s_own_characters(text: str) -> None:
+    """Where YAML's own parser has its corners."""
     outcome(text.encode())
 
 
 @BOUNDED
 @given(st.integers(0, len(EXAMPLE)), st.integers(0, 40), st.binary(max_size=12))
 def test_the_example_with_a_piece_replaced(start: int, length: int, piece: bytes) -> None:
+    """What a slip of the hand or a bad merge makes of a good file."""
     outcome(EXAMPLE[:start] + piece + EXAMPLE[start + length :])
 
 
@@ -84,6 +87,7 @@ TREES = st.recursive(
 @BOUNDED
 @given(st.dictionaries(st.sampled_from(list(schema()["properties"])), TREES, max_size=8))
 def test_any_tree_with_the_right_keys(tree: dict[str, Any]) -> None:
+    """Right words in wrong places; values from the environment are never repeated."""
     lines = outcome(yaml.safe_dump(tree, allow_unicode=True).encode())
     assert not any(CANARY in line for line in lines)
 
@@ -95,6 +99,7 @@ AROUND = st.text(alphabet="ab:@/?#%='\\ &$1[]{},", max_size=12)
 @BOUNDED
 @given(st.sampled_from(SECRET), AROUND, AROUND, st.sampled_from(["", "postgresql://u:", "host=h password="]))
 def test_no_secret_is_ever_reported(key: str, before: str, after: str, scheme: str) -> None:
+    """Under every key that holds one, quoted or not, whole or in pieces."""
     secret = f"{scheme}{before}{CANARY}{after}".replace("$", "$$")
     for value in (secret, [secret], {secret: secret}):
         tree = {"databases": [{"name": "a", key: value, "connect": {"timeout": "5"}}]}

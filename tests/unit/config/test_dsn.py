@@ -34,6 +34,7 @@ from remediator.config.dsn import parse
     ],
 )
 def test_the_password_comes_out_and_the_rest_stays(text: str, kept: str | None, password: str | None) -> None:
+    """What is left means to libpq what it meant in the whole."""
     dsn = parse(text)
     assert dsn.password == password
     assert kept is None or dsn.text == kept
@@ -44,6 +45,7 @@ def test_the_password_comes_out_and_the_rest_stays(text: str, kept: str | None, 
 
 
 def test_what_connect_decides_comes_out_in_its_words() -> None:
+    """So that nothing overrides `connect` unseen."""
     dsn = parse("postgresql://h/d?connect_timeout=3&keepalives_count=4&tcp_user_timeout=250&sslmode=require")
     assert dsn.connect == {"timeout": "3s", "keepalives_count": "4", "tcp_user_timeout": "250ms"}
     assert dsn.text == "postgresql://h/d?sslmode=require"
@@ -81,6 +83,7 @@ def test_what_connect_decides_comes_out_in_its_words() -> None:
     ],
 )
 def test_what_libpq_would_read_differently_is_refused_unseen(text: str) -> None:
+    """A misplaced password would show in libpq's messages."""
     with pytest.raises(ValueError, match=r"^(is|has) ") as caught:
         parse(text)
     assert "hunter2" not in str(caught.value)
@@ -88,4 +91,5 @@ def test_what_libpq_would_read_differently_is_refused_unseen(text: str) -> None:
 
 
 def test_neither_form_shows_its_password() -> None:
+    """Not even in a repr."""
     assert "hunter2" not in repr(parse("postgresql://u:hunter2@h/d"))

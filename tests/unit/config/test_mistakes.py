@@ -89,6 +89,14 @@ ONE_LINE = {
     ),
     "control character": ("mode: \x07", "1:7: control characters are not allowed"),
     "NUL": (r'mode: "\0"', "1:7: mode: a NUL is not allowed"),
+    "key with an anchor": ("&a mode: enforce", "1:1: a key can have neither anchor nor tag"),
+    "default with a dollar sign": (
+        "mode: ${NOPE:-$HOME}",
+        (
+            "1:7: mode: has a $ in the default of $NOPE; write ${NAME}, ${NAME:-default} or ${NAME:?message},"
+            " and $$ for a dollar sign"
+        ),
+    ),
     "variable not set": ("mode: ${NOPE}", "1:7: mode: needs $NOPE, which is not set"),
     "variable demanded": ("mode: '${NOPE:?say how}'", "1:7: mode: needs $NOPE: say how"),
     "dollar sign": (
@@ -122,6 +130,14 @@ ONE_LINE = {
     "two runtimes": (
         "services: [{name: a, compose: {project: b, service: c}, command: {restart: [d], inspect: [e]}}]",
         "1:12: services[0]: has both of compose and command; exactly one is allowed",
+    ),
+    "fraction of a second for TCP": (
+        "databases: [{connect: {keepalives_idle: 1.5s}}]",
+        (
+            '1:41: databases[0].connect.keepalives_idle: "1.5s" is not in whole'
+            " seconds, which is all that TCP"
+            " can do"
+        ),
     ),
     "policy not defined": (
         "policies: [{name: web}]\ndatabases: [{policy: wbe}]",
@@ -189,6 +205,14 @@ IN_POLICY = {
             '3:37: policies[0].limits.restart.per_service: "1/h" is not a rate; write a'
             ' number, "per" and a length'
             " of time, such as 1 per 30m"
+        ),
+    ),
+    "rate without time": (
+        "limits: {restart: {per_service: 1 per 0s}}",
+        (
+            '3:37: policies[0].limits.restart.per_service: "1 per 0s" is not a rate;'
+            " the length of time must be"
+            " above 0s"
         ),
     ),
     "rate's unit": (
@@ -266,15 +290,18 @@ IN_POLICY = {
 
 @pytest.mark.parametrize(("text", "line"), ONE_LINE.values(), ids=ONE_LINE)
 def test_a_mistake_is_one_line_that_says_where_and_what(tmp_path: Path, text: str, line: str) -> None:
+    """Word for word."""
     assert mistakes(tmp_path, text) == [line]
 
 
 @pytest.mark.parametrize(("text", "line"), IN_POLICY.values(), ids=IN_POLICY)
 def test_a_mistake_in_a_policy(tmp_path: Path, text: str, line: str) -> None:
+    """Word for word, and pointing at the value."""
     assert mistakes(tmp_path, f"policies:\n  - name: default\n    {text}\n") == [line]
 
 
 def test_all_mistakes_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    """Those of the document, of the schema and between keys alike."""
     text = """\
         mod: enforce
         databases:
@@ -319,6 +346,7 @@ def test_all_mistakes_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> N
     ],
 )
 def test_a_name_is_taken_once(tmp_path: Path, section: str, item: str) -> None:
+    """The line of the first is told."""
     policies = "" if section != "databases" else "policies: [{name: default}]\n"
     lines = mistakes(tmp_path, f"{section}:\n  - {item % 'x'}\n  - {item % 'y'}\n{policies}")
     taken = [line for line in lines if line.startswith(f"3:12: {section}[1].name: ")]
@@ -327,6 +355,7 @@ def test_a_name_is_taken_once(tmp_path: Path, section: str, item: str) -> None:
 
 
 def test_the_same_containers_are_one_service(tmp_path: Path) -> None:
+    """Two names for them would have two budgets."""
     text = """\
         services:
           - {name: a, compose: {project: p, service: s}}
@@ -338,6 +367,7 @@ def test_the_same_containers_are_one_service(tmp_path: Path) -> None:
 
 
 def test_without_any_database_it_says_how_to_name_one(tmp_path: Path) -> None:
+    """The only thing without a default."""
     assert mistakes(tmp_path, "mode: enforce\n", env={}) == [
         (
             "1:1: databases[0].dsn: is missing; write dsn:"
@@ -348,6 +378,7 @@ def test_without_any_database_it_says_how_to_name_one(tmp_path: Path) -> None:
 
 
 def test_the_environment_describes_one_database(tmp_path: Path) -> None:
+    """Two would be the same one."""
     assert mistakes(tmp_path, "databases: [{name: a}, {name: b}]") == [
         "1:24: databases[1].dsn: is missing; only one database can come from the environment"
     ]
@@ -375,6 +406,7 @@ def test_the_environment_describes_one_database(tmp_path: Path) -> None:
 def test_a_mistake_in_a_variable_names_the_variable(
     tmp_path: Path, variable: str, value: str, text: str | None
 ) -> None:
+    """There is no line to point at."""
     path = tmp_path / "config.yaml"
     path.write_text("")
     with pytest.raises(ConfigError) as caught:
@@ -385,12 +417,14 @@ def test_a_mistake_in_a_variable_names_the_variable(
 
 
 def test_a_crowd_of_mistakes_is_cut_short(tmp_path: Path) -> None:
+    """After a hundred lines nobody reads on."""
     lines = mistakes(tmp_path, "".join(f"key{n}: 1\n" for n in range(500)))
     assert len(lines) == 101
     assert lines[-1].endswith("and 400 more mistakes")
 
 
 def test_what_only_follows_from_another_mistake_is_not_reported(tmp_path: Path) -> None:
+    """One mistake, one line."""
     # The service is there, though its target is wrong; the level has a condition, though a wrong one.
     text = """\
         services: [{name: api, compose: nope}]
@@ -407,5 +441,6 @@ def test_what_only_follows_from_another_mistake_is_not_reported(tmp_path: Path) 
 
 @pytest.mark.parametrize("text", ["- a: 1\n- b", "mode: [", "mode: {", '"', "a: b\n c: d\n  e: f", "%YAML 9"])
 def test_broken_yaml_is_one_line_with_its_place(tmp_path: Path, text: str) -> None:
+    """Without a traceback."""
     (line,) = mistakes(tmp_path, text)
     assert line.split(":")[0].isdigit()

@@ -27,11 +27,13 @@ VALIDATOR = Draft202012Validator(schema())
 
 
 def sections() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The schema's sections, the root being nameless."""
     yield "", schema()
     yield from schema()["$defs"].items()
 
 
 def test_the_schema_is_a_schema_and_explains_every_key() -> None:
+    """Strict, with a title and a description everywhere."""
     Draft202012Validator.check_schema(schema())
     for name, section in sections():
         assert section["additionalProperties"] is False, name
@@ -44,16 +46,19 @@ def test_the_schema_is_a_schema_and_explains_every_key() -> None:
 
 
 def test_the_schema_is_nobody_elses() -> None:
+    """Who changes it changes a copy."""
     schema().clear()
     assert schema()
 
 
 def test_the_published_schema_and_page_are_up_to_date() -> None:
+    """When this fails: scripts/config-reference."""
     assert json.loads((PAGES / "config.schema.json").read_text()) == schema()
     assert (PAGES / "config.md").read_text() == reference()
 
 
 def test_the_script_writes_the_published_files(tmp_path: Path) -> None:
+    """Into the checkout it stands in."""
     for name in ("remediator", "scripts"):
         (tmp_path / name).symlink_to(ROOT / name)
     script = tmp_path / "copy" / "config-reference"
@@ -66,6 +71,7 @@ def test_the_script_writes_the_published_files(tmp_path: Path) -> None:
 
 
 def test_the_example_is_valid_and_only_watches() -> None:
+    """For the program and for editors."""
     settings = load(EXAMPLE, {})
     assert settings.mode is Mode.DRY_RUN
     assert settings.warnings == ()
@@ -73,6 +79,7 @@ def test_the_example_is_valid_and_only_watches() -> None:
 
 
 def test_the_example_points_editors_at_the_schema() -> None:
+    """By a path that exists."""
     first = EXAMPLE.read_text().splitlines()[0]
     path = first.removeprefix("# yaml-language-server: $schema=")
     assert path != first
@@ -80,6 +87,7 @@ def test_the_example_points_editors_at_the_schema() -> None:
 
 
 def test_the_example_has_every_key() -> None:
+    """At least in a comment."""
     text = EXAMPLE.read_text()
     for name, section in sections():
         for key in section["properties"]:
@@ -87,6 +95,7 @@ def test_the_example_has_every_key() -> None:
 
 
 def test_the_examples_comments_are_valid_too(tmp_path: Path) -> None:
+    """Whoever takes the # away gets a valid file."""
     text = EXAMPLE.read_text()
     start = text.index("  # - name: reports")
     block = text[start : text.index("\n\n", start)]
@@ -100,6 +109,7 @@ def test_the_examples_comments_are_valid_too(tmp_path: Path) -> None:
 
 
 def test_the_example_says_the_defaults(tmp_path: Path) -> None:
+    """Where it shows a value without calling it an example."""
     (tmp_path / "config.yaml").write_text("")
     bare = load(tmp_path / "config.yaml", {"PGHOST": "db"})
     example = load(EXAMPLE, {})
@@ -149,6 +159,7 @@ def test_the_example_says_the_defaults(tmp_path: Path) -> None:
     ],
 )
 def test_editor_and_program_agree(tmp_path: Path, text: str, valid: bool) -> None:
+    """On what is valid and what is not."""
     path = tmp_path / "config.yaml"
     path.write_text(text)
     assert VALIDATOR.is_valid(yaml.safe_load(text)) is valid
@@ -160,18 +171,21 @@ def test_editor_and_program_agree(tmp_path: Path, text: str, valid: bool) -> Non
 
 
 def reloaded(settings: Settings, directory: Path) -> Settings:
+    """The settings that the shown configuration amounts to."""
     path = directory / "shown.yaml"
     path.write_text(show(settings))
     return replace(load(path, {}), source=settings.source)
 
 
 def test_what_is_shown_is_what_is_in_force(tmp_path: Path) -> None:
+    """It loads again, to the same settings."""
     example = load(EXAMPLE, {})
     assert reloaded(example, tmp_path) == example
     VALIDATOR.validate(yaml.safe_load(show(example)))
 
 
 def test_every_turn_of_the_schema_is_shown_so_that_it_loads(tmp_path: Path) -> None:
+    """Text that looks like something else, dollar signs, `none`, fractions."""
     (tmp_path / "pw").write_text("hunter2")
     path = tmp_path / "config.yaml"
     path.write_text(
@@ -194,6 +208,7 @@ policies:
 
 
 def test_a_password_is_shown_as_a_mask(tmp_path: Path) -> None:
+    """Taken out of the DSN as well."""
     path = tmp_path / "config.yaml"
     path.write_text("databases: [{dsn: 'postgresql://u:hunter2@h/d'}]")
     shown = show(load(path, {}))

@@ -41,6 +41,7 @@ SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
 def loaded(directory: Path, text: str = "", **env: str) -> Settings:
+    """The settings from this text in a file of one's own."""
     path = directory / "config.yaml"
     path.write_text(dedent(text), encoding="utf-8")
     path.chmod(0o600)
@@ -48,11 +49,13 @@ def loaded(directory: Path, text: str = "", **env: str) -> Settings:
 
 
 def database(directory: Path, text: str = "", **env: str) -> DatabaseSettings:
+    """The only database's settings."""
     (only,) = loaded(directory, text, **env).databases
     return only
 
 
 def test_an_empty_file_gives_the_documented_defaults(tmp_path: Path) -> None:
+    """As long as the environment names a database."""
     settings = loaded(tmp_path)
     assert settings.mode is Mode.DRY_RUN
     assert settings.state_dir == Path("/var/lib/remediator")
@@ -65,6 +68,7 @@ def test_an_empty_file_gives_the_documented_defaults(tmp_path: Path) -> None:
 
 
 def test_the_default_policy(tmp_path: Path) -> None:
+    """The runbook's thresholds."""
     policy = database(tmp_path).policy
     assert policy.check_every == {
         Level.NORMAL: 30 * SECOND,
@@ -91,6 +95,7 @@ def test_the_default_policy(tmp_path: Path) -> None:
 
 
 def test_what_is_written_arrives(tmp_path: Path) -> None:
+    """In the values that the core and the adapters take."""
     settings = loaded(
         tmp_path,
         """\
@@ -137,6 +142,7 @@ def test_what_is_written_arrives(tmp_path: Path) -> None:
 
 
 def test_the_default_ladder_restarts_the_services_in_their_order(tmp_path: Path) -> None:
+    """After the idle sessions."""
     text = """\
         services:
           - {name: b, compose: {project: p, service: b}}
@@ -147,12 +153,14 @@ def test_the_default_ladder_restarts_the_services_in_their_order(tmp_path: Path)
 
 
 def test_an_empty_ladder_stays_empty(tmp_path: Path) -> None:
+    """Written so, it is meant so."""
     assert (
         database(tmp_path, "policies: [{name: default, remediate: {steps: []}}]").policy.remediate.steps == ()
     )
 
 
 def test_variables_are_filled_in_after_parsing(tmp_path: Path) -> None:
+    """No variable becomes YAML."""
     text = """\
         mode: ${MODE:-enforce}
         state_dir: /x/${A}/$${B}/${C:-a$$b}
@@ -163,6 +171,7 @@ def test_variables_are_filled_in_after_parsing(tmp_path: Path) -> None:
 
 
 def test_variables_do_not_multiply_memory(tmp_path: Path) -> None:
+    """Neither within a value nor over all of them."""
     users = ", ".join(["'${BIG}'"] * 3000)
     with pytest.raises(ConfigError, match="variables add up to more than 256 KiB"):
         loaded(tmp_path, f"policies: [{{name: default, spare: {{users: [{users}]}}}}]", BIG="x" * 60000)
@@ -171,11 +180,13 @@ def test_variables_do_not_multiply_memory(tmp_path: Path) -> None:
 
 
 def test_a_variable_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    """An environment may hold any bytes."""
     with pytest.raises(ConfigError, match=r":1:12: state_dir: needs \$X, which is not UTF-8 text$"):
         loaded(tmp_path, "state_dir: ${X}", X="\udcff")
 
 
 def test_environment_over_file_over_dsn_over_default(tmp_path: Path) -> None:
+    """And the variable for one database over that for all."""
     text = """\
         databases:
           - name: my-app
@@ -201,6 +212,7 @@ def test_environment_over_file_over_dsn_over_default(tmp_path: Path) -> None:
 
 
 def test_every_scalar_of_connect_comes_from_the_environment(tmp_path: Path) -> None:
+    """Without exception."""
     keys = [name for name in ConnectSettings.__dataclass_fields__ if name != "application_name"]
     values = {key: "42" if key == "keepalives_count" else "42s" for key in keys}
     env = {f"REMEDIATOR_DEFAULT_CONNECT_{key.upper()}": value for key, value in values.items()}
@@ -209,17 +221,20 @@ def test_every_scalar_of_connect_comes_from_the_environment(tmp_path: Path) -> N
 
 
 def test_a_database_may_be_called_connect(tmp_path: Path) -> None:
+    """Its variables are still its own."""
     text = "databases: [{name: connect}]"
     assert database(tmp_path, text, REMEDIATOR_CONNECT_CONNECT_TIMEOUT="9s").connect.timeout == 9 * SECOND
 
 
 def test_database_url_in_djangos_form(tmp_path: Path) -> None:
+    """Percent-encoded password included."""
     only = database(tmp_path, DATABASE_URL="postgres://u:p%40ss@h:1/d?sslmode=require")
     assert only.dsn == "postgresql://u@h:1/d?sslmode=require"
     assert only.password == Secret("p@ss")
 
 
 def test_a_dsn_of_the_file_goes_before_database_url(tmp_path: Path) -> None:
+    """That is for whoever writes none."""
     assert database(tmp_path, "databases: [{dsn: host=x}]", DATABASE_URL="postgres://h/d").dsn == "host=x"
 
 
@@ -227,16 +242,21 @@ def test_a_dsn_of_the_file_goes_before_database_url(tmp_path: Path) -> None:
     ("value", "secret"), [("0123", "0123"), ("no", "no"), ("1e3", "1e3"), ("'~'", "~"), ('"${PW}"', "x$${y}")]
 )
 def test_a_password_is_what_was_written(tmp_path: Path, value: str, secret: str) -> None:
+    """Not the number, boolean or null it looks like."""
     assert database(tmp_path, f"databases: [{{password: {value}}}]", PW="x$${y}").password == Secret(secret)
 
 
 def test_pgpassword_is_known_as_a_secret(tmp_path: Path) -> None:
+    """Since libpq would use it, output must be kept clear of it."""
     settings = loaded(tmp_path, PGPASSWORD="hunter2")
     assert [secret.reveal() for secret in settings.secrets] == ["hunter2"]
 
 
 class TestPasswordFiles:
+    """`password_file` and the variable that overrides it."""
+
     def test_an_absolute_or_relative_path(self, tmp_path: Path) -> None:
+        """Relative to the configuration file."""
         file = tmp_path / "pw"
         file.write_text("hunter2\n")
         file.chmod(0o400)
@@ -247,10 +267,12 @@ class TestPasswordFiles:
             assert only.password_file.samefile(file)
 
     def test_only_one_line_end_is_dropped(self, tmp_path: Path) -> None:
+        """The rest belongs to the password."""
         (tmp_path / "pw").write_bytes(b" a\nb \n\r\n")
         assert database(tmp_path, "databases: [{password_file: ./pw}]").password == Secret(" a\nb \n")
 
     def test_a_bare_name_is_a_credential_of_systemd(self, tmp_path: Path) -> None:
+        """By `LoadCredential=`, without a warning."""
         credentials = tmp_path / "credentials"
         credentials.mkdir()
         (credentials / "pw").write_text("hunter2")
@@ -263,6 +285,7 @@ class TestPasswordFiles:
         assert settings.warnings == ()
 
     def test_the_environment_goes_before_the_file(self, tmp_path: Path) -> None:
+        """Also before the DSN's password."""
         (tmp_path / "pw").write_text("from file")
         only = database(
             tmp_path,
@@ -273,6 +296,7 @@ class TestPasswordFiles:
 
     @pytest.mark.parametrize("mode", [0o440, 0o404, 0o644])
     def test_a_warning_when_others_can_read_it(self, tmp_path: Path, mode: int) -> None:
+        """Group or world."""
         file = tmp_path / "pw"
         file.write_text("hunter2")
         file.chmod(mode)
@@ -291,6 +315,7 @@ class TestPasswordFiles:
         ],
     )
     def test_a_file_that_holds_no_password(self, tmp_path: Path, content: bytes | None, text: str) -> None:
+        """Named without its content."""
         if content is not None:
             (tmp_path / "pw").write_bytes(content)
         with pytest.raises(ConfigError) as caught:
@@ -299,6 +324,7 @@ class TestPasswordFiles:
         assert caught.value.problems == (line,)
 
     def test_a_bare_name_without_credentials(self, tmp_path: Path) -> None:
+        """It says what is missing."""
         with pytest.raises(ConfigError, match=r"bare name, .* \$CREDENTIALS_DIRECTORY, which is not set"):
             loaded(tmp_path, "databases: [{password_file: pw}]")
 
@@ -311,6 +337,7 @@ class TestPasswordFiles:
         ],
     )
     def test_two_passwords_are_one_too_many(self, tmp_path: Path, text: str) -> None:
+        """Nobody knows which is meant."""
         (tmp_path / "b").write_text("x")
         (tmp_path / "a").write_text("x")
         with pytest.raises(ConfigError, match="keep one") as caught:
@@ -319,6 +346,7 @@ class TestPasswordFiles:
 
 
 def test_a_warning_when_others_can_read_a_file_with_a_password_in_it(tmp_path: Path) -> None:
+    """The configuration is then a secret file too."""
     path = tmp_path / "config.yaml"
     for text in ("databases: [{password: x}]", "databases: [{dsn: 'postgresql://u:x@h/d'}]"):
         path.write_text(text)
@@ -330,11 +358,13 @@ def test_a_warning_when_others_can_read_a_file_with_a_password_in_it(tmp_path: P
 
 
 def test_a_warning_when_a_policy_decides_for_nothing(tmp_path: Path) -> None:
+    """Likely a database was meant to use it."""
     (warning,) = loaded(tmp_path, "policies: [{name: default}, {name: web}]").warnings
     assert warning == f"{tmp_path / 'config.yaml'}: no database uses the policy web"
 
 
 def test_a_secret_shows_only_when_asked(tmp_path: Path) -> None:
+    """In no repr, string, copy or pickle."""
     secret = Secret("hunter2")
     assert f"{secret} {secret!r} {secret!s} {[secret]}" == f"{MASK} {MASK} {MASK} [{MASK}]"
     assert copy.deepcopy(secret).reveal() == "hunter2"

@@ -17,6 +17,7 @@ KIB = 1024
 
 
 def refused(path: Path) -> str:
+    """The line by which a document is refused as a whole."""
     with pytest.raises(ConfigError) as caught:
         load(path, {"PGHOST": "db"})
     (line,) = caught.value.problems
@@ -24,6 +25,7 @@ def refused(path: Path) -> str:
 
 
 def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
+    """With bounded memory."""
     path = tmp_path / "config.yaml"
     with path.open("wb") as file:
         file.truncate(100 * KIB * KIB)
@@ -37,6 +39,7 @@ def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
 
 
 def test_the_largest_file_is_read(tmp_path: Path) -> None:
+    """One byte more is not."""
     path = tmp_path / "config.yaml"
     path.write_bytes(b"#" * (256 * KIB - 1) + b"\n")
     assert load(path, {"PGHOST": "db"}).databases
@@ -45,12 +48,14 @@ def test_the_largest_file_is_read(tmp_path: Path) -> None:
 
 
 def test_a_fifo_does_not_hang(tmp_path: Path) -> None:
+    """Nobody ever writes to it."""
     path = tmp_path / "fifo"
     os.mkfifo(path)
     assert refused(path) == f"{path}: is a FIFO, not a regular file"
 
 
 def test_directory_device_and_socket(tmp_path: Path) -> None:
+    """Each by its name."""
     assert refused(tmp_path) == f"{tmp_path}: is a directory, not a regular file"
     assert refused(Path("/dev/zero")) == "/dev/zero: is a device, not a regular file"
     with socket.socket(socket.AF_UNIX) as listener:
@@ -59,6 +64,7 @@ def test_directory_device_and_socket(tmp_path: Path) -> None:
 
 
 def test_missing_and_impossible_paths(tmp_path: Path) -> None:
+    """One printable line each."""
     assert refused(tmp_path / "none") == f"{tmp_path / 'none'}: cannot be read: no such file or directory"
     assert refused(Path("a\0b")) == "a?b: cannot be read: its path has a NUL in it"
     assert "\n" not in refused(tmp_path / "a\nb")
@@ -73,12 +79,14 @@ def test_missing_and_impossible_paths(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_not_text_is_refused(tmp_path: Path, data: bytes, text: str) -> None:
+    """With the line, when there are lines."""
     path = tmp_path / "config.yaml"
     path.write_bytes(data)
     assert refused(path) == f"{path}: {text}"
 
 
 def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> None:
+    """Editors put them there."""
     path = tmp_path / "config.yaml"
     path.write_bytes(b"\xef\xbb\xbfmode: enforce\r\nlog: {level: debug}\r\n")
     assert load(path, {"PGHOST": "db"}).log.level == "debug"
@@ -87,6 +95,7 @@ def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> N
 def test_find_prefers_the_command_line_then_the_environment_then_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """In this order."""
     monkeypatch.chdir(tmp_path)
     env = {"REMEDIATOR_CONFIG": "/from/env.yaml"}
     assert find(Path("given.yaml"), env) == Path("given.yaml")
@@ -96,6 +105,7 @@ def test_find_prefers_the_command_line_then_the_environment_then_here(
 
 
 def test_find_says_where_it_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All four places."""
     monkeypatch.chdir(tmp_path)
     module = import_module("remediator.config.load")
     monkeypatch.setattr(module, "_PLACES", (Path("config.yaml"), tmp_path / "etc.yaml"))
