@@ -1,0 +1,136 @@
+"""The example stack leaks for real, and the sidecar heals it, or in a dry run says how it would."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.testbed.engine import BUSYBOX_IMAGE, ComposeProject, DockerEngine
+from tests.testbed.stack import ExampleStack
+from tests.testbed.waiting import wait_until
+
+pytestmark = pytest.mark.timeout(400)
+
+USABLE = 47
+UNTIL = USABLE // 2
+OLDER_THAN = 4
+
+BYSTANDERS = f"""
+services:
+  api: {{image: "{BUSYBOX_IMAGE}", command: [sleep, "3600"], init: true}}
+  celery_worker: {{image: "{BUSYBOX_IMAGE}", command: [sleep, "3600"], init: true}}
+"""
+
+MakeStack = Callable[..., ExampleStack]
+
+
+@pytest.fixture
+def stack(docker_engine: DockerEngine, tmp_path: Path) -> Iterator[MakeStack]:
+    """Bring up the example; it is removed with the test."""
+    stacks: list[ExampleStack] = []
+
+    def make(**variables: str) -> ExampleStack:
+        made = ExampleStack(docker_engine, tmp_path / f"stack{len(stacks)}", **variables)
+        stacks.append(made)
+        made.up("--wait")
+        return made
+
+    yield make
+    for made in stacks:
+        made.remove()
+
+
+@pytest.fixture
+def bystander(docker_engine: DockerEngine, tmp_path: Path) -> Iterator[ComposeProject]:
+    """Another project on the same engine, with services of the same names."""
+    project = ComposeProject(docker_engine, tmp_path / "bystander", BYSTANDERS)
+    project.up()
+    yield project
+    project.remove()
+
+
+def started(project: ComposeProject) -> dict[str, str]:
+    """When each container of a project was started."""
+    return {str(c.id): c.attrs["State"]["StartedAt"] for c in project.containers()}
+
+
+def test_enforce_heals_the_leak(stack: MakeStack, bystander: ComposeProject) -> None:
+    """With the leak on, used slots go under `until`; only the leaking service is restarted."""
+    shop = stack(REMEDIATOR_MODE="enforce", IDLE_OLDER_THAN=f"{OLDER_THAN}s")
+    others = started(bystander)
+    before = {name: shop.replica(name) for name in ("api", "celery_worker", "db", "redis")}
+
+    shop.leak("celery_worker", "4", "--until-restart")
+    wait_until(lambda: bool(shop.said("incident_opened")), what="the incident", within=90)
+    wait_until(lambda: bool(shop.said("incident_relieved")), what="relief", within=180, every=0.5)
+
+    assert shop.used() <= UNTIL
+    after = {name: shop.replica(name) for name in before}
+    assert after["celery_worker"].id == before["celery_worker"].id
+    assert after["celery_worker"].started_at > before["celery_worker"].started_at
+    for untouched in ("api", "db", "redis"):
+        assert after[untouched] == before[untouched]
+    assert started(bystander) == others
+
+    (incident,) = (json.loads(x) for x in shop.remediator("history", "--format", "json").splitlines())
+    done = [(e["action"]["kind"], e["outcome"]["result"]) for e in incident["entries"]]
+    assert ("restart_replica", "confirmed") in done
+    assert ("terminate_session", "confirmed") in done
+    assert {result for _, result in done} <= {"confirmed", "changed"}
+    restarted = [
+        e["action"]["replica"]["service"]
+        for e in incident["entries"]
+        if e["action"]["kind"] == "restart_replica"
+    ]
+    assert restarted == ["celery_worker"]
+
+    finished = shop.said("action_finished")
+    assert len(finished) == len(incident["entries"])
+    assert {line["incident"] for line in finished} == {incident["id"]}
+    story = [
+        line["event"] for line in shop.events() if line["event"].startswith(("level", "incident", "action"))
+    ]
+    wanted = ["level_changed", "incident_opened", "action_intended", "action_finished", "incident_relieved"]
+    assert [name for name in dict.fromkeys(story) if name in wanted] == wanted
+
+
+def test_dry_run_changes_nothing_and_plans_the_same(stack: MakeStack, bystander: ComposeProject) -> None:
+    """In a dry run no session goes and nothing starts anew; the plan names what enforcing would do."""
+    shop = stack(REMEDIATOR_MODE="dry-run", IDLE_OLDER_THAN=f"{OLDER_THAN}s")
+    others = started(bystander)
+    before = started(shop)
+
+    shop.leak("celery_worker", "4", "--until-restart")
+    wait_until(lambda: bool(shop.said("incident_opened")), what="the incident", within=90)
+    wait_until(lambda: bool(shop.said("action_finished")), what="a simulated action", within=60)
+    leaked = (
+        "select string_agg(pid || '@' || backend_start, ',' order by pid)"
+        " from pg_stat_activity where application_name = 'celery_worker'"
+    )
+    wait_until(lambda: shop.used() >= USABLE, what="a full server", within=60)
+    sessions = shop.sql(leaked)
+    wait_until(
+        lambda: bool(shop.said("incident_relieved") or shop.said("incident_held")),
+        what="the end of the ladder",
+        within=120,
+        every=0.5,
+    )
+
+    assert shop.sql(leaked) == sessions
+    assert started(shop) == before
+    assert started(bystander) == others
+    outcomes = {line["outcome"] for line in shop.said("action_finished")}
+    assert outcomes == {"simulated"}
+    (incident,) = (json.loads(x) for x in shop.remediator("history", "--format", "json").splitlines())
+    planned = [
+        e["action"]["session"] for e in incident["entries"] if e["action"]["kind"] == "terminate_session"
+    ]
+    leaking = {int(item.split("@")[0]) for item in sessions.split(",")}
+    assert planned
+    assert {session["pid"] for session in planned} <= leaking
+    ages = [session["idle_for"] for session in planned]
+    assert ages == sorted(ages, reverse=True)
+    assert min(ages) >= OLDER_THAN
