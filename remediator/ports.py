@@ -81,6 +81,7 @@ class Runtime(Protocol):
 
         Raises:
             UnavailableError: The runtime did not answer in time.
+            RejectedError: It does not allow reading, or cannot be read at all.
         """
         ...
 

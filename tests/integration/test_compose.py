@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from docker.errors import APIError
 
 from remediator.adapters.compose import ComposeRuntime, DockerEngine
 from remediator.core.model import Exempt, Health, ReplicaState
 from remediator.errors import RejectedError
 from remediator.ports import Receipt
 from tests.testbed.engine import BUSYBOX_IMAGE, PROJECT_LABEL, SERVICE_LABEL
-from tests.testbed.sockets import Forwarder
 from tests.testbed.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from docker.models.containers import Container
 
@@ -261,46 +257,6 @@ services:
     [later] = await runtime.replicas()
     assert later.restarts >= first.restarts + 2
     assert later.started != first.started
-
-
-async def test_containers_that_vanish_meanwhile_are_left_out(
-    compose_project: MakeProject, docker_engine: testbed.DockerEngine, tmp_path: Path
-) -> None:
-    """Removed between being listed and being looked at."""
-    project = compose_project(WEB, up=False)
-    project.up("--scale", "web=3")
-    gone = next(c for c in project.containers("web") if c.name == f"{project.name}-web-2")
-
-    def remove(request: str) -> None:
-        if f"/containers/{gone.id}/json" in request:
-            with suppress(APIError):
-                gone.remove(force=True)
-
-    with Forwarder(tmp_path / "engine.sock", docker_engine.url, before=remove) as forwarder:
-        engine = DockerEngine(forwarder.url)
-        replicas = await runtime_of(project, engine).replicas()
-        engine.close()
-    assert [replica.name[-1] for replica in replicas] == ["1", "3"]
-
-
-async def test_a_container_that_vanishes_just_before_its_restart_has_changed(
-    compose_project: MakeProject, docker_engine: testbed.DockerEngine, tmp_path: Path
-) -> None:
-    """The last look still saw it."""
-    project = compose_project(WEB)
-    container = project.container("web")
-
-    def remove(request: str) -> None:
-        if request.startswith("POST"):
-            container.remove(force=True)
-
-    with Forwarder(tmp_path / "engine.sock", docker_engine.url, before=remove) as forwarder:
-        engine = DockerEngine(forwarder.url)
-        runtime = runtime_of(project, engine)
-        [replica] = await runtime.replicas()
-        assert await runtime.restart(replica) is Receipt.CHANGED
-        assert await runtime.replicas() == ()
-        engine.close()
 
 
 async def assert_never_restarted(

@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from docker.errors import APIError
 
 from remediator.adapters.compose import ComposeRuntime, DockerEngine
 from remediator.errors import UnavailableError
+from remediator.ports import Receipt
 from tests.testbed.engine import BUSYBOX_IMAGE
 from tests.testbed.sockets import Forwarder, Listener
 from tests.testbed.waiting import wait_until
@@ -48,6 +51,11 @@ asyncio.run(main())
 def some_service(engine: DockerEngine) -> ComposeRuntime:
     """A service that the engine is asked for."""
     return ComposeRuntime("web", project="shop", compose_service="web", engine=engine)
+
+
+def service_of(project: testbed.ComposeProject, engine: DockerEngine) -> ComposeRuntime:
+    """The project's service `web`."""
+    return ComposeRuntime("web", project=project.name, compose_service="web", engine=engine)
 
 
 async def test_no_socket(tmp_path: Path) -> None:
@@ -133,7 +141,7 @@ async def test_an_engine_that_comes_back_is_met_anew(
     project = compose_project(WEB)
     path = tmp_path / "engine.sock"
     engine = DockerEngine(f"unix://{path}")
-    runtime = ComposeRuntime("web", project=project.name, compose_service="web", engine=engine)
+    runtime = service_of(project, engine)
     with Forwarder(path, docker_engine.url) as forwarder:
         before = await runtime.replicas()
         await runtime.replicas()
@@ -153,7 +161,7 @@ async def test_a_restart_is_not_sent_to_an_engine_that_does_not_answer(
     project = compose_project(WEB)
     path = tmp_path / "engine.sock"
     engine = DockerEngine(f"unix://{path}", answer_within=SHORT)
-    runtime = ComposeRuntime("web", project=project.name, compose_service="web", engine=engine)
+    runtime = service_of(project, engine)
     with Forwarder(path, docker_engine.url):
         [replica] = await runtime.replicas()
     with Forwarder(path, docker_engine.url, swallow=lambda _: True) as hung:
@@ -164,3 +172,43 @@ async def test_a_restart_is_not_sent_to_an_engine_that_does_not_answer(
     engine.close()
     wait_until(lambda: project.container("web").status == "running", what="the container to run on")
     assert project.container("web").attrs["State"]["StartedAt"] == replica.started
+
+
+async def test_containers_that_vanish_meanwhile_are_left_out(
+    compose_project: MakeProject, docker_engine: testbed.DockerEngine, tmp_path: Path
+) -> None:
+    """Removed between being listed and being looked at."""
+    project = compose_project(WEB, up=False)
+    project.up("--scale", "web=3")
+    gone = next(c for c in project.containers("web") if c.name == f"{project.name}-web-2")
+
+    def remove(request: str) -> None:
+        if f"/containers/{gone.id}/json" in request:
+            with suppress(APIError):
+                gone.remove(force=True)
+
+    with Forwarder(tmp_path / "engine.sock", docker_engine.url, before=remove) as forwarder:
+        engine = DockerEngine(forwarder.url)
+        replicas = await service_of(project, engine).replicas()
+        engine.close()
+    assert [replica.name[-1] for replica in replicas] == ["1", "3"]
+
+
+async def test_a_container_that_vanishes_just_before_its_restart_has_changed(
+    compose_project: MakeProject, docker_engine: testbed.DockerEngine, tmp_path: Path
+) -> None:
+    """The last look still saw it."""
+    project = compose_project(WEB)
+    container = project.container("web")
+
+    def remove(request: str) -> None:
+        if request.startswith("POST"):
+            container.remove(force=True)
+
+    with Forwarder(tmp_path / "engine.sock", docker_engine.url, before=remove) as forwarder:
+        engine = DockerEngine(forwarder.url)
+        runtime = service_of(project, engine)
+        [replica] = await runtime.replicas()
+        assert await runtime.restart(replica) is Receipt.CHANGED
+        assert await runtime.replicas() == ()
+        engine.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from docker.errors import APIError, DockerException
@@ -15,9 +15,12 @@ from requests.exceptions import ReadTimeout
 
 from remediator.adapters.compose.containers import Surroundings, canonical, read_containers
 from remediator.adapters.compose.failure import shown, translate
-from remediator.adapters.compose.own import own_ids
+from remediator.adapters.compose.own import own_ids, read_own_ids
 from remediator.core.model import Exempt, Health, ReplicaState
 from remediator.errors import RejectedError, UnavailableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 OURS = {"com.docker.compose.project": "shop", "com.docker.compose.service": "web"}
 OWN, OTHER = "ab" * 32, "cd" * 32
@@ -133,6 +136,16 @@ HOSTS_VIEW = f"""
 def test_our_own_id_is_found(mountinfo: str, cgroup: str, hostname: str, ids: set[str]) -> None:
     """Mounts and control groups tell; the hostname is only believed when they do not."""
     assert own_ids(mountinfo, cgroup, hostname) == ids
+
+
+def test_a_system_without_these_files_has_no_containers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does a closed `/proc` stop us."""
+    monkeypatch.setattr("socket.gethostname", lambda: "server")
+    assert read_own_ids(tmp_path) == frozenset()
+    (tmp_path / "mountinfo").write_text(MOUNTS)
+    assert read_own_ids(tmp_path) == {OWN}
 
 
 @given(st.text(), st.text(), st.text())
