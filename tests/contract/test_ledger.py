@@ -129,6 +129,21 @@ async def test_since_is_compared_as_an_instant_and_is_included(store: LedgerStor
     assert [entry.id for entry in entries] == [exactly.id]
 
 
+async def test_loading_again_gives_what_is_there_now(store: LedgerStore) -> None:
+    """Concluded, open and new entries are each told as they are, however often they were read."""
+    entries = await store.intend(incident(), [intent(terminate(pid)) for pid in (1, 2, 3)])
+    await store.conclude([(entries[0].id, confirmed()), (entries[2].id, confirmed())])
+    first = await store.load(NOW)
+    assert await store.load(NOW) == first
+    await store.conclude([(entries[1].id, confirmed())])
+    await store.intend(incident(), [intent(terminate(4))])
+    again = (await store.load(NOW)).entries
+    assert [(entry.intent, entry.outcome) for entry in again] == [
+        *((entry.intent, confirmed()) for entry in entries),
+        (intent(terminate(4)), None),
+    ]
+
+
 async def test_locks_last_until_acknowledged(store: LedgerStore) -> None:
     """The first lock on a scope stays; `acknowledge` returns all and leaves none."""
     first = Lock("service:api", NOW, "did not become healthy")
@@ -172,8 +187,8 @@ async def test_history_has_what_began_since_then_oldest_first(store: LedgerStore
 
 async def test_prune_forgets_what_is_over_and_old(store: LedgerStore) -> None:
     """Entries and their incidents go, younger ones stay, and an id is never given out again."""
-    forgotten = await done(store, closed("old", NOW - 99 * DAY, NOW - 98 * DAY), NOW - 99 * DAY)
     kept = await done(store, closed("new", NOW - 80 * DAY, NOW), NOW - 80 * DAY, NOW)
+    forgotten = await done(store, closed("old", NOW - 99 * DAY, NOW - 98 * DAY), NOW - 99 * DAY)
     assert await store.prune(NOW - 90 * DAY) == 1
     assert await store.prune(NOW - 90 * DAY) == 0
     incidents, entries = await store.history(NOW - 999 * DAY)

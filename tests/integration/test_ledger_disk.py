@@ -43,7 +43,7 @@ def mount(tmp_path: Path) -> Iterator[Mount]:
 
     yield make
     for where in mounted:
-        _run("umount", where)
+        _run("umount", "--lazy", where)
 
 
 def _fill(where: Path) -> Path:

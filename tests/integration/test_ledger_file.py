@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from remediator.adapters.ledger import SqliteLedger
+from remediator.adapters.ledger.creation import create
 from remediator.core.ledger import Ledger, Lock, Pause
 from remediator.core.model import Mode
 from remediator.errors import LedgerError
@@ -143,7 +144,7 @@ async def test_damaged_ledger_is_left_as_it_is_and_used_again_once_restored(tmp_
     path.write_bytes(damaged)
     store = SqliteLedger(tmp_path, Mode.ENFORCE)
     with pytest.raises(LedgerError, match="is damaged"):
-        await store.load(NOW)
+        await store.resume()
     assert path.read_bytes() == damaged
     path.write_bytes(sound)
     assert len((await store.load(NOW)).entries) == 200
@@ -343,6 +344,13 @@ async def test_processes_that_start_at_once_create_one_ledger(tmp_path: Path) ->
     store = SqliteLedger.open(tmp_path, Mode.ENFORCE)
     assert {lock.scope for lock in (await store.load(NOW)).locks} == {f"service:{name}" for name in names}
     await store.close()
+
+
+async def test_creating_again_leaves_what_was_recorded(tmp_path: Path) -> None:
+    """Of two processes that found no ledger, the second must not replace that of the first."""
+    await _filled(tmp_path)
+    create(tmp_path / "ledger.db")
+    assert await _pids(tmp_path) == [1, 2, 3]
 
 
 async def test_file_that_another_process_keeps_busy_is_said_and_used_afterwards(tmp_path: Path) -> None:

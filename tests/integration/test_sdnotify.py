@@ -115,3 +115,13 @@ def test_watchdog_timeout_is_what_the_manager_says_to_us(
     """What is meant for another process, or makes no sense, is no watchdog."""
     notifier = Notifier.from_env({"NOTIFY_SOCKET": "/run/systemd/notify"} | env)
     assert notifier.watchdog_timeout == expected
+
+
+def test_watchdog_is_asked_for_patience_only_when_it_has_too_little(tmp_path: Path) -> None:
+    """A rare check must not look like a hang; a patient watchdog is left as it is."""
+    path = str(tmp_path / "notify")
+    with _listen(path) as listener, closing(Notifier(path, timedelta(seconds=30))) as notifier:
+        assert notifier.be_patient(timedelta(seconds=30))
+        assert notifier.be_patient(timedelta(seconds=90))
+        assert listener.recv(64) == b"WATCHDOG_USEC=90000000"
+    assert Notifier(path).be_patient(timedelta(days=1))
