@@ -1,0 +1,46 @@
+"""What people read leads back to the quantity, to the precision that is shown."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remediator.config.units import parse_duration, parse_percent
+from remediator.core.text import count, duration, percent
+
+
+@given(st.integers(0, 3599))
+def test_whole_seconds_below_an_hour_are_exact(seconds: int) -> None:
+    """The configuration reads them back."""
+    assert parse_duration(duration(seconds)) == timedelta(seconds=seconds)
+
+
+@given(st.floats(0, 365 * 86_400.0))
+def test_any_length_of_time_is_read_back_to_its_two_largest_units(seconds: float) -> None:
+    """No more than the smaller of the two is lost."""
+    lost = abs(parse_duration(duration(seconds)).total_seconds() - seconds)
+    assert lost <= (0.06 if seconds < 60 else 1 if seconds < 3600 else 60 if seconds < 86_400 else 3600)
+
+
+@given(st.floats(0, 1e7), st.floats(0, 1e7))
+def test_a_longer_time_never_reads_shorter(one: float, other: float) -> None:
+    """However it is rounded."""
+    short, long = (parse_duration(duration(seconds)) for seconds in sorted((one, other)))
+    assert short <= long
+
+
+@given(st.integers(1, 1000))
+def test_percentages_with_one_decimal_are_exact(tenths: int) -> None:
+    """The configuration reads them back."""
+    ratio = tenths / 1000
+    assert parse_percent(percent(ratio)) == ratio
+
+
+@given(st.integers(0, 10**9))
+def test_counts_begin_with_the_number(number: int) -> None:
+    """Only one is singular."""
+    figure, noun = count(number, "session").split()
+    assert int(figure) == number
+    assert noun == ("session" if number == 1 else "sessions")
