@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -21,8 +21,19 @@ from remediator.core.events import Event
 from remediator.core.model import Mode
 from remediator.cycle import Cycle
 from remediator.daemon import Daemon
-from remediator.errors import ConfigError
+from remediator.errors import ConfigError, LedgerError
 from remediator.ports import Clock, Database, LedgerStore, Observer, Runtime
+
+# What a cycle consists of at most: a sample with its probe, a look at open entries, and either reading
+# sessions or terminating them, each of which may have to connect again.
+_EXCHANGES = 4
+# Each service is looked at for a plan and for the outcome of a restart; a runtime answers within this time.
+_LOOKS = 2
+_LOOK_WITHIN = timedelta(seconds=10)
+# The ledger's commits on a busy disk, and our own work.
+_OURS = timedelta(seconds=10)
+
+KEEP_RECORDS = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +126,19 @@ def make_cycles(
     store: LedgerStore,
     observer: Observer,
     clock: Clock,
+    fence: Callable[[], None] = lambda: None,
 ) -> tuple[Cycle, ...]:
-    """Make each database's cycle, in enforce mode with the real world, else with a dry run's."""
+    """Make each database's cycle, in enforce mode with the real world, else with a dry run's.
+
+    Args:
+        settings: The settings.
+        mode: Whether the cycles may act.
+        world: The real adapters.
+        store: The ledger.
+        observer: Told what happens.
+        clock: The time.
+        fence: Raises LedgerError when we are no longer the only one who may act.
+    """
     deciding = asyncio.Lock()
     services = {s.service.name: s.service for s in settings.services}
     runtimes = world.runtimes
@@ -133,6 +155,7 @@ def make_cycles(
             clock=clock,
             mode=mode,
             deciding=deciding,
+            fence=fence,
         )
         for d in settings.databases
     )
@@ -140,6 +163,12 @@ def make_cycles(
 
 def _for_mode(database: PostgresDatabase, mode: Mode) -> Database:
     return DryRunDatabase(database) if mode is Mode.DRY_RUN else database
+
+
+def longest_cycle(settings: Settings) -> timedelta:
+    """How long a cycle takes when the server and every service's runtime use up their deadlines."""
+    exchange = max(d.connect.timeout + d.connect.query_timeout for d in settings.databases)
+    return _OURS + _EXCHANGES * exchange + _LOOKS * _LOOK_WITHIN * len(settings.services)
 
 
 class Watchers:
@@ -185,16 +214,28 @@ async def assembled(
     """
     clock = SystemClock()
     lock = StateLock.acquire(settings.state_dir, clock.now().at)
-    store = SqliteLedger.open(settings.state_dir, mode)
+    store = SqliteLedger(settings.state_dir, mode)
     world = make_world(settings, mode)
+
+    def fence() -> None:
+        if not lock.held():
+            where = settings.state_dir / "lock"
+            raise LedgerError(f"{where} was removed or replaced: another daemon may act; restart this one")
+
+    async def prune() -> None:
+        with suppress(LedgerError):  # said by the cycles, which need it more
+            await store.prune(clock.now().at - KEEP_RECORDS)
+
     try:
-        cycles = make_cycles(settings, mode, world, store=store, observer=observer, clock=clock)
+        cycles = make_cycles(settings, mode, world, store=store, observer=observer, clock=clock, fence=fence)
         daemon = Daemon(
             cycles,
             clock=clock,
             observer=observer,
             supervisor=Watchers(Notifier.from_env(env), Heartbeat(settings.state_dir)),
-            reload=Reload(settings, cycles, load),
+            reload=Reload(settings, world, cycles, load),
+            daily=prune,
+            longest_cycle=longest_cycle(settings),
         )
         for warning in settings.warnings:
             observer.emit(Event.CONFIG_WARNING, because=warning)
@@ -214,6 +255,7 @@ class Reload:
     """
 
     settings: Settings
+    world: World
     cycles: tuple[Cycle, ...]
     load: Callable[[], Settings]
 
@@ -230,22 +272,21 @@ class Reload:
             raise ConfigError((f"{new.source}: {where} changed; restart remediator to put it in force",))
         policies = {d.name: d.policy for d in new.databases}
         for cycle in self.cycles:
-            cycle.policy = policies[cycle.database.name]
+            name = cycle.database.name
+            cycle.policy = policies[name]
+            self.world.databases[name].count_by(policies[name].cutoffs)
         self.settings = new
 
 
 def _beyond_reload(old: Settings, new: Settings) -> tuple[tuple[str, bool], ...]:
     def connections(settings: Settings) -> object:
-        return [
-            (d.name, d.dsn, d.connect, d.password and d.password.reveal(), d.policy.cutoffs)
-            for d in settings.databases
-        ]
+        return [(d.name, d.dsn, d.connect, d.password and d.password.reveal()) for d in settings.databases]
 
     return (
         ("mode", old.mode is not new.mode),
         ("state_dir", old.state_dir != new.state_dir),
         ("docker", old.docker_host != new.docker_host),
-        ("a database's connection or idle ages", connections(old) != connections(new)),
+        ("a database's connection", connections(old) != connections(new)),
         ("services", old.services != new.services),
         ("log", old.log != new.log),
     )

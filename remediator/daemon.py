@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
+from apscheduler.triggers.interval import IntervalTrigger
 
 from remediator.core.events import Event
 from remediator.core.model import Level
@@ -21,8 +22,6 @@ from remediator.ports import Clock, Observer, Supervisor
 # How late a check may be before its start is forced: the scheduler goes by the wall clock, and a
 # clock that is set back would make it wait for the difference.
 _LATE = 2.0
-# A cycle's neighbours have deadlines of seconds; together they stay far below this.
-_LONGEST_CYCLE = timedelta(seconds=60)
 _DRAIN = 5.0
 
 
@@ -36,6 +35,9 @@ class Daemon:
         supervisor: Told of readiness and of completed cycles, and of nothing else that would look
             like life.
         reload: Reads the config anew and puts it in force; raises ConfigError to keep the old one.
+        daily: Housekeeping, once a day.
+        longest_cycle: How long a cycle may take when every neighbour is as slow as it may be; whoever
+            watches over us must not mistake that for a standstill.
     """
 
     def __init__(
@@ -46,12 +48,16 @@ class Daemon:
         observer: Observer,
         supervisor: Supervisor,
         reload: Callable[[], None],
+        daily: Callable[[], Awaitable[None]],
+        longest_cycle: timedelta = timedelta(seconds=60),
     ) -> None:
         self._cycles = cycles
         self._clock = clock
         self._observer = observer
         self._supervisor = supervisor
         self._reload = reload
+        self._daily = daily
+        self._longest_cycle = longest_cycle
         self._scheduler = AsyncIOScheduler(
             timezone=UTC,
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
@@ -69,8 +75,11 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop, number)
         loop.add_signal_handler(signal.SIGHUP, self._on_reload)
+        self._scheduler.add_job(self._daily, IntervalTrigger(days=1))
         self._scheduler.start()
+        begun = self._clock.now().mono
         for cycle in self._cycles:
+            self._completed[cycle.database.name] = begun
             self._schedule(cycle, 0.0)
         self._supervisor.ready(self._longest_silence())
         await self._stop.wait()
@@ -142,13 +151,13 @@ class Daemon:
         """Show life, provided that no database's cycles have stalled."""
         now = self._clock.now().mono
         longest = self._longest_silence().total_seconds()
-        if all(now - self._completed.get(c.database.name, now) <= longest for c in self._cycles):
+        if all(now - completed <= longest for completed in self._completed.values()):
             self._supervisor.alive()
 
     def _longest_silence(self) -> timedelta:
         """How long a healthy daemon may go without completing a cycle of any one database."""
         slowest = max(max(cycle.policy.check_every.values()) for cycle in self._cycles)
-        return slowest + _LONGEST_CYCLE
+        return slowest + self._longest_cycle
 
     async def _end(self) -> None:
         """Stop checking; give running cycles a moment. What they leave open, the next start settles."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from remediator.core import incident as incidents
@@ -57,8 +57,7 @@ class Turn:
 class Cycle:
     """Watches one database and, once critical is confirmed, climbs the ladder one step per cycle.
 
-    Everything that must survive a crash is in the ledger; the rest (how long a level's evidence has
-    lasted) is begun again after one.
+    What must survive a crash is in the ledger; how long evidence has lasted is begun again after one.
 
     Args:
         database: The database, real or in a dry run's hands.
@@ -70,6 +69,7 @@ class Cycle:
         clock: For the length of a cycle; what is decided depends on the moment passed to `run` only.
         mode: For records.
         deciding: Shared by all cycles, so that two of them cannot spend the same budget at once.
+        fence: Raises LedgerError when we are no longer the only one who may act.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class Cycle:
         clock: Clock,
         mode: Mode,
         deciding: asyncio.Lock,
+        fence: Callable[[], None] = lambda: None,
     ) -> None:
         self.database = database
         self.policy = policy
@@ -91,6 +92,7 @@ class Cycle:
         self._store = store
         self._clock = clock
         self._deciding = deciding
+        self._fence = fence
         self._teller = Teller(observer, database.name, mode)
         self._verifier = Verifier(database, services, runtimes)
         self._actor = Actor(database, store, self._verifier, self._teller)
@@ -154,6 +156,7 @@ class Cycle:
         return turn
 
     async def _take_turn(self, assessment: Assessment) -> Turn:
+        self._fence()
         moment = assessment.sample.moment
         ledger = await self._load(moment)
         incident = ledger.open_incident(self.database.name)

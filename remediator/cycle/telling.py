@@ -23,6 +23,7 @@ class Teller:
     database: str
     mode: Mode
     _unknown: bool = False
+    _may_signal: bool = True
     _pending: Level | None = None
     _plan: object = None
 
@@ -35,6 +36,13 @@ class Teller:
     def assessment(self, assessment: Assessment) -> None:
         """Tell level changes and lost or regained evidence."""
         level, previous = assessment.level, assessment.previous
+        server = assessment.sample.server
+        if server is not None:
+            if self._may_signal and not server.can_signal:
+                self.emit(
+                    Event.MAY_NOT_SIGNAL, because="our role lacks pg_signal_backend; `doctor` says more"
+                )
+            self._may_signal = server.can_signal
         if assessment.unknown and not self._unknown:
             unknown = [f.text for f in assessment.findings if f.evidence == "unknown"]
             self.emit(Event.EVIDENCE_LOST, level=level.label, because="; ".join(dict.fromkeys(unknown)))

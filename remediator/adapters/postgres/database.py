@@ -77,6 +77,10 @@ class PostgresDatabase:
         """Network addresses at which the server was last reached, by its own and by our account."""
         return self._addresses
 
+    def count_by(self, cutoffs: Sequence[timedelta]) -> None:
+        """Count idle sessions by these ages from now on."""
+        self.cutoffs = tuple(sorted(cutoff.total_seconds() for cutoff in cutoffs))
+
     async def sample(self, moment: Moment) -> Sample:
         """Read slots, grouped sessions and the probe; never raises, trouble is in the sample."""
         try:
