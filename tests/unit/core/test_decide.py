@@ -531,6 +531,21 @@ def test_sessions_that_are_really_gone_since_are_not_taken_off_twice() -> None:
     assert plan_for(sample=make_sample(used=92), entries=simulated(sessions), sessions=sessions[39:]).relieved
 
 
+@pytest.mark.parametrize(("gone", "relieved"), [(3, False), (4, True)])
+def test_a_dry_run_expects_connections_to_be_accepted_once_a_slot_is_free(gone: int, relieved: bool) -> None:
+    """103 of 100 usable slots used means that reserved ones are, too."""
+    sessions = idle_sessions(gone)
+    levels = {Level.CRITICAL: LevelRule(Conditions(refusing_connections=True))}
+    plan = plan_for(
+        policy=make_policy(levels=levels),
+        sample=make_sample(used=103, probe=REFUSED),
+        incident=make_incident(step=1),
+        entries=simulated(sessions),
+        sessions=sessions,
+    )
+    assert plan.relieved is relieved
+
+
 def test_a_dry_run_takes_what_it_terminated_out_of_the_idle_counts_too() -> None:
     """Or it would go on to restart services where enforcing would stop."""
     levels = {Level.CRITICAL: LevelRule(Conditions(0.9, IdleCount(TEN_MINUTES, 20)))}
