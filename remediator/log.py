@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -38,7 +39,7 @@ class Redactor:
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         """Act as a structlog processor; must be the last one before the renderer."""
-        return {key: _MASK if _SECRET_KEY.search(key) else self.clean(value) for key, value in event.items()}
+        return {key: _MASK if _names_secret(key) else self.clean(value) for key, value in event.items()}
 
     def clean(self, value: Any) -> Any:
         """Mask secrets in a value, however deep."""
@@ -46,7 +47,7 @@ class Redactor:
             case str():
                 return self._text(value)
             case Mapping():
-                return {k: _MASK if _SECRET_KEY.search(str(k)) else self.clean(v) for k, v in value.items()}
+                return {k: _MASK if _names_secret(str(k)) else self.clean(v) for k, v in value.items()}
             case list() | tuple():
                 return [self.clean(item) for item in value]
             case _:
@@ -55,7 +56,12 @@ class Redactor:
     def _text(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, _MASK)
-        return _PASSWORD_IN_URL.sub(rf"\g<before>{_MASK}", text)
+        return _PASSWORD_IN_URL.sub(rf"\g<before>{_MASK}", text) if "://" in text else text
+
+
+@lru_cache(maxsize=1024)
+def _names_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
 
 
 def configure(
@@ -75,39 +81,31 @@ def configure(
     stream = stream or sys.stdout
     console = log_format == "console" or (log_format == "auto" and stream.isatty())
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
         _severity,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         structlog.processors.ExceptionRenderer(
             structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
         ),
     ]
+    journal = not console and _is_journal(stream)
+    last: list[Processor] = [Redactor(secrets), *_renderers(console=console, journal=journal)]
+    structlog.configure(
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                Redactor(secrets),
-                *_renderers(console=console, journal=not console and _is_journal(stream)),
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
             foreign_pre_chain=[*shared, _library],
         )
     )
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("remediator").setLevel(level.upper())
     logging.raiseExceptions = False  # a full disk or a closed pipe must not disturb the daemon
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,
-    )
 
 
 def _renderers(*, console: bool, journal: bool) -> list[Processor]:
@@ -188,7 +186,7 @@ class LogObserver:
     """Writes events to the log."""
 
     def __init__(self) -> None:
-        self._log = structlog.stdlib.get_logger("remediator")
+        self._log = structlog.get_logger()
 
     def emit(self, event: Event, **fields: object) -> None:
         """Log an event; a log that cannot be written disturbs nobody."""
