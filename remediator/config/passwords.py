@@ -12,6 +12,7 @@ from remediator.config.source import SourceError, read
 
 LIMIT = 64 * 1024
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
+CONTAINER_SECRETS = Path("/run/secrets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,9 @@ def read_password(written: str, directory: Path, env: Mapping[str, str]) -> Pass
     text = source.text.removesuffix("\n").removesuffix("\r")
     if not text:
         raise ValueError("the file is empty")
-    # systemd guards its credentials by an access control list, which shows as group permissions.
-    exposed = source.exposed and not bare
+    # systemd guards its credentials by an access control list, which shows as group permissions; a
+    # container's secrets keep the permissions of the host's files, and nobody else is in the container.
+    exposed = source.exposed and not bare and not file.is_relative_to(CONTAINER_SECRETS)
     return Password(Secret(text), file, _warning(file) if exposed else "")
 
 
