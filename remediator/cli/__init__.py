@@ -10,6 +10,7 @@ import click
 
 from remediator import __version__
 from remediator.cli.config import config_group
+from remediator.cli.demo import demo
 from remediator.cli.doctor import doctor
 from remediator.cli.exits import Exit
 from remediator.cli.look import check, history, plan
@@ -35,7 +36,7 @@ def cli() -> None:
     """
 
 
-for command in (run_command, check, plan, history, doctor, pause, resume, ack, health, config_group):
+for command in (run_command, check, plan, history, doctor, pause, resume, ack, health, config_group, demo):
     cli.add_command(command)
 
 
