@@ -90,7 +90,8 @@ def verify_restart(
         sighting = sighting or Sighting(replica.started, moment.mono)
         if moment.mono - sighting.mono >= verification.steady_for.total_seconds():
             up = f"up for {duration(moment.mono - sighting.mono)}"
-            return Outcome(Result.CONFIRMED, moment.at, f"{replica.health}, {up}"), None
+            seen = up if replica.health is Health.NONE else f"{replica.health}, {up}"
+            return Outcome(Result.CONFIRMED, moment.at, seen), None
         # However late this look is (remediator itself may have been down), what is well now is
         # given its time to stay so.
         return None, sighting
