@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from remediator.core import incident as incidents
@@ -18,23 +19,18 @@ from remediator.core.ledger import (
     Lock,
     Outcome,
     Phase,
-    Result,
     database_scope,
-    service_scope,
 )
-from remediator.core.model import Evidence, Level, Mode, Moment, Session, Trouble, TroubleKind
-from remediator.core.plan import (
-    Objection,
-    Plan,
-    RestartReplica,
-    Survey,
-)
-from remediator.core.policy import Policy, RestartService, Service, TerminateIdle
+from remediator.core.model import Evidence, Level, Mode, Moment
+from remediator.core.plan import Objection, Plan
+from remediator.core.policy import Policy, Service
 from remediator.core.text import count, duration
 from remediator.cycle.acting import Actor
+from remediator.cycle.concluding import Concluder
+from remediator.cycle.surveying import survey
 from remediator.cycle.telling import Teller, hold_reasons
-from remediator.cycle.verifying import Verifier, read_replicas
-from remediator.errors import LedgerError, UnavailableError
+from remediator.cycle.verifying import Verifier
+from remediator.errors import LedgerError
 from remediator.ports import Clock, Database, LedgerStore, Observer, Runtime
 
 
@@ -96,13 +92,17 @@ class Cycle:
         self._teller = Teller(observer, database.name, mode)
         self._verifier = Verifier(database, services, runtimes)
         self._actor = Actor(database, store, self._verifier, self._teller)
+        self._concluder = Concluder(store, self._teller)
         self._watch = Watch()
+        self._resumed = False
         self._engaged = True  # there may be an incident or an open intent from before
         self._ledger_failed = False
 
     async def run(self, moment: Moment) -> Turn:
         """Go through one cycle."""
         sample = await self.database.sample(moment)
+        if not self._resumed:
+            await self._resume(moment)
         assessment = assess(self.policy, self._watch, sample)
         self._watch = assessment.watch
         self._teller.assessment(assessment)
@@ -112,6 +112,13 @@ class Cycle:
         seconds = self._clock.now().mono - moment.mono
         self._teller.cycle(assessment, turn.incident, seconds)
         return turn
+
+    async def _resume(self, moment: Moment) -> None:
+        """Hold the critical level while an incident from before is open: it must be seen to clear."""
+        with suppress(LedgerError):  # said where it is needed; the next cycle tries again
+            if (await self._load(moment)).open_incident(self.database.name):
+                self._watch = replace(self._watch, held=self._watch.held | {Level.CRITICAL})
+            self._resumed = True
 
     async def look(self, moment: Moment) -> Assessment:
         """Judge one sample by itself; nothing is recorded, said or done."""
@@ -135,7 +142,7 @@ class Cycle:
             sample,
             incident,
             ledger,
-            await self.survey(),
+            await survey(self.database, self.policy, self._runtimes),
             assume_critical=sample.slots is not None or assessment.pending is Level.CRITICAL,
         )
         in_flight = len(ledger.open_entries(self.database.name))
@@ -159,7 +166,7 @@ class Cycle:
         self._fence()
         moment = assessment.sample.moment
         ledger = await self._load(moment)
-        incident = ledger.open_incident(self.database.name)
+        incident = await self._bounded(ledger.open_incident(self.database.name), moment)
         # After a crash this is how the past is caught up with: the same look as at any other time.
         found = await self._verifier.outcomes(ledger.open_entries(self.database.name), moment)
         if found:
@@ -172,9 +179,18 @@ class Cycle:
             if incident is None:
                 incident = await self._open(assessment)
             incident, plan = await self._climb(assessment, incident, ledger)
-        in_flight = len((await self._load(moment)).open_entries(self.database.name)) if plan else 0
-        self._engaged = incident is not None or bool(ledger.open_entries(self.database.name))
+        in_flight = len((await self._load(moment)).open_entries(self.database.name))
+        self._engaged = incident is not None or in_flight > 0
         return Turn(assessment, plan, incident, in_flight)
+
+    async def _bounded(self, incident: Incident | None, moment: Moment) -> Incident | None:
+        """Keep a clock that was set back from making a wait longer."""
+        if incident is None:
+            return None
+        bounded = incidents.bounded(incident, self.policy.remediate, moment.at)
+        if bounded != incident:
+            await self._store.save_incident(bounded)
+        return bounded
 
     async def _load(self, moment: Moment) -> Ledger:
         limits = self.policy.limits
@@ -184,32 +200,7 @@ class Cycle:
     async def _conclude(
         self, found: Sequence[tuple[Entry, Outcome]], incident: Incident | None, moment: Moment
     ) -> Incident | None:
-        if not found:
-            return incident
-        await self._store.conclude([(entry.id, outcome) for entry, outcome in found])
-        for entry, outcome in found:
-            self._teller.finished(entry, outcome)
-            await self._lock_if_refuted(entry, outcome)
-        if incident is None:
-            return None
-        concluded = [replace(e, outcome=o) for e, o in found if e.intent.incident == incident.id]
-        settled = incidents.settle(incident, concluded, self.policy.remediate, moment.at)
-        if settled != incident:
-            await self._store.save_incident(settled)
-            wait = duration(self.policy.remediate.settle)
-            self._teller.emit(Event.STEP_SETTLING, settled, settle=wait)
-        return settled
-
-    async def _lock_if_refuted(self, entry: Entry, outcome: Outcome) -> None:
-        action = entry.intent.action
-        if outcome.result is Result.REFUTED and isinstance(action, RestartReplica):
-            scope = service_scope(action.replica.service)
-            reason = f"{action.replica.name} was restarted: {outcome.detail}"
-            await self._lock(Lock(scope, outcome.at, reason))
-
-    async def _lock(self, lock: Lock, incident: Incident | None = None) -> None:
-        await self._store.lock(lock)
-        self._teller.emit(Event.LOCKED, incident, scope=lock.scope, because=lock.reason)
+        return await self._concluder.conclude(found, incident, self.policy.remediate, moment)
 
     async def _open(self, assessment: Assessment) -> Incident:
         moment = assessment.sample.moment
@@ -243,10 +234,10 @@ class Cycle:
             plan = Plan(objections=objections, detail=detail, relieved=not objections)
             self._teller.plan(incident, plan) if objections else None
             return incident, plan
-        survey = await self.survey()
+        seen = await survey(self.database, self.policy, self._runtimes)
         async with self._deciding:
             ledger = await self._load(sample.moment)
-            situation = Situation(self.database.name, self.policy, sample, incident, ledger, survey)
+            situation = Situation(self.database.name, self.policy, sample, incident, ledger, seen)
             plan = decide(situation)
             if plan.renews:
                 incident = incidents.renew(incident)
@@ -258,22 +249,6 @@ class Cycle:
             incident, entries = await self._actor.intend(incident, step, sample.moment)
         found = await self._actor.act(step.step, entries, sample.moment)
         return await self._conclude(found, incident, sample.moment) or incident, plan
-
-    async def survey(self) -> Survey:
-        """Read the sessions and the replicas that the policy's steps are about."""
-        steps = self.policy.remediate.steps
-        sessions: tuple[Session, ...] | Trouble = ()
-        if any(isinstance(step, TerminateIdle) for step in steps):
-            sessions = await self._read_sessions()
-        names = {step.service for step in steps if isinstance(step, RestartService)}
-        services = {name: await read_replicas(self._runtimes.get(name)) for name in sorted(names)}
-        return Survey(sessions, services)
-
-    async def _read_sessions(self) -> tuple[Session, ...] | Trouble:
-        try:
-            return await self.database.sessions()
-        except UnavailableError as error:
-            return Trouble(TroubleKind.UNREACHABLE, str(error))
 
     async def _rest(self, plan: Plan, incident: Incident, ledger: Ledger, moment: Moment) -> Incident:
         """Note that the plan has nothing to do now: relief, or a hold."""
@@ -298,4 +273,4 @@ class Cycle:
         limit = self.policy.limits.failed_rounds
         if after.failed_rounds > before.failed_rounds and after.failed_rounds % limit == 0:
             reason = f"{count(limit, 'round')} without relief in incident {after.id}"
-            await self._lock(Lock(database_scope(self.database.name), moment.at, reason), after)
+            await self._concluder.lock(Lock(database_scope(self.database.name), moment.at, reason), after)
