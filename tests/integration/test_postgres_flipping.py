@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import sys
 from collections import Counter
 from datetime import timedelta
@@ -24,7 +23,8 @@ if TYPE_CHECKING:
 CLIENTS, SECONDS = 24, 12
 CUTOFF = timedelta(milliseconds=100)
 PAUSE_BEFORE_KILLING = 0.02  # as a ledger on disk needs it
-KILLED = re.compile(r"FATAL:  terminating connection due to administrator command\n(?=(.*))")
+KILLED = "FATAL:  terminating connection due to administrator command"
+INTERRUPTED = "STATEMENT:  DO "  # which the server adds to an error in a statement
 
 
 @pytest.mark.parametrize("version", [15, 18])
@@ -47,10 +47,9 @@ async def test_hardly_a_statement_is_hit_under_constant_flipping(
             await asyncio.sleep(PAUSE_BEFORE_KILLING)
             receipts.update(await database.terminate(chosen, CUTOFF))
     ends = Counter(json.loads((await report)[0]))
-    killed = KILLED.findall(server.log)
-    hit = [following for following in killed if "STATEMENT:" in following]
+    killed, interrupted = server.log.count(KILLED), server.log.count(INTERRUPTED)
     assert set(receipts) <= {Receipt.SENT, Receipt.CHANGED}
     assert receipts[Receipt.CHANGED] > 0
-    assert len(killed) >= 200
-    assert len(hit) <= len(killed) / 100, ends
-    assert ends["in a statement"] <= len(killed) / 100, ends
+    assert killed >= 200
+    assert interrupted <= killed / 100, ends
+    assert ends["in a statement"] <= killed / 100, ends
