@@ -153,6 +153,12 @@ class World:
         await breathe()
         return turns[0]
 
+    async def turns(self, number: int) -> Turn:
+        """Take so many turns; the last one is returned."""
+        for _ in range(number - 1):
+            await self.turn()
+        return await self.turn()
+
     async def turns_until(
         self, condition: Callable[[Turn], bool], *, within: timedelta = timedelta(hours=2)
     ) -> Turn:
@@ -174,7 +180,7 @@ class World:
 
     def outcomes(self) -> list[tuple[str, str | None]]:
         """What was done, restarts by replica and terminations as one word, with results."""
-        return [(_what(entry), entry.outcome and entry.outcome.result.value) for entry in self.entries]
+        return [(_what(e), e.outcome.result.value if e.outcome else None) for e in self.entries]
 
 
 async def breathe() -> None:

@@ -1,0 +1,275 @@
+"""What the cycle does when something it relies on fails: nothing, loudly, until it is back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from remediator.core.events import Event
+from remediator.core.ledger import Pause
+from remediator.core.model import Evidence, Level, ReplicaState, Trouble, TroubleKind
+from remediator.core.plan import Objection
+from remediator.core.policy import Rate
+from remediator.errors import LedgerError
+from tests.builders import make_policy
+from tests.unit.cycle_world import FULL, RESTART, SETTLE, TERMINATE, World
+
+UNREACHABLE = Trouble(TroubleKind.UNREACHABLE, "connection refused")
+
+
+@pytest.mark.parametrize("kind", [k for k in TroubleKind if k is not TroubleKind.FULL])
+async def test_a_database_that_cannot_be_read_is_left_alone(kind: TroubleKind) -> None:
+    """Down is not full: nothing is opened, terminated or restarted, and it is said once, with the reason."""
+    world = World()
+    world.fill()
+    world.database.trouble = Trouble(kind, "for a reason")
+    turn = await world.turns(50)
+    assert turn.assessment.unknown
+    assert not world.store.incidents
+    assert not world.restarted
+    assert world.told.names() == ["evidence_lost"]
+    assert "for a reason" in world.told.of(Event.EVIDENCE_LOST)[0]["because"]
+    world.database.trouble = None
+    await world.turn()
+    assert "evidence_regained" in world.told.names()
+
+
+async def test_evidence_lost_in_the_middle_of_an_incident_stops_the_ladder() -> None:
+    """Nothing is done and nothing is closed while the state is not known; then it goes on where it was."""
+    world = World(make_policy(steps=(TERMINATE, RESTART)))
+    world.fill()
+    world.meanwhile = world.leak
+    await world.told_of(Event.STEP_SETTLING)
+    world.meanwhile = lambda: None
+    world.database.trouble = UNREACHABLE
+    turn = await world.turns(200)
+    assert turn.plan is not None
+    assert Objection.UNKNOWN_EVIDENCE in turn.plan.objections
+    assert turn.assessment.level is Level.CRITICAL
+    assert not world.restarted
+    world.database.trouble = None
+    world.meanwhile = world.leak
+    await world.turns_until(lambda _: bool(world.restarted))
+    assert world.told.names().count("incident_opened") == 1
+
+
+async def test_without_the_right_to_read_nothing_is_ever_done() -> None:
+    """Rows that hide their state are not health, and not a reason to act."""
+    world = World()
+    world.fill()
+    world.database.readable = False
+    turn = await world.turns(20)
+    assert turn.assessment.evidence[Level.CRITICAL] in {Evidence.UNKNOWN, Evidence.BREACH}
+    assert not world.database.signals
+    assert world.told.names().count("evidence_lost") == 1
+
+
+async def test_a_server_that_refuses_us_too_still_gets_its_services_restarted() -> None:
+    """A refusal for want of slots is evidence; sessions cannot be read then, services can be restarted."""
+    world = World(make_policy(steps=(TERMINATE, RESTART)))
+    world.database.trouble = Trouble(TroubleKind.FULL, "sorry, too many clients already")
+    await world.turns_until(lambda _: bool(world.restarted))
+    assert world.told.of(Event.INCIDENT_OPENED)[0]["used"] is None
+    steps = world.told.of(Event.PLAN_MADE)[0]["steps"]
+    assert steps[0]["objections"] == ["unreadable"]
+    world.database.trouble = None
+    await world.told_of(Event.INCIDENT_CLOSED)
+
+
+async def test_a_standby_is_left_alone() -> None:
+    """Nothing may be changed on it."""
+    world = World()
+    world.database.in_recovery = True
+    world.fill()
+    turn = await world.turns(20)
+    assert turn.plan is not None
+    assert Objection.STANDBY in turn.plan.objections
+    assert not world.database.signals
+
+
+async def test_a_connection_lost_among_terminations() -> None:
+    """What was signalled is confirmed by looking, what was not is unconfirmed; nothing is signalled twice."""
+    world = World(make_policy(steps=(TERMINATE,)))
+    world.database.break_after = 10
+    world.fill()
+    await world.turns_until(lambda t: t.in_flight > 0)
+    world.database.trouble = None
+    await world.turns_until(lambda t: t.in_flight == 0)
+    results = [result for _, result in world.outcomes()]
+    assert results.count("confirmed") == 11
+    assert set(results) == {"confirmed", "unconfirmed"}
+    assert len(world.database.signals) == 11
+
+
+async def test_a_database_gone_for_good_leaves_unknown_outcomes() -> None:
+    """Once it is too late to tell, the entry is closed as unknown rather than kept for ever."""
+    world = World(make_policy(steps=(TERMINATE,)))
+    world.database.break_after = 0
+    world.fill()
+    await world.told_of(Event.ACTION_FINISHED)
+    assert {result for _, result in world.outcomes()} == {"unknown"}
+
+
+async def test_an_unavailable_runtime_is_said_and_left() -> None:
+    """Its service's step is unreadable, the others have their turn; later it is tried again."""
+    world = World(make_policy(steps=(RESTART,)), services={"celery": 1})
+    world.runtimes["celery"].available = False
+    world.fill()
+    await world.told_of(Event.INCIDENT_HELD)
+    assert "cannot be read" in world.told.of(Event.INCIDENT_HELD)[0]["because"]
+    assert not world.entries
+    world.runtimes["celery"].available = True
+    await world.turns_until(lambda _: bool(world.restarted), within=timedelta(minutes=6))
+
+
+async def test_a_service_without_replicas_and_one_that_is_not_running() -> None:
+    """Neither is an error; the reasons are told."""
+    world = World(services={"celery": 1, "api": 1}, policy=make_policy(steps=(RESTART,)))
+    world.runtimes["celery"].change("celery-1", state=ReplicaState.PAUSED)
+    world.fill()
+    await world.told_of(Event.INCIDENT_HELD)
+    assert "not running" in world.told.of(Event.INCIDENT_HELD)[0]["because"]
+    world.runtimes["celery"].remove("celery-1")
+    turn = await world.turn()
+    assert turn.plan is not None
+    assert turn.plan.steps[0].objections == (Objection.NOT_FOUND,)
+    assert not world.restarted
+
+
+async def test_a_runtime_that_disappears_before_its_restart_is_verified() -> None:
+    """The outcome waits for it, and is unknown when it does not come back in time."""
+    world = World(make_policy(steps=(RESTART,)), services={"celery": 1})
+    world.fill()
+    await world.turns_until(lambda t: t.in_flight == 1)
+    world.runtimes["celery"].available = False
+    await world.turns_until(lambda t: t.in_flight == 0)
+    assert world.outcomes() == [("celery-1", "unknown")]
+    assert world.restarted == ["celery-1"]
+
+
+async def test_a_broken_ledger_means_observing_only() -> None:
+    """Said once; checks go on; nothing is done until it can be written again; then the ladder is climbed."""
+    world = World()
+    world.store.broken = "no space left"
+    world.fill()
+    turn = await world.turns(20)
+    assert turn.plan is not None
+    assert turn.plan.objections == (Objection.LEDGER_UNAVAILABLE,)
+    assert turn.plan.detail == "no space left"
+    assert world.told.names().count("ledger_unavailable") == 1
+    assert world.told.of(Event.LEDGER_UNAVAILABLE)[0]["because"] == "no space left"
+    assert not world.database.signals
+    assert not world.restarted
+    assert len(world.told.of(Event.CYCLE)) == 20
+    world.store.broken = None
+    await world.told_of(Event.INCIDENT_RELIEVED)
+    assert world.told.names().count("ledger_available") == 1
+
+
+async def test_a_ledger_that_breaks_at_the_intent_prevents_the_act() -> None:
+    """No record, no action."""
+    world = World()
+    world.fill()
+
+    class Full(type(world.store)):  # type: ignore[misc]
+        """Reads, but takes no intents."""
+
+        async def intend(self, *_: object) -> None:
+            raise LedgerError("no space left")
+
+    full = Full()
+    world.fresh_cycles(full)
+    await world.turns(20)
+    assert full.incidents
+    assert not full.entries
+    assert not world.database.signals
+    assert world.used() == FULL
+
+
+async def test_a_ledger_that_breaks_at_the_outcome_repeats_nothing() -> None:
+    """The outcome is recorded when it can be; meanwhile nothing else is done."""
+    world = World(make_policy(steps=(TERMINATE, RESTART)))
+    world.fill()
+    world.meanwhile = world.leak
+    conclude = world.store.conclude
+
+    async def broken(*_: object) -> None:
+        raise LedgerError("no space left")
+
+    world.store.conclude = broken  # type: ignore[method-assign, assignment]
+    await world.turns(20)
+    signals = len(world.database.signals)
+    assert signals == len(world.entries) > 0
+    assert not world.restarted
+    world.store.conclude = conclude  # type: ignore[method-assign]
+    await world.turns_until(lambda _: bool(world.restarted))
+    assert len(world.database.signals) == signals
+
+
+async def test_a_lost_fence_stops_everything() -> None:
+    """When our lock is no longer ours somebody else may act: we observe."""
+    world = World()
+    world.fill()
+
+    def lost() -> None:
+        raise LedgerError("the lock is gone")
+
+    for cycle in world.cycles:
+        cycle._fence = lost  # noqa: SLF001
+    await world.turns(10)
+    assert not world.store.incidents
+    assert not world.database.signals
+    assert world.told.of(Event.LEDGER_UNAVAILABLE)[0]["because"] == "the lock is gone"
+
+
+async def test_a_pause_stops_the_ladder_and_resume_lets_it_go_on() -> None:
+    """What is in flight is verified; nothing new is begun; afterwards it goes on where it was."""
+    world = World(make_policy(steps=(TERMINATE, RESTART)))
+    world.fill()
+    world.meanwhile = world.leak
+    await world.told_of(Event.STEP_SETTLING)
+    await world.store.pause(Pause(world.clock.now().at, None, "I am on it"))
+    turn = await world.turns(100)
+    assert turn.plan is not None
+    assert turn.plan.objections == (Objection.PAUSED,)
+    assert "I am on it" in turn.plan.detail
+    assert not world.restarted
+    said = [line for line in world.told.of(Event.PLAN_MADE) if line["objections"] == ["paused"]]
+    assert len(said) == 1
+    await world.store.resume()
+    await world.turns_until(lambda _: bool(world.restarted))
+
+
+async def test_a_pause_in_force_from_the_start_opens_the_incident_but_does_nothing() -> None:
+    """The record shows that it was seen; the pause ends by itself."""
+    world = World()
+    world.fill()
+    end = world.clock.now().at + timedelta(hours=1)
+    await world.store.pause(Pause(world.clock.now().at, end, ""))
+    await world.turns(100)
+    assert len(world.store.incidents) == 1
+    assert not world.database.signals
+    await world.told_of(Event.INCIDENT_RELIEVED)
+    assert world.clock.now().at >= end
+    assert min(entry.intent.at for entry in world.entries) >= end
+
+
+async def test_a_clock_set_back_does_not_stretch_a_wait() -> None:
+    """A settle of seconds must not become hours."""
+    world = World(make_policy(steps=(TERMINATE, RESTART)))
+    world.fill()
+    world.meanwhile = world.leak
+    await world.told_of(Event.STEP_SETTLING)
+    world.clock.jump(-timedelta(hours=3))
+    await world.turns_until(lambda _: bool(world.restarted), within=SETTLE * 3)
+
+
+async def test_a_clock_set_back_does_not_refill_a_budget() -> None:
+    """What was spent stays spent for at least its time."""
+    world = World(make_policy(steps=(RESTART,), restart_per_service=Rate(1, timedelta(minutes=30))))
+    world.fill()
+    await world.turns_until(lambda _: bool(world.restarted))
+    world.clock.jump(-timedelta(hours=3))
+    await world.turns(300)
+    assert world.restarted == ["celery-1"]
