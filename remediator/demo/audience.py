@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
-from rich.text import Text
 
 from remediator.demo.report import Report
 from remediator.demo.scene import Scene
 from remediator.demo.show import mode_words, perform
 from remediator.demo.stage import Options
-from remediator.demo.view import STYLES, picture_of, report_of
+from remediator.demo.view import picture_of, report_of
 
 SMALLEST = (72, 22)
 """Columns and rows that the picture needs."""
-_PICTURE_SIZE = (100, 30)
+_PICTURE_COLUMNS = 108
+# The picture must not make whoever looks at it fetch fonts from elsewhere.
+_FONTS = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 
 
 def play(options: Options, *, plain: bool, picture: Path | None = None) -> bool:
@@ -69,20 +71,15 @@ def _play_live(options: Options, console: Console) -> tuple[Scene, Report]:
             live.update(picture_of(scene, *console.size), refresh=True)
 
         scene, report = perform(options, audience)
-    columns, _ = console.size
-    console.print(picture_of(scene, columns, SMALLEST[1]))
-    console.print()
-    for line in scene.story.lines:
-        console.print(Text(f"{line.at:6.1f}s  ", "dim").append(line.text, STYLES[line.tone]))
-    console.print()
+    console.print(picture_of(scene, console.size.width))
     console.print(report_of(report))
     return scene, report
 
 
 def _save(scene: Scene, path: Path) -> None:
-    columns, rows = _PICTURE_SIZE
     console = Console(
-        record=True, width=columns, height=rows, file=io.StringIO(), force_terminal=True, highlight=False
+        record=True, width=_PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True, highlight=False
     )
-    console.print(picture_of(scene, columns, rows))
-    path.write_text(console.export_svg(title="remediator demo"))
+    console.print(picture_of(scene, _PICTURE_COLUMNS))
+    svg = console.export_svg(title="remediator demo")
+    path.write_text(_FONTS.sub("", svg))

@@ -63,8 +63,8 @@ def _rows(scene: Scene, finale: Finale, kept: Path | None) -> Iterator[tuple[str
     if story.spared:
         yield "spared", f"{'; '.join(spared_words(story.spared))} (a session may have several reasons)"
     yield "restarted", _restarts(scene, finale)
-    if story.opened_at is not None and story.relieved_at is not None:
-        took = duration(story.relieved_at - story.opened_at)
+    if story.relief_took is not None:
+        took = duration(story.relief_took)
         yield "time", f"{took} from confirmed critical to {'what would be relief' if dry else 'relief'}"
     if dry:
         still = len(scene.leaked & finale.look.of(LEAKING))

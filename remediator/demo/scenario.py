@@ -23,8 +23,8 @@ WITHIN = 90.0
 
 _ENDLESS = 10_000
 _API_LEAK = Leak(limit=12, rate=1.5, rate_once_refused=1.5)
-_CELERY_LEAK = Leak(limit=_ENDLESS, rate=2.5, rate_once_refused=25.0)
-_STORM = Leak(limit=_ENDLESS, rate=25.0, rate_once_refused=25.0)
+_CELERY_LEAK = Leak(limit=_ENDLESS, rate=2.5, rate_once_refused=15.0)
+_STORM = Leak(limit=_ENDLESS, rate=15.0, rate_once_refused=15.0)
 
 _CONFIG = """\
 # The demo's configuration. Against a real one: seconds instead of minutes, and nothing else made easier.

@@ -117,6 +117,7 @@ def staged(options: Options) -> Iterator[Stage]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(_signals_end_us())
         guard = Guard()
+        stack.callback(_bury)
         stack.callback(guard.end)
         stack.callback(_turn_deaf)
         directory = _directory()
@@ -208,6 +209,13 @@ def _signals_end_us() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _bury() -> None:
+    """Take note of every child that has ended, lest it stay in the list of processes."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
 
 
 def _turn_deaf() -> None:

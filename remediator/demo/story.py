@@ -55,7 +55,7 @@ class Story:
         spared: Sessions spared when sessions were terminated, by objection.
         restarts: Each restart with its outcome: service, result.
         opened_at: When critical was confirmed, in seconds.
-        relieved_at: When the daemon told relief, in seconds.
+        relief_took: Seconds from confirmed critical to relief, None without relief.
         planned: A plan with something to do was made.
         closed: The daemon has closed the incident.
         held: The daemon has nothing left to do.
@@ -71,7 +71,7 @@ class Story:
     restarts: list[tuple[str, str]] = field(default_factory=list)
     planned: bool = False
     opened_at: float | None = None
-    relieved_at: float | None = None
+    relief_took: float | None = None
     closed: bool = False
     held: bool = False
     _refusing: bool = False
@@ -81,7 +81,7 @@ class Story:
     @property
     def ended(self) -> bool:
         """Nothing that matters to the demo is to come."""
-        over = self.relieved_at is not None if self.mode is Mode.DRY_RUN else self.closed
+        over = self.relief_took is not None if self.mode is Mode.DRY_RUN else self.closed
         return over or self.held
 
     def say(self, at: float, tone: Tone, text: str) -> None:
@@ -187,7 +187,7 @@ class Story:
         self.say(at, Tone.PLAIN, f"waits {event['settle']} to see what that brings")
 
     def _relieved(self, at: float, event: Fields) -> None:
-        self.relieved_at = at
+        self.relief_took = event["seconds"]
         after = duration(event["seconds"])
         if self.mode is Mode.DRY_RUN:
             self.say(at, Tone.GOOD, f"with those gone it would not be critical any more, {after} after")
@@ -195,7 +195,7 @@ class Story:
             self.say(at, Tone.GOOD, f"RELIEF, {after} after critical was confirmed")
 
     def _round(self, at: float, event: Fields) -> None:
-        self.relieved_at = None
+        self.relief_took = None
         self.say(at, Tone.CRITICAL, f"relief did not last: round {event['round']}")
 
     def _held(self, at: float, event: Fields) -> None:

@@ -43,28 +43,29 @@ _BANNERS = {
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _FRAME = 2
 _GAUGE_ROWS = 2
-_SESSIONS_WIDTH = 40
+_SESSIONS_WIDTH = 42
 _STATES = ("active", "idle", "idle in transaction")
 
 
-def picture_of(scene: Scene, columns: int, rows: int) -> RenderableType:
+def picture_of(scene: Scene, columns: int, rows: int | None = None) -> RenderableType:
     """Draw the scene.
 
     Args:
         scene: What is known.
         columns: The room's width; at least 72.
-        rows: The room's height; at least 22.
+        rows: The room's height, at least 22; None for as much as the whole story needs.
     """
-    applications = len(LEAKING) + len(honest.ALL) + 2
-    middle = applications + 1 + _FRAME
+    middle = len(tuple(_applications())) + 1 + _FRAME
     gauge = _GAUGE_ROWS + _FRAME
-    timeline = rows - 1 - gauge - middle
+    story = _timeline(scene, columns - 2 * _FRAME)
+    timeline = len(story) + _FRAME if rows is None else rows - 1 - gauge - middle
+    rows = 1 + gauge + middle + timeline
     layout = Layout(size=rows)
     layout.split_column(
         Layout(_header(scene, columns), size=1),
         Layout(_gauge(scene, columns - 2 * _FRAME), size=gauge),
         Layout(name="middle", size=middle),
-        Layout(_timeline(scene, columns - 2 * _FRAME, timeline - _FRAME), size=timeline),
+        Layout(_panel(Group(*story[_FRAME - timeline :]), "what happens"), size=timeline),
     )
     layout["middle"].split_row(
         Layout(_chart(scene, columns - _SESSIONS_WIDTH - 2 * _FRAME, middle - _FRAME)),
@@ -140,11 +141,10 @@ def _chart(scene: Scene, width: int, height: int) -> Panel:
 
 
 def _columns(scene: Scene, width: int) -> list[int | None]:
-    """The most used slots in each column's stretch of time; None where nothing is known yet."""
+    """The used slots at the end of each column's stretch of time; None where nothing is known yet."""
     columns: list[int | None] = [None] * width
     for at, used in scene.history:
-        column = min(width - 1, int(at / scene.span * width))
-        columns[column] = max(used, columns[column] or 0)
+        columns[min(width - 1, int(at / scene.span * width))] = used
     last = None
     newest = min(width - 1, int(scene.now / scene.span * width))
     for column in range(newest + 1):
@@ -162,9 +162,9 @@ def _sessions(scene: Scene) -> Panel:
     for name in _applications():
         counted = found.get(name)
         starts = scene.starts.get(name, 1)
-        label = Text(name if starts == 1 else f"{name} (start {starts})")
-        if name not in LEAKING:
-            label.stylize("dim")
+        label = Text(name, "" if name in LEAKING else "dim")
+        if starts > 1:
+            label.append(" ↻ new", STYLES[Tone.ACT])
         cells = [_number(counted[state] if counted else 0) for state in _STATES]
         table.add_row(label, *cells)
     return _panel(table, "sessions")
@@ -181,15 +181,15 @@ def _number(value: int) -> Text:
     return Text(str(value) if value else "·", "" if value else "dim")
 
 
-def _timeline(scene: Scene, width: int, height: int) -> Panel:
-    """The newest lines that there is room for, long ones on several rows."""
+def _timeline(scene: Scene, width: int) -> list[Text]:
+    """The story, long lines on several rows."""
     rows: list[Text] = []
     for line in scene.story.lines:
         stamp = f"{line.at:5.1f}s  "
         for part in wrap(line.text, width - len(stamp)):
-            rows.append(Text(stamp, "dim", no_wrap=True).append(part, STYLES[line.tone]))
+            rows.append(Text.assemble((stamp, "dim"), (part, STYLES[line.tone]), no_wrap=True))
             stamp = " " * len(stamp)
-    return _panel(Group(*rows[-height:]), "what happens")
+    return rows
 
 
 def report_of(report: Report) -> RenderableType:
