@@ -162,11 +162,12 @@ class Daemon:
     async def _end(self) -> None:
         """Stop checking; give running cycles a moment. What they leave open, the next start settles."""
         self._supervisor.stopping()
-        self._scheduler.shutdown(wait=False)
+        self._scheduler.remove_all_jobs()
         for handle in self._late.values():
             handle.cancel()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), _DRAIN)
+        self._scheduler.shutdown(wait=False)  # cancels what runs still
         for cycle in self._cycles:
             await cycle.database.close()
 

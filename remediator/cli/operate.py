@@ -94,5 +94,5 @@ def health(config: Path | None) -> int:
     settings = settings_from(config)
     status = heartbeat.read(settings.state_dir, SystemClock().now().at)
     age = f", last cycle {duration(status.age)} ago" if status.age is not None else ""
-    click.echo(f"{status.pulse}{age}")
+    click.echo(f"{status.pulse}{age}" + (f": {status.detail}" if status.detail else ""))
     return Exit.OK if status.pulse is heartbeat.Pulse.FRESH else Exit.FAILED
