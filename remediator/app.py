@@ -19,7 +19,7 @@ from remediator.adapters.sdnotify import Notifier
 from remediator.config import CommandTarget, ComposeTarget, DatabaseSettings, ServiceSettings, Settings
 from remediator.core.events import Event
 from remediator.core.model import Mode
-from remediator.cycle import Cycle
+from remediator.cycle import Cycle, settle_orphans
 from remediator.daemon import Daemon
 from remediator.errors import ConfigError, LedgerError
 from remediator.ports import Clock, Database, LedgerStore, Observer, Runtime

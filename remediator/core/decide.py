@@ -11,7 +11,7 @@ from remediator.core.assess import critical_evidence
 from remediator.core.guards import gate, service_objections, spare_replica, spare_session
 from remediator.core.incident import renew
 from remediator.core.ledger import Incident, Ledger, Occasion, Phase
-from remediator.core.model import IDLE, Evidence, Sample, Session, SessionGroup, Trouble
+from remediator.core.model import IDLE, Evidence, Level, Sample, Session, SessionGroup, Trouble
 from remediator.core.plan import (
     Act,
     Hold,
@@ -68,7 +68,7 @@ def decide(situation: Situation) -> Plan:
     )
     steps = tuple(_steps(situation, evidence, gone))
     if not objections:
-        objections, detail = _elsewhere(steps)
+        objections, detail = _elsewhere(steps) or _unreadable(steps)
     plan = Plan(steps=steps, objections=objections, detail=detail, renews=renews)
     if objections or plan.next_step is not None:
         return plan
@@ -77,12 +77,21 @@ def decide(situation: Situation) -> Plan:
     return replace(plan, exhausted=True)
 
 
-def _elsewhere(steps: Sequence[StepPlan]) -> tuple[tuple[Objection, ...], str]:
+def _elsewhere(steps: Sequence[StepPlan]) -> tuple[tuple[Objection, ...], str] | None:
     """Wait when the step whose turn it is is being carried out right now, for another database's sake."""
     first = next((step for step in steps if step.acts or Objection.IN_FLIGHT in step.objections), None)
     if first is None or first.acts:
-        return (), ""
+        return None
     return (Objection.IN_FLIGHT,), f"{first.step.label}, for another database"
+
+
+def _unreadable(steps: Sequence[StepPlan]) -> tuple[tuple[Objection, ...], str]:
+    """Keep a step's turn while what it needs cannot be read, unless another one has something to do."""
+    if any(step.acts for step in steps):
+        return (), ""
+    unread = [step for step in steps if Objection.UNREADABLE in step.objections]
+    details = dict.fromkeys(step.detail for step in unread)
+    return ((Objection.UNREADABLE,), "; ".join(details)) if unread else ((), "")
 
 
 def _discount(situation: Situation) -> tuple[Situation, frozenset[int]]:
@@ -141,16 +150,21 @@ def _terminate(situation: Situation, index: int, step: TerminateIdle, gone: froz
     sessions = situation.survey.sessions
     if isinstance(sessions, Trouble):
         return StepPlan(index, step, objections=(Objection.UNREADABLE,), detail=sessions.detail)
+    spared, eligible = _sort_out(situation, step, sessions, gone)
+    proposals = [*_choose(situation, step, eligible), *spared]
     server = situation.sample.server
     if server is not None and not server.can_signal:
-        return StepPlan(index, step, objections=(Objection.MAY_NOT_SIGNAL,))
-    proposals, eligible = _sort_out(situation, step, sessions, gone)
-    proposals = [*_choose(situation, step, eligible), *proposals]
+        held = tuple(_refuse(proposal, Objection.MAY_NOT_SIGNAL) for proposal in proposals)
+        return StepPlan(index, step, proposals=held, objections=(Objection.MAY_NOT_SIGNAL,))
     plan = StepPlan(index, step, proposals=tuple(proposals))
     if not eligible:
-        spared = count(len(proposals), "session")
-        return replace(plan, objections=(Objection.NO_CANDIDATES,), detail=f"{spared} spared")
+        detail = f"{count(len(proposals), 'session')} spared"
+        return replace(plan, objections=(Objection.NO_CANDIDATES,), detail=detail)
     return plan
+
+
+def _refuse(proposal: Proposal, objection: Objection) -> Proposal:
+    return Hold(proposal.action, (objection,), proposal.because) if isinstance(proposal, Act) else proposal
 
 
 def _sort_out(
@@ -176,7 +190,7 @@ def _choose(situation: Situation, step: TerminateIdle, eligible: Sequence[Sessio
     limits, slots = situation.policy.limits, situation.sample.slots
     used = slots.used if slots else len(eligible)
     until = situation.policy.remediate.until
-    needed = slots.excess(until) if slots else len(eligible)
+    needed = _needed(situation.policy, situation.sample) if slots else len(eligible)
     cap = limits.terminate_cap(used)
     spent = situation.ledger.terminations(situation.database, limits.terminate, situation.now)
     left = max(0, limits.terminate.count - spent)
@@ -193,6 +207,15 @@ def _choose(situation: Situation, step: TerminateIdle, eligible: Sequence[Sessio
             idle = f"idle for {duration(session.idle_for)}, longer than {duration(step.older_than)}"
             chosen.append(Act(action, idle))
     return chosen
+
+
+def _needed(policy: Policy, sample: Sample) -> int:
+    """How many sessions must go for the target, and for the critical level's count of idle ones to be met."""
+    excess = sample.slots.excess(policy.remediate.until) if sample.slots else 0
+    idle = policy.levels[Level.CRITICAL].conditions.idle if Level.CRITICAL in policy.levels else None
+    if idle is None:
+        return excess
+    return max(excess, sample.idle_older_than(idle.older_than) - idle.count + 1)
 
 
 def _restart(situation: Situation, index: int, step: RestartService) -> StepPlan:

@@ -30,15 +30,17 @@ def spare_session(session: Session, spare: Spare, older_than: timedelta) -> tupl
     """
     if session.hidden:
         return (Objection.HIDDEN,)  # whatever else is read of it means nothing
+    if session.own:
+        return (Objection.OWN_SESSION,)
+    idle = session.state == IDLE and session.state_change is not None
     rules = (
         (Objection.NOT_CLIENT, session.backend_type != CLIENT_BACKEND),
-        (Objection.OWN_SESSION, session.own),
         (Objection.SUPERUSER, session.superuser),
-        (Objection.ACTIVE, session.state != IDLE or session.state_change is None),
+        (Objection.ACTIVE, not idle),
         (Objection.IN_TRANSACTION, session.in_transaction),
-        (Objection.TOO_YOUNG, session.idle_for < older_than.total_seconds()),
+        (Objection.TOO_YOUNG, idle and session.idle_for < older_than.total_seconds()),
         (Objection.ADVISORY_LOCK, session.advisory_lock),
-        (Objection.LISTENING, session.listening),
+        (Objection.LISTENING, idle and session.listening),
         (Objection.SPARED_USER, spare.spares_user(session.user)),
         (Objection.SPARED_APPLICATION, spare.spares_application(session.application)),
     )

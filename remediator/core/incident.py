@@ -90,12 +90,15 @@ def relieve(incident: Incident, now: datetime) -> Incident:
 def exhaust(incident: Incident, ledger: Ledger, remediate: Remediate, now: datetime) -> Incident:
     """Note that every step had its turn and the database is critical still.
 
-    A round in which nothing could be done is simply begun again: the next look may find something.
-    A round in which something was done, to no avail, failed, and the next one has to wait.
+    A round in which nothing could be done, or all that was chosen had changed its mind, is simply begun
+    again: the next look may find something. A round in which something was done, to no avail, failed,
+    and the next one has to wait.
     """
     entries = ledger.of_round(incident)
     if not entries:
         return replace(incident, phase=Phase.HELD, step=0, not_before=None)
+    if all(e.outcome is not None and e.outcome.result is Result.CHANGED for e in entries):
+        return replace(incident, phase=Phase.HELD, round=incident.round + 1, step=0, not_before=None)
     acted = any(e.outcome is None or e.outcome.result not in _NOTHING_DONE for e in entries)
     return replace(
         incident,

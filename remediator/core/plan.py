@@ -203,6 +203,16 @@ class Plan:
             return None
         return next((step for step in self.steps if step.acts), None)
 
+    @property
+    def held(self) -> bool:
+        """Whether nothing may or can be done although it is needed, and waiting alone will not help."""
+        if self.relieved or self.next_step is not None:
+            return False
+        return self.exhausted or any(objection not in _PASSING for objection in self.objections)
+
+
+_PASSING = frozenset({Objection.IN_FLIGHT, Objection.SETTLING, Objection.WAITING, Objection.UNKNOWN_EVIDENCE})
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:

@@ -147,9 +147,10 @@ class Limits:
     failed_rounds: int
 
     def terminate_cap(self, used: int) -> int:
-        """How many sessions one step may terminate when this many slots are used."""
+        """How many sessions one step may terminate with this many slots used; a ratio allows at least one."""
         if isinstance(self.terminate_per_step, float):
-            return int(round(self.terminate_per_step * used, 7))
+            share = int(round(self.terminate_per_step * used, 7))
+            return max(1, share) if self.terminate_per_step else 0
         return self.terminate_per_step
 
 

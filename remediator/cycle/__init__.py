@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from remediator.cycle.cycle import Cycle, Turn
+from remediator.cycle.orphans import settle_orphans
 
-__all__ = ["Cycle", "Turn"]
+__all__ = ["Cycle", "Turn", "settle_orphans"]

@@ -28,7 +28,7 @@ from remediator.core.text import count, duration
 from remediator.cycle.acting import Actor
 from remediator.cycle.concluding import Concluder
 from remediator.cycle.surveying import survey
-from remediator.cycle.telling import Teller, hold_reasons
+from remediator.cycle.telling import Teller
 from remediator.cycle.verifying import Verifier
 from remediator.errors import LedgerError
 from remediator.ports import Clock, Database, LedgerStore, Observer, Runtime
@@ -204,7 +204,8 @@ class Cycle:
 
     async def _open(self, assessment: Assessment) -> Incident:
         moment = assessment.sample.moment
-        identity = f"{moment.at:%Y%m%dT%H%M%S}-{self.database.name}"
+        milliseconds = moment.at.microsecond // 1000
+        identity = f"{moment.at:%Y%m%dT%H%M%S}.{milliseconds:03}-{self.database.name}"
         because = assessment.because(Level.CRITICAL)
         incident = incidents.open_incident(identity, self.database.name, assessment.sample, because)
         await self._store.save_incident(incident)
@@ -259,9 +260,6 @@ class Cycle:
                 self._teller.emit(Event.INCIDENT_RELIEVED, rested, seconds=round(seconds, 3))
         elif plan.exhausted:
             rested = incidents.exhaust(incident, ledger, self.policy.remediate, moment.at)
-            if rested != incident:
-                reasons = hold_reasons(plan)
-                self._teller.emit(Event.INCIDENT_HELD, rested, because=reasons, round=incident.round)
             await self._lock_if_failing(incident, rested, moment)
         else:
             return incident

@@ -85,6 +85,8 @@ class Teller:
             objections=[o.value for o in plan.objections],
             detail=plan.detail,
         )
+        if plan.held:
+            self.emit(Event.INCIDENT_HELD, incident, because=hold_reasons(plan), round=incident.round)
 
     def intended(self, incident: Incident, entry: Entry) -> None:
         """Tell an intent."""
@@ -155,6 +157,9 @@ def _seconds(begin: datetime, end: datetime) -> float:
 
 def hold_reasons(plan: Plan) -> str:
     """Why a plan has nothing to do, step by step, in words."""
+    if plan.objections:
+        words = ", ".join(objection.meaning for objection in plan.objections)
+        return f"{words} ({plan.detail})" if plan.detail else words
     parts = []
     for step in plan.steps:
         objections = step.objections or tuple(dict.fromkeys(o for h in step.holds for o in h.objections))

@@ -1,5 +1,7 @@
 """Fakes of the ports, for tests: each passes the same contract tests as the real adapters."""
 
+from __future__ import annotations
+
 from remediator.testing.clock import FakeClock
 from remediator.testing.database import FakeDatabase
 from remediator.testing.runtime import FakeRuntime, Reaction

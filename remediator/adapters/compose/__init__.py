@@ -1,5 +1,7 @@
 """Docker Compose services: found by labels, restarted one container at a time."""
 
+from __future__ import annotations
+
 from remediator.adapters.compose.client import DockerEngine, EngineReport
 from remediator.adapters.compose.runtime import ComposeRuntime, StopGrace
 

@@ -218,7 +218,28 @@ def test_without_a_reading_or_the_right_to_signal_no_session_goes() -> None:
     sample = make_sample(server=make_server(can_signal=False))
     powerless = plan_for(sample=sample, sessions=idle_sessions(3))
     assert powerless.steps[0].objections == (Objection.MAY_NOT_SIGNAL,)
+    assert [hold.objections for hold in powerless.steps[0].holds] == [(Objection.MAY_NOT_SIGNAL,)] * 3
     assert powerless.next_step is powerless.steps[1]
+
+
+def test_an_unreadable_step_keeps_its_turn_while_no_other_has_something_to_do() -> None:
+    """Docker that is away for a moment must not cost a round."""
+    away: Mapping[str, tuple[Replica, ...] | Trouble] = {"celery": TROUBLE, "api": TROUBLE}
+    plan = plan_for(incident=make_incident(step=1), services=away)
+    assert plan.objections == (Objection.UNREADABLE,)
+    assert plan.detail == TROUBLE.detail
+    assert (plan.exhausted, plan.relieved, plan.held) == (False, False, True)
+
+
+@pytest.mark.parametrize(("idle", "acts"), [(4, 0), (5, 1), (9, 5)])
+def test_idle_sessions_that_make_it_critical_go_though_slots_are_free(idle: int, acts: int) -> None:
+    """As many as take the count below the level's condition."""
+    levels = {Level.CRITICAL: LevelRule(Conditions(idle=IdleCount(TEN_MINUTES, 5)))}
+    sample = make_sample(used=20, groups=(make_group(idle_for_at_least=600.0, count=idle),))
+    plan = plan_for(
+        policy=make_policy(levels=levels), sample=sample, sessions=idle_sessions(idle), assume_critical=True
+    )
+    assert len(plan.steps[0].acts) == acts
 
 
 def test_services_are_restarted_in_the_order_of_the_steps() -> None:

@@ -60,9 +60,7 @@ def test_every_rule_that_holds_is_told() -> None:
     """Lifting one of them must not come as a surprise."""
     session = make_session(
         backend_type="walsender",
-        own=True,
         superuser=True,
-        state="active",
         in_transaction=True,
         idle_for=0.0,
         advisory_lock=True,
@@ -72,9 +70,7 @@ def test_every_rule_that_holds_is_told() -> None:
     )
     assert set(spare_session(session, SPARE, TEN_MINUTES)) == {
         Objection.NOT_CLIENT,
-        Objection.OWN_SESSION,
         Objection.SUPERUSER,
-        Objection.ACTIVE,
         Objection.IN_TRANSACTION,
         Objection.TOO_YOUNG,
         Objection.ADVISORY_LOCK,
@@ -82,6 +78,18 @@ def test_every_rule_that_holds_is_told() -> None:
         Objection.SPARED_USER,
         Objection.SPARED_APPLICATION,
     }
+
+
+def test_what_only_means_something_of_an_idle_session_is_not_told_of_others() -> None:
+    """An active session is young, and may mention LISTEN, for reasons that are nobody's concern."""
+    session = make_session(state="active", idle_for=0.0, listening=True)
+    assert spare_session(session, SPARE, TEN_MINUTES) == (Objection.ACTIVE,)
+
+
+def test_our_own_session_is_just_that() -> None:
+    """Whatever it does at the moment it is looked at."""
+    session = make_session(own=True, state="active", in_transaction=True, idle_for=0.0)
+    assert spare_session(session, SPARE, TEN_MINUTES) == (Objection.OWN_SESSION,)
 
 
 def test_the_age_is_that_of_the_step() -> None:

@@ -137,7 +137,7 @@ def test_relief_that_did_not_last_begins_a_new_round() -> None:
         ((Result.CHANGED, Result.CONFIRMED), 1),
         ((Result.SIMULATED,), 0),
         ((Result.SIMULATED, Result.CHANGED, Result.DENIED), 0),
-        ((Result.CHANGED,), 0),
+        ((Result.CHANGED, Result.DENIED), 0),
         ((Result.DENIED,), 0),
     ],
 )
@@ -159,6 +159,17 @@ def test_a_round_without_anything_to_do_is_begun_again_at_once() -> None:
     )
     held = incidents.exhaust(make_incident(round=3, step=2), Ledger(entries), LADDER, NOW)
     assert (held.phase, held.round, held.step, held.not_before) == (Phase.HELD, 3, 0, None)
+    assert held.failed_rounds == 0
+
+
+def test_a_round_in_which_everything_had_changed_is_begun_again_at_once() -> None:
+    """Nothing was done, and by now others may be old enough."""
+    entries = (
+        make_entry(id=1, round=3, result=Result.CHANGED),
+        make_entry(id=2, round=3, result=Result.CHANGED),
+    )
+    held = incidents.exhaust(make_incident(round=3, step=2), Ledger(entries), LADDER, NOW)
+    assert (held.phase, held.round, held.step, held.not_before) == (Phase.HELD, 4, 0, None)
     assert held.failed_rounds == 0
 
 
