@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -99,7 +100,7 @@ class CommandRuntime:
         current = await self._look()
         if replica.id != current.id or not _same(current, replica):
             return Receipt.CHANGED
-        task = asyncio.create_task(_run(self._restart, self._deadline))
+        task = asyncio.create_task(_run(self._restart, self._deadline, outlives_us=True))
         self._restarts.add(task)
         task.add_done_callback(self._finished)
         ended = await asyncio.shield(task)
@@ -128,26 +129,36 @@ class CommandRuntime:
         return Replica(service=self.service, id=self.service, name=self.service, state=state, started=token)
 
 
-async def _run(argv: tuple[str, ...], deadline: timedelta) -> _Ended:
-    """Run a command in a process group of its own; at the deadline all of the group is killed."""
+async def _run(argv: tuple[str, ...], deadline: timedelta, *, outlives_us: bool = False) -> _Ended:
+    """Run a command in a process group of its own; at the deadline all of the group is killed.
+
+    Args:
+        argv: The program and its arguments.
+        deadline: How long it may take.
+        outlives_us: Being cancelled, as when our own process ends, does not end the command.
+    """
     with _Pipe() as output, _Pipe() as errors:
-        process = await _start(argv, output, errors)
+        process = _start(argv, output, errors)
         try:
             async with asyncio.timeout(deadline.total_seconds()):
                 await asyncio.gather(output.listen(), errors.listen())
-                code = await process.wait()
+                code = await _exit_code(process)
         except TimeoutError as error:
-            raise UnavailableError(f"{_shown(argv)} did not end within {duration(deadline)}") from error
-        finally:
             await _make_an_end(process)
+            raise UnavailableError(f"{_shown(argv)} did not end within {duration(deadline)}") from error
+        except asyncio.CancelledError:
+            if not outlives_us:
+                await _make_an_end(process)
+            raise
         return _Ended(code, await output.read(), await errors.read())
 
 
-async def _start(argv: tuple[str, ...], output: _Pipe, errors: _Pipe) -> asyncio.subprocess.Process:
+def _start(argv: tuple[str, ...], output: _Pipe, errors: _Pipe) -> subprocess.Popen[bytes]:
+    # Not the event loop's own kind of process: that one is killed when the loop ends.
     try:
-        return await asyncio.create_subprocess_exec(
-            *argv,
-            stdin=asyncio.subprocess.DEVNULL,
+        return subprocess.Popen(  # noqa: S603  what the operator wrote into the config
+            argv,
+            stdin=subprocess.DEVNULL,
             stdout=output.writer,
             stderr=errors.writer,
             env=public_environment(os.environ),
@@ -157,11 +168,24 @@ async def _start(argv: tuple[str, ...], output: _Pipe, errors: _Pipe) -> asyncio
         raise RejectedError(f"{_shown(argv)} cannot be run: {error}") from error
 
 
-async def _make_an_end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
+async def _exit_code(process: subprocess.Popen[bytes]) -> int:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    descriptor = os.pidfd_open(process.pid)
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+    return process.wait()
+
+
+async def _make_an_end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        await asyncio.shield(process.wait())
+        await asyncio.shield(_exit_code(process))
 
 
 class _Pipe:
