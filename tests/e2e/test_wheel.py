@@ -1,4 +1,4 @@
-"""The wheel and the source distribution, as somebody gets them who has neither the repository nor its tools."""
+"""The wheel and the source distribution, as somebody without the repository gets them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh virtual environment with the locked dependencies and the wheel, nothing else."""
     venv = tmp_path_factory.mktemp("installed")
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-    pip = [venv / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--require-hashes", "--only-binary", ":all:", "-r", RUNTIME_LOCK], check=True)
-    subprocess.run([*pip, "--no-deps", "--no-index", distributions().wheel], check=True)
+    pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--require-hashes", "--only-binary", ":all:", "-r", str(RUNTIME_LOCK)], check=True)
+    subprocess.run([*pip, "--no-deps", "--no-index", str(distributions().wheel)], check=True)
     return venv
 
 

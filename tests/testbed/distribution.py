@@ -27,7 +27,7 @@ def distributions() -> Distributions:
     """Build the source distribution, and from that the wheel, as a release is built."""
     directory = Path(tempfile.mkdtemp(prefix="remediator-dist-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", directory, ROOT]
+    build = [sys.executable, "-m", "build", "--no-isolation", f"--outdir={directory}", str(ROOT)]
     done = subprocess.run(build, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"the build failed:\n{done.stdout}")

@@ -9,32 +9,36 @@ from tests.testbed.engine import SYSTEMD_IMAGE, DockerEngine, remove_container
 from tests.testbed.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
 class SystemdContainer:
     """A booted system; commands run in it as root."""
 
-    def __init__(self, engine: DockerEngine, image: str = SYSTEMD_IMAGE) -> None:
+    def __init__(self, engine: DockerEngine, image: str = SYSTEMD_IMAGE, volumes: Sequence[str] = ()) -> None:
         """Boot it and return when systemd has started its units.
 
         Args:
             engine: Where it is to run.
             image: An image with systemd in it.
+            volumes: What of the host it sees, as `docker run --volume` has it.
         """
         self.engine = engine
         self.container = engine.client.containers.run(
             image,
             ["/lib/systemd/systemd"],
             detach=True,
-            cap_add=["SYS_ADMIN"],
+            cap_add=["SYS_ADMIN", "SYS_PTRACE"],
             security_opt=["seccomp=unconfined"],
             cgroupns="private",
             tmpfs={"/run": "", "/run/lock": "", "/tmp": "exec"},  # noqa: S108
-            volumes=["/sys/fs/cgroup:/sys/fs/cgroup:rw"],
+            volumes=["/sys/fs/cgroup:/sys/fs/cgroup:rw", *volumes],
         )
         try:
             wait_until(self._booted, what="systemd to boot", within=60, every=0.2)
+            # As on any machine; without it systemd cannot hand credentials to a service.
+            self.run("mount", "--make-rshared", "/")
         except BaseException:
             self.remove()
             raise
