@@ -73,6 +73,8 @@ def _play_live(options: Options, console: Console) -> tuple[Scene, Report]:
         scene, report = perform(options, audience)
     console.print(picture_of(scene, console.size.width))
     console.print(report_of(report))
+    if report.hint:
+        console.print(report.hint, soft_wrap=True)
     return scene, report
 
 

@@ -14,11 +14,13 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 _PATIENCE = 10.0
 _PATIENCE_AFTER_KILL = 5.0
+_TRIES = 50
 # The guard must outlast what ends the demo: a terminal's hangup, Ctrl-C, a service manager's stop.
 _DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -71,7 +73,7 @@ def main() -> None:
     for handle, end_by in reversed(processes):
         _end(handle, end_by)
     for directory in directories:
-        shutil.rmtree(directory, ignore_errors=True)
+        _remove(directory)
 
 
 def _listen(lines: Iterable[str]) -> tuple[list[tuple[int, int]], list[Path]]:
@@ -95,6 +97,15 @@ def _end(handle: int, end_by: int) -> None:
             signal.pidfd_send_signal(handle, number)
         if select.select([handle], [], [], patience)[0]:
             return
+
+
+def _remove(directory: Path) -> None:
+    """Remove a directory, again and again while a program that is about to end still writes to it."""
+    for _ in range(_TRIES):
+        shutil.rmtree(directory, ignore_errors=True)
+        if not directory.exists():
+            return
+        time.sleep(_PATIENCE / _TRIES)
 
 
 if __name__ == "__main__":

@@ -22,17 +22,21 @@ class Report:
         passed: Relief was reached, or a dry run changed nothing.
         verdict: The same in one line.
         rows: Heading and text.
+        hint: A command to go on with, empty when there is none.
     """
 
     passed: bool
     verdict: str
     rows: Sequence[tuple[str, str]]
+    hint: str
 
     def lines(self) -> Iterator[str]:
         """The report as plain text."""
         yield self.verdict
         for heading, text in self.rows:
             yield f"  {heading:<11} {text}"
+        if self.hint:
+            yield self.hint
 
 
 def make_report(scene: Scene, finale: Finale, kept: Path | None) -> Report:
@@ -50,7 +54,8 @@ def make_report(scene: Scene, finale: Finale, kept: Path | None) -> Report:
         verdict = "DRY RUN: a plan was made, and nothing was changed"
     else:
         verdict = "RELIEVED: the slots are free again"
-    return Report(not against, verdict, tuple(_rows(scene, finale, kept)))
+    hint = f"remediator history --config {kept / 'config.yaml'}" if kept else ""
+    return Report(not against, verdict, tuple(_rows(scene, finale, kept)), hint)
 
 
 def _rows(scene: Scene, finale: Finale, kept: Path | None) -> Iterator[tuple[str, str]]:
@@ -74,7 +79,6 @@ def _rows(scene: Scene, finale: Finale, kept: Path | None) -> Iterator[tuple[str
         yield "records", "config, log and ledger are removed; --keep keeps them"
     else:
         yield "records", f"{kept}: config.yaml, remediator.jsonl, state/"
-        yield "", f"remediator history --config {kept / 'config.yaml'}"
 
 
 def _slots(scene: Scene, finale: Finale) -> str:

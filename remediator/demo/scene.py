@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from remediator.core.model import Level, Mode
+from remediator.core.text import count
 from remediator.demo import honest
 from remediator.demo.scenario import LEAKING, THRESHOLDS, UNTIL, USABLE
 from remediator.demo.sessions import Look
@@ -119,7 +120,7 @@ def _changes(scene: Scene, finale: Finale) -> list[str]:
     found = [] if scene.story.planned else ["no plan was made"]
     gone = len(scene.leaked - finale.look.of(LEAKING))
     if gone:
-        found.append(f"the dry run changed something: {gone} sessions are gone")
+        found.append(f"the dry run changed something: {count(gone, 'session')} gone")
     if finale.restarted:
         found.append(f"the dry run changed something: {', '.join(finale.restarted)} restarted")
     return found

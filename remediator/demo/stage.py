@@ -161,7 +161,8 @@ def _roles(server: Server, onlooker: Onlooker, directory: Path) -> tuple[str, st
     passfile = directory / "passwords"
     passfile.touch(mode=0o600)
     passfile.write_text("".join(f"{HOST}:*:*:{name}:{secret}\n" for name, secret in passwords.items()))
-    login = f"host={HOST} port={server.port} dbname=postgres passfile='{passfile}'"
+    quoted = str(passfile).replace("\\", "\\\\").replace("'", "\\'")
+    login = f"host={HOST} port={server.port} dbname=postgres passfile='{quoted}'"
     return f"{login} user=remediator", f"{login} user=app"
 
 
@@ -173,7 +174,7 @@ def _start_honest(dsn: str, guard: Guard) -> None:
         env=public_environment(os.environ),
         start_new_session=True,
     )
-    guard.process(process.pid, signal.SIGKILL)
+    guard.process(process.pid, signal.SIGTERM)
     with process.stdout or contextlib.nullcontext() as output:
         ready = output is not None and select.select([output], [], [], _HONEST_WITHIN)[0]
         if not ready or output is None or output.readline() != b"ready\n":

@@ -107,7 +107,7 @@ class Supervisor:
                 env=self._environment,
                 start_new_session=True,
             )
-        self._guard.process(process.pid, signal.SIGKILL)
+        self._guard.process(process.pid, signal.SIGTERM)
         self._running[name] = process
         self._starts[name] += 1
 

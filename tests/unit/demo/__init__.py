@@ -1,0 +1,1 @@
+"""The demo's pure parts: what it says, shows and concludes."""
