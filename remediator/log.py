@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Collection, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -78,7 +79,7 @@ def configure(
         stream: Where to; standard output if not given.
         secrets: Values that must never appear.
     """
-    stream = stream or sys.stdout
+    stream = stream or sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115  nobody listens, for as long as we live
     console = log_format == "console" or (log_format == "auto" and stream.isatty())
     shared: list[Processor] = [
         _severity,

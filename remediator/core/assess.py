@@ -90,8 +90,11 @@ class Assessment:
 
     @property
     def unknown(self) -> bool:
-        """Whether the level might be higher than it says: evidence for a higher one is missing."""
-        return any(e is Evidence.UNKNOWN for level, e in self.evidence.items() if level > self.level)
+        """Whether the level might be another one: evidence is missing for it or for a higher one."""
+        breached = max((x for x, e in self.evidence.items() if e is Evidence.BREACH), default=Level.NORMAL)
+        return any(
+            e is Evidence.UNKNOWN for x, e in self.evidence.items() if x > breached and x >= self.level
+        )
 
     def because(self, level: Level) -> str:
         """The findings that breach a level's conditions, in words."""
