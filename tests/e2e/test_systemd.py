@@ -321,7 +321,7 @@ def test_docker_is_reached_through_the_group(machine: Machine, compose_project: 
     machine.begin(machine.config(POLICY + services), plan)
     machine.systemctl("start", "remediator")
     said = "".join(line["MESSAGE"] for line in machine.journal())
-    assert project.container("worker").name in said
+    assert str(project.container("worker").name) in said
 
 
 def test_operators_can_look_while_it_runs(machine: Machine) -> None:
