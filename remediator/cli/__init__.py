@@ -22,7 +22,7 @@ from remediator.errors import BusyError, ConfigError, LedgerError, RemediatorErr
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="remediator")
 def cli() -> None:
-    r"""Relieve PostgreSQL when its connection slots run out, carefully, and keep a record.
+    """Relieve PostgreSQL when its connection slots run out, carefully, and keep a record.
 
     \b
     At 3 a.m.:

@@ -22,7 +22,7 @@ def config_group() -> None:
 @config_group.command("check")
 @config_option
 def check(config: Path | None) -> int:
-    r"""Validate the config file; every mistake on one line: file:line:column, what, what is allowed.
+    """Validate the config file; every mistake on one line: file:line:column, what, what is allowed.
 
     \b
     Exit codes: 0 valid, 78 not.

@@ -25,7 +25,7 @@ from remediator.core.model import Mode
 def demo(
     *, dry_run: bool, keep: bool, plain: bool, pg_bin: Path | None, without_cure: bool, picture: Path | None
 ) -> int:
-    r"""See the whole thing: half a minute, on a PostgreSQL of its own.
+    """See the whole thing: half a minute, on a PostgreSQL of its own.
 
     Starts a PostgreSQL server in a temporary directory and two services, api and celery_worker, that
     leak connections until the server refuses new ones. The real daemon watches, with seconds instead of
@@ -36,8 +36,8 @@ def demo(
     no rights.
 
     \b
-    Exit codes: 0 relief was reached (with --dry-run: a plan was made and nothing changed), 1 not,
-    69 there is no PostgreSQL to start, 130 interrupted.
+    Exit codes: 0 relief was reached (with --dry-run: there was a plan, and
+    nothing changed), 1 not, 69 no PostgreSQL to start, 130 interrupted.
     """
     # What draws a live picture takes its time to import, which the daemon's start need not pay for.
     from remediator.demo.audience import play  # noqa: PLC0415

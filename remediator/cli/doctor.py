@@ -30,7 +30,7 @@ _MARKS = {
 @mode_option
 @format_option("text", "json")
 def doctor(config: Path | None, mode: str | None, form: str) -> int:
-    r"""Check privileges, reachability, Docker's scope, stop grace periods, clocks, the state directory.
+    """Check privileges, reachability, Docker's scope, stop grace periods, clocks, the state directory.
 
     Changes nothing, apart from creating the ledger's file where there is none yet.
 

@@ -34,7 +34,7 @@ from remediator.cycle import Turn
 @config_option
 @format_option("text", "json", "nagios")
 def check(config: Path | None, form: str) -> int:
-    r"""Take one sample of each database and say its level and why.
+    """Take one sample of each database and say its level and why.
 
     The level is what this one sample shows; the daemon enters it once it has lasted (`for:`).
 
@@ -88,7 +88,7 @@ async def _check(settings: Settings) -> dict[str, Assessment]:
 @format_option("text", "json")
 @click.option("--all", "every", is_flag=True, help="List every session that is spared, not only how many.")
 def plan(config: Path | None, mode: str | None, form: str, *, every: bool) -> int:
-    r"""Say what would happen if critical were confirmed now, and why.
+    """Say what would happen if critical were confirmed now, and why.
 
     Every session and every container is listed with the decision: act or hold, with the reason. Uses
     the budgets, cooldowns, pause and locks of the configured mode. Changes nothing.

@@ -86,7 +86,7 @@ def _with_ledger(settings: Settings, mode: Mode, use: Callable[[SqliteLedger], A
 @click.command()
 @config_option
 def health(config: Path | None) -> int:
-    r"""Tell whether the daemon's last completed cycle is recent; for a container's HEALTHCHECK.
+    """Tell whether the daemon's last completed cycle is recent; for a container's HEALTHCHECK.
 
     \b
     Exit codes: 0 it is, 1 it is not, or there is no daemon.

@@ -23,7 +23,7 @@ from remediator.daemon import once as run_once
 @mode_option
 @click.option("--once", is_flag=True, help="One cycle for each database, verification included, then exit.")
 def run(config: Path | None, mode: str | None, *, once: bool) -> None:
-    r"""Watch, and once critical is confirmed relieve. Dry run unless the config or --mode says enforce.
+    """Watch, and once critical is confirmed relieve. Dry run unless the config or --mode says enforce.
 
     In a dry run everything is decided, recorded and logged as if it were done, and nothing is done.
 
