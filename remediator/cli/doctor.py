@@ -35,7 +35,8 @@ def doctor(config: Path | None, mode: str | None, form: str) -> int:
     Changes nothing, apart from creating the ledger's file where there is none yet.
 
     \b
-    Exit codes: 0 all is well, 1 something is unwise, 2 something would not work, 78 the config is wrong.
+    Exit codes: 0 all is well, 1 something is unwise, 2 something would not work,
+    78 the config is wrong.
     """
     settings = settings_from(config)
     quiet_logs(settings)

@@ -94,7 +94,8 @@ def plan(config: Path | None, mode: str | None, form: str, *, every: bool) -> in
     the budgets, cooldowns, pause and locks of the configured mode. Changes nothing.
 
     \b
-    Exit codes: 0 there is a plan, 3 a database's state is not known, 78 the config is wrong.
+    Exit codes: 0 there is a plan, 3 a database's state is not known,
+    78 the config is wrong.
     """
     settings = settings_from(config)
     quiet_logs(settings)
