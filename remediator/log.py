@@ -112,8 +112,8 @@ def configure(
 def _renderers(*, console: bool, journal: bool) -> list[Processor]:
     if console:
         return [_event_first, structlog.dev.ConsoleRenderer(columns=_columns(), sort_keys=False)]
-    renderers: list[Processor] = [_event_first, structlog.processors.JSONRenderer(default=str)]
-    return [_note_priority, *renderers, _prefix_priority] if journal else renderers
+    json = structlog.processors.JSONRenderer(default=str)
+    return [_event_first, _note_priority, json, _prefix_priority] if journal else [_event_first, json]
 
 
 def _columns() -> list[structlog.dev.Column]:
@@ -170,8 +170,8 @@ def _note_priority(_logger: WrappedLogger, _method: str, event: EventDict) -> Ev
 
 
 def _prefix_priority(_logger: WrappedLogger, _method: str, line: Any) -> str:
-    match = re.search(rf'"{_PRIORITY_KEY}": (\d), ', line)
-    return f"<{match[1]}>{line.replace(match[0], '', 1)}" if match else str(line)
+    match = re.match(rf'{{"{_PRIORITY_KEY}": (\d), ', line)
+    return f"<{match[1]}>{{{line[match.end() :]}" if match else str(line)
 
 
 def _is_journal(stream: TextIO) -> bool:
