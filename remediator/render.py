@@ -283,7 +283,8 @@ def nagios_line(name: str, assessment: Assessment, thresholds: Mapping[Level, fl
     """One database as a monitoring plugin says it: status, reason, performance data."""
     words = {"normal": "OK", "critical": "CRITICAL", "unknown": "UNKNOWN"}
     status = words.get(verdict(assessment), "WARNING")
-    line = f"{status} - {name}: {'; '.join(reasons(assessment))}"
+    why = "; ".join(reasons(assessment)).replace("|", "/")  # a bar would begin the performance data
+    line = f"{status} - {name}: {why}"
     slots = assessment.sample.slots
     if slots is None:
         return line
@@ -291,5 +292,4 @@ def nagios_line(name: str, assessment: Assessment, thresholds: Mapping[Level, fl
         round(thresholds[level] * slots.usable, 1) if level in thresholds else ""
         for level in (Level.MONITOR, Level.CRITICAL)
     )
-    label = f"'{name} used'" if " " in name else f"{name}_used"
-    return f"{line} | {label}={slots.used};{warn};{crit};0;{slots.usable}"
+    return f"{line} | {name}_used={slots.used};{warn};{crit};0;{slots.usable}"

@@ -1,0 +1,322 @@
+"""What people and programs get to read."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+
+import pytest
+
+from remediator import render
+from remediator.core.assess import Assessment, Watch, assess
+from remediator.core.ledger import Ledger, Lock, Pause, Result
+from remediator.core.model import Level, Sample, Trouble, TroubleKind
+from remediator.core.plan import (
+    Act,
+    Hold,
+    Objection,
+    Plan,
+    RestartReplica,
+    StepPlan,
+    TerminateSession,
+)
+from tests.builders import (
+    ACCEPTED,
+    REFUSED,
+    START,
+    STEPS,
+    make_entry,
+    make_group,
+    make_incident,
+    make_policy,
+    make_replica,
+    make_sample,
+    make_session,
+    moment,
+)
+
+POLICY = make_policy()
+THRESHOLDS = {Level.MONITOR: 0.2, Level.ALERT: 0.5, Level.CRITICAL: 0.9}
+
+
+def judged(sample: Sample) -> Assessment:
+    """What one sample alone shows."""
+    return assess(POLICY, Watch(), sample)
+
+
+CALM = judged(make_sample(used=10))
+MONITOR = judged(make_sample(used=30))
+ALERT = judged(make_sample(used=60))
+CRITICAL = judged(make_sample(used=96, probe=REFUSED))
+UNKNOWN = judged(make_sample(used=None, probe=None))
+REFUSING = judged(make_sample(used=None, probe=REFUSED))
+HALF_KNOWN = judged(make_sample(used=30, probe=None))
+CASES = {
+    "normal": CALM,
+    "monitor": MONITOR,
+    "alert": ALERT,
+    "critical": CRITICAL,
+    "unknown": UNKNOWN,
+}
+
+
+@pytest.mark.parametrize(("verdict", "assessment"), CASES.items())
+def test_the_verdict_is_what_one_sample_shows(verdict: str, assessment: Assessment) -> None:
+    """Without dwell times: who asks now wants to know about now."""
+    assert render.verdict(assessment) == verdict
+    assert render.assessment_record("shop", assessment)["level"] == verdict
+    assert next(iter(render.assessment_lines("shop", assessment))) == f"shop: {verdict}"
+
+
+def test_a_known_critical_is_critical_whatever_else_is_unknown() -> None:
+    """A server that refuses everybody cannot be read, and that is reason enough."""
+    assert render.verdict(REFUSING) == "critical"
+    assert not render.shown_unknown(REFUSING)
+
+
+def test_a_level_that_might_be_higher_is_unknown() -> None:
+    """Missing evidence never looks healthy."""
+    assert render.verdict(HALF_KNOWN) == "unknown"
+    assert render.reasons(HALF_KNOWN) == ["no recent connect probe"]
+
+
+@pytest.mark.parametrize(
+    ("assessment", "reason"),
+    [
+        (CALM, "10 of 100 usable slots used (10%)"),
+        (MONITOR, "30 of 100 usable slots used (30%), above 20%"),
+        (ALERT, "60 of 100 usable slots used (60%), above 50%"),
+        (CRITICAL, "96 of 100 usable slots used (96%), above 90%"),
+        (UNKNOWN, "utilization unknown: no route to host"),
+    ],
+)
+def test_the_first_reason_is_the_most_telling(assessment: Assessment, reason: str) -> None:
+    """No reason is told twice."""
+    reasons = render.reasons(assessment)
+    assert reasons[0] == reason
+    assert len(reasons) == len(set(reasons))
+
+
+def test_an_assessment_as_json_holds_all_figures() -> None:
+    """Slots, probe, sessions by group, and each condition with its evidence."""
+    groups = (make_group(count=80), make_group(count=16, state="active", idle_for_at_least=0.0))
+    record = render.assessment_record("shop", judged(make_sample(used=96, groups=groups, probe=REFUSED)))
+    assert json.loads(json.dumps(record)) == record
+    assert record["slots"] == {
+        "used": 96,
+        "usable": 100,
+        "free": 4,
+        "utilization": 0.96,
+        "max_connections": 103,
+        "superuser_reserved": 3,
+        "reserved": 0,
+    }
+    assert record["probe"]["result"] == "refusing"
+    assert record["probe"]["sqlstate"] == "53300"
+    assert [group["count"] for group in record["sessions"]] == [80, 16]
+    assert {c["level"] for c in record["conditions"]} == {"monitor", "alert", "critical"}
+    assert {c["evidence"] for c in record["conditions"]} == {"breach"}
+    assert record["trouble"] is None
+
+
+def test_an_assessment_without_a_reading_tells_the_trouble() -> None:
+    """In a form that a program can switch on."""
+    record = render.assessment_record("shop", UNKNOWN)
+    assert record["slots"] is None
+    assert record["probe"] is None
+    assert record["trouble"] == {"kind": "unreachable", "detail": "no route to host"}
+
+
+def test_an_assessment_for_a_person_counts_sessions_by_application() -> None:
+    """The biggest holder first; a session without a name shows its user."""
+    groups = (
+        make_group(count=5, application=""),
+        make_group(count=30, address="10.0.0.1"),
+        make_group(count=40, address="10.0.0.2"),
+        make_group(count=1, application="psql", state=""),
+    )
+    lines = list(render.assessment_lines("shop", judged(make_sample(used=76, groups=groups))))
+    assert "  24 free of 100 usable slots (103 less 3 reserved)" in lines
+    assert [line.split() for line in lines[-3:]] == [
+        ["70", "celery", "idle"],
+        ["5", "shop", "idle"],
+        ["1", "psql", "unknown"],
+    ]
+
+
+def _plan() -> Plan:
+    terminate = (
+        Act(TerminateSession(make_session(pid=1)), "idle for 20m, longer than 10m"),
+        Hold(TerminateSession(make_session(pid=2, address=None)), (Objection.ENOUGH,), "target 50%"),
+        Hold(TerminateSession(make_session(pid=3, application="")), (Objection.ACTIVE, Objection.LISTENING)),
+        Hold(TerminateSession(make_session(pid=4)), (Objection.ACTIVE, Objection.LISTENING)),
+    )
+    celery = make_replica(stop_timeout=timedelta(seconds=90))
+    restart = (
+        Act(RestartReplica(celery), "step 2: restart celery"),
+        Hold(RestartReplica(make_replica(number=2)), (Objection.NOT_RUNNING,), "it is paused"),
+    )
+    return Plan(
+        steps=(
+            StepPlan(0, STEPS[0], terminate),
+            StepPlan(1, STEPS[1], restart, conditional=True),
+            StepPlan(2, STEPS[2], objections=(Objection.NOT_FOUND,)),
+            StepPlan(3, STEPS[2], objections=(Objection.UNREADABLE,), detail="no answer"),
+        )
+    )
+
+
+def test_a_plan_for_a_person() -> None:
+    """Every act by name; sessions that are spared by number, unless all are asked for."""
+    assert list(render.plan_lines("shop", CRITICAL, _plan(), every=False)) == [
+        "shop: critical; if critical were confirmed now:",
+        "  step 1: terminate sessions idle for 10m or longer",
+        "    act   terminate session 1 (celery), user shop, from 172.18.0.5: idle for 20m, longer than 10m",
+        "    spare 2 sessions: is not idle, listens for notifications",
+        "    spare 1 session: the target is reached without it (target 50%)",
+        "  step 2: restart celery (only if critical still)",
+        "    act   restart shop-celery-1, stop timeout 1m 30s: step 2: restart celery",
+        "    hold  restart shop-celery-2, stop timeout 10s: is not running; left as it is (it is paused)",
+        "  step 3: restart api",
+        "    no: no container carries these labels",
+        "  step 4: restart api",
+        "    no: its state cannot be read (no answer)",
+    ]
+    every = list(render.plan_lines("shop", CRITICAL, _plan(), every=True))
+    assert (
+        "    hold  terminate session 2 (celery), user shop, from local: the target is reached without it"
+        " (target 50%)"
+    ) in every
+    assert "    hold  terminate session 3 (shop), user shop, from 172.18.0.5: is not idle, listens for" in (
+        "\n".join(every)
+    )
+    assert not [line for line in every if "spare" in line]
+
+
+def test_a_plan_that_is_stopped_says_why() -> None:
+    """Before anything else."""
+    plan = Plan(objections=(Objection.PAUSED, Objection.LOCKED), detail="until resumed")
+    assert list(render.plan_lines("shop", CALM, plan, every=False))[1:] == [
+        "  nothing would be done: paused by an operator",
+        "  nothing would be done: locked after failed rounds until `remediator ack`",
+        "    until resumed",
+    ]
+
+
+def test_a_plan_as_json_names_each_session_and_replica() -> None:
+    """To the session and the container, with the decision and why."""
+    record = render.plan_record("shop", CRITICAL, _plan())
+    assert json.loads(json.dumps(record)) == record
+    first, second, third, _ = record["steps"]
+    assert [p["decision"] for p in first["proposals"]] == ["act", "hold", "hold", "hold"]
+    assert first["proposals"][0] == {
+        "decision": "act",
+        "action": "terminate",
+        "pid": 1,
+        "backend_start": "2029-12-31T22:00:00+00:00",
+        "user": "shop",
+        "application": "celery",
+        "address": "172.18.0.5",
+        "state": "idle",
+        "idle_for": 1200.0,
+        "because": "idle for 20m, longer than 10m",
+    }
+    assert first["proposals"][2]["objections"] == ["active", "listening"]
+    assert second["if_still_critical"] is True
+    assert second["proposals"][0]["stop_timeout"] == 90.0
+    assert second["proposals"][1]["detail"] == "it is paused"
+    assert third["objections"] == ["not_found"]
+
+
+def test_an_incident_for_a_person() -> None:
+    """One line for it, then what was done in it, alike things counted together."""
+    replica = make_replica()
+    entries = [
+        make_entry(id=1, result=Result.CONFIRMED),
+        make_entry(id=2, result=Result.CONFIRMED),
+        make_entry(id=3),
+        make_entry(id=4, action=TerminateSession(make_session(application="")), result=Result.CHANGED),
+        make_entry(id=5, action=RestartReplica(replica), result=Result.REFUTED),
+    ]
+    now = START + timedelta(minutes=3)
+    lines = list(render.history_lines(make_incident(), entries, now))
+    assert lines == [
+        "i1  working  3m  96 of 100 usable slots used",
+        "      2  terminate celery: confirmed",
+        "      1  terminate celery: open",
+        "      1  terminate shop: changed",
+        "      1  restart shop-celery-1: refuted",
+    ]
+    closed = make_incident(closed_at=START + timedelta(seconds=90))
+    assert list(render.history_lines(closed, [], now)) == ["i1  working  1m 30s  96 of 100 usable slots used"]
+
+
+def test_an_incident_as_json_holds_its_entries() -> None:
+    """An open one has no outcome."""
+    record = render.history_record(make_incident(), [make_entry(), make_entry(id=2, result=Result.DENIED)])
+    assert json.loads(json.dumps(record)) == record
+    assert record["id"] == "i1"
+    assert [entry["id"] for entry in record["entries"]] == [1, 2]
+    assert record["entries"][0]["outcome"] is None
+    assert record["entries"][1]["outcome"]["result"] == "denied"
+
+
+@pytest.mark.parametrize(
+    ("pause", "line"),
+    [
+        (Pause(START, None, ""), "paused until `resume`"),
+        (Pause(START, None, "on it"), "paused until `resume`: on it"),
+        (Pause(START, START + timedelta(hours=2), ""), "paused until 2030-01-01 02:00:00 UTC"),
+    ],
+)
+def test_what_is_in_force(pause: Pause, line: str) -> None:
+    """A pause and locks, and how to end them."""
+    lock = Lock("service:api", START, "api-1 was restarted: it crashed")
+    now = START + timedelta(hours=1)
+    assert list(render.standing_lines(Ledger(pause=pause, locks=(lock,)), now)) == [
+        line,
+        "locked service:api since 2030-01-01 00:00:00 UTC: api-1 was restarted: it crashed; `ack` unlocks it",
+    ]
+
+
+def test_a_pause_that_is_over_is_not_in_force() -> None:
+    """It stays in the ledger until it is replaced."""
+    over = Pause(START, START + timedelta(hours=1))
+    assert list(render.standing_lines(Ledger(pause=over), START + timedelta(hours=1))) == []
+
+
+@pytest.mark.parametrize(
+    ("assessment", "status"),
+    [
+        (CALM, "OK"),
+        (MONITOR, "WARNING"),
+        (ALERT, "WARNING"),
+        (CRITICAL, "CRITICAL"),
+        (UNKNOWN, "UNKNOWN"),
+    ],
+)
+def test_a_line_for_nagios(assessment: Assessment, status: str) -> None:
+    """Status, reason, and performance data where there are figures."""
+    line = render.nagios_line("shop", assessment, THRESHOLDS)
+    assert line.startswith(f"{status} - shop: ")
+    assert "\n" not in line
+    if assessment is UNKNOWN:
+        assert "|" not in line
+    else:
+        used = assessment.sample.slots.used if assessment.sample.slots else None
+        assert line.endswith(f" | shop_used={used};20.0;90.0;0;100")
+
+
+def test_a_bar_in_a_reason_does_not_begin_performance_data() -> None:
+    """Whatever a server says of itself."""
+    trouble = Trouble(TroubleKind.FAILED, "no | slots=1")
+    line = render.nagios_line("shop", judged(Sample(moment(), trouble=trouble)), THRESHOLDS)
+    assert "no / slots=1" in line
+    assert "|" not in line
+
+
+def test_performance_data_without_thresholds() -> None:
+    """A level without a utilization leaves its place empty, as the guidelines say."""
+    line = render.nagios_line("shop", judged(make_sample(used=10, probe=ACCEPTED)), {})
+    assert re.search(r"\| shop_used=10;;;0;100$", line)
