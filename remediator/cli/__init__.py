@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -42,10 +41,9 @@ for command in (run_command, check, plan, history, doctor, pause, resume, ack, h
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code; errors become one clear line each."""
+    output = sys.stdout
     try:
         code = cli.main(list(arguments), prog_name="remediator", standalone_mode=False)
-    except click.exceptions.Exit as end:
-        return end.exit_code
     except click.ClickException as error:
         error.show()
         return Exit.USAGE
@@ -59,9 +57,10 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(Exit.UNAVAILABLE, str(error))
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except BrokenPipeError:  # the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
+    except SystemExit:
+        if sys.stdout is output:
+            raise
+        return Exit.OK  # click has silenced it because the reader has seen enough
     return code if isinstance(code, int) else Exit.OK
 
 

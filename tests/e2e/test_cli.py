@@ -1,0 +1,316 @@
+"""The commands that people and monitoring call, as processes against a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.testbed.daemon import Daemon, LeakingService, ended, ladder
+from tests.testbed.missing import missing
+from tests.testbed.postgres import PostgresServer
+from tests.testbed.roles import create_app_role, create_watch_role
+from tests.testbed.sessions import open_idle
+
+USABLE = 37
+NOWHERE = "postgresql://nobody@127.0.0.1:9/none"
+
+
+@pytest.fixture(scope="module")
+def server(postgres_versions: Mapping[int, Path]) -> Iterator[PostgresServer]:
+    """A small server, shared by the tests of this module."""
+    if 16 not in postgres_versions:
+        missing("no PostgreSQL 16 server binaries (make testbed installs them)")
+    with PostgresServer(16, postgres_versions[16], {"max_connections": 40}) as running:
+        yield running
+
+
+@pytest.fixture
+def app(server: PostgresServer) -> str:
+    """The DSN that applications use."""
+    return create_app_role(server)
+
+
+@pytest.fixture
+def watch(server: PostgresServer) -> str:
+    """The DSN that remediator uses."""
+    return create_watch_role(server)
+
+
+def on_a_terminal(daemon: Daemon, *arguments: str) -> tuple[int, str]:
+    """Run a command with a terminal as its standard output."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        daemon.argv(*arguments), stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.STDOUT
+    )
+    os.close(theirs)
+    shown = b""
+    with ended(process):
+        while True:
+            try:
+                chunk = os.read(ours, 65536)
+            except OSError:  # how Linux says that the other side is closed
+                break
+            if not chunk:
+                break
+            shown += chunk
+        code = process.wait(30)
+    os.close(ours)
+    return code, shown.decode()
+
+
+def records(output: str) -> list[dict[str, Any]]:
+    """Lines of JSON."""
+    return [json.loads(line) for line in output.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("sessions", "level", "code", "status"),
+    [(3, "normal", 0, "OK"), (10, "monitor", 1, "WARNING"), (34, "critical", 2, "CRITICAL")],
+)
+def test_check(
+    sessions: int, level: str, code: int, status: str, app: str, watch: str, tmp_path: Path
+) -> None:
+    """Its three forms agree, and the exit code tells the level."""
+    daemon = Daemon(tmp_path, watch)
+    with open_idle(app, sessions):
+        as_json = daemon.run("check")
+        as_nagios = daemon.run("check", "--format", "nagios")
+        as_text = daemon.run("check", "--format", "text")
+    assert [as_json.returncode, as_nagios.returncode, as_text.returncode] == [code] * 3
+    assert as_json.stderr == as_nagios.stderr == as_text.stderr == ""
+    (record,) = records(as_json.stdout)
+    assert record["level"] == level
+    assert record["slots"]["used"] == sessions + 1
+    assert record["slots"]["usable"] == USABLE
+    leaky = [group for group in record["sessions"] if group["application"] == "leaky"]
+    assert sum(group["count"] for group in leaky) == sessions
+    (line,) = as_nagios.stdout.splitlines()
+    assert re.fullmatch(rf"{status} - shop: .+ \| shop_used={sessions + 1};7.4;29.6;0;37", line)
+    assert as_text.stdout.startswith(f"shop: {level}\n")
+    assert re.search(rf"^ +{sessions}  leaky  idle$", as_text.stdout, re.MULTILINE)
+    assert list(daemon.state_dir.iterdir()) == []  # looking leaves no trace
+
+
+def test_check_of_what_is_not_known(server: PostgresServer, watch: str, tmp_path: Path) -> None:
+    """A server that is down, or does not let us see, is unknown, never OK; and each has its reason."""
+    down = Daemon(tmp_path / "down", NOWHERE)
+    blind = Daemon(tmp_path / "blind", create_watch_role(server, name="blind", stats=False))
+    for daemon, reason in ((down, "refused"), (blind, "pg_read_all_stats")):
+        for form in ("text", "json", "nagios"):
+            done = daemon.run("check", "--format", form)
+            assert (done.returncode, done.stderr) == (3, "")
+            assert reason in done.stdout
+        assert daemon.run("check", "--format", "nagios").stdout.startswith("UNKNOWN - shop: ")
+    both = Daemon(tmp_path / "both", {"up": watch, "down": NOWHERE})
+    done = both.run("check")
+    assert done.returncode == 3
+    assert [record["level"] for record in records(done.stdout)] == ["normal", "unknown"]
+
+
+def test_the_worst_database_decides(app: str, watch: str, tmp_path: Path) -> None:
+    """A known critical is worse than one that is not known."""
+    daemon = Daemon(tmp_path, {"down": NOWHERE, "full": watch})
+    with open_idle(app, 34):
+        assert daemon.run("check").returncode == 2
+
+
+def test_plan(app: str, watch: str, tmp_path: Path) -> None:
+    """To the session and the service, act or hold; nothing is changed, and nothing is left behind."""
+    worker = LeakingService("worker", tmp_path / "worker", app, limit=0)
+    worker.start()
+    try:
+        daemon = Daemon(tmp_path / "daemon", watch, worker, policy=ladder("worker"))
+        daemon.config["policies"][0]["spare"] = {"applications": ["etl_*"]}
+        daemon.write_config()
+        with open_idle(app, 24) as leaked, open_idle(app, 2, application_name="etl_nightly") as spared:
+            daemon.run("check")  # time to become old enough
+            as_json, as_text = daemon.run("plan"), daemon.run("plan", "--format", "text")
+            every = daemon.run("plan", "--format", "text", "--all")
+        assert [done.returncode for done in (as_json, as_text, every)] == [0, 0, 0]
+        (record,) = records(as_json.stdout)
+        terminate, restart = record["steps"]
+        acts = [p["pid"] for p in terminate["proposals"] if p["decision"] == "act"]
+        assert acts == leaked[: 26 + 1 - USABLE // 2]
+        held = {p["pid"]: p["objections"] for p in terminate["proposals"] if p["decision"] == "hold"}
+        assert all("spared_application" in held[pid] for pid in spared)
+        assert held[min(set(held) - set(leaked) - set(spared))][:1] == ["own_session"]
+        (proposal,) = restart["proposals"]
+        assert (proposal["decision"], proposal["service"]) == ("act", "worker")
+        assert restart["if_still_critical"] is True
+
+        assert f"act   terminate session {acts[0]} (leaky), user app, from 127.0.0.1" in as_text.stdout
+        assert "spare 2 sessions: its application is spared by the policy" in as_text.stdout
+        assert "restart worker (only if critical still)" in as_text.stdout
+        for pid in spared:
+            assert f"session {pid} " not in as_text.stdout
+            assert f"hold  terminate session {pid} (etl_nightly)" in every.stdout
+        assert worker.restarts == 0
+        assert list(daemon.state_dir.iterdir()) == []
+    finally:
+        worker.stop()
+
+
+def test_plan_without_a_database(tmp_path: Path) -> None:
+    """Exit 3, and the reason."""
+    daemon = Daemon(tmp_path, NOWHERE)
+    done = daemon.run("plan", "--format", "text")
+    assert done.returncode == 3
+    assert "nothing would be done: the state of the database is not known" in done.stdout
+
+
+def test_history_pause_and_modes(app: str, watch: str, tmp_path: Path) -> None:
+    """Each mode has its own history; a pause is for both; how far back is looked can be said."""
+    daemon = Daemon(tmp_path, watch, mode="dry-run")
+    assert daemon.run("history", "--format", "text").stdout == "no incidents (dry-run)\n"
+    with open_idle(app, 34):
+        daemon.run("check")
+        assert daemon.run("run", "--once").returncode == 0
+    (incident,) = records(daemon.run("history").stdout)
+    assert {entry["outcome"]["result"] for entry in incident["entries"]} == {"simulated"}
+    assert daemon.run("history", "--mode", "enforce", "--format", "text").stdout == "no incidents (enforce)\n"
+    shown = daemon.run("history", "--format", "text").stdout
+    assert incident["id"] in shown
+    assert f"{len(incident['entries']):>7}  terminate leaky: simulated" in shown
+    assert daemon.run("history", "--since", "1ms", "--format", "text").stdout == "no incidents (dry-run)\n"
+
+    assert daemon.run("pause", "--reason", "works").stdout == "paused until `remediator resume`\n"
+    for mode in ("dry-run", "enforce"):
+        shown = daemon.run("history", "--mode", mode, "--format", "text").stdout
+        assert "paused until `resume`: works" in shown
+    assert daemon.run("resume").stdout == "resumed\n"
+
+
+def test_a_terminal_gets_text_and_a_pipe_gets_json(app: str, watch: str, tmp_path: Path) -> None:
+    """For every command that has both, without being asked."""
+    daemon = Daemon(tmp_path, watch)
+    with open_idle(app, 34):
+        daemon.run("check")
+        assert daemon.run("run", "--once").returncode == 0
+    for command in (["check"], ["plan"], ["history"], ["doctor"], ["run", "--once"]):
+        piped = daemon.run(*command)
+        assert records(piped.stdout), command
+        _, shown = on_a_terminal(daemon, *command)
+        assert shown.strip(), command
+        assert not shown.lstrip().startswith("{"), command
+
+
+def test_a_reader_that_has_seen_enough(watch: str, tmp_path: Path) -> None:
+    """`remediator ... | head -1` ends without a complaint."""
+    daemon = Daemon(tmp_path, watch)
+    process = subprocess.Popen(
+        daemon.argv("config", "show"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ.copy()
+    )
+    with ended(process):
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.wait(30) == 0
+        assert process.stderr.read() == b""
+        process.stderr.close()
+
+
+CANARY = "c4nary-p4ssword!"
+
+
+@pytest.fixture
+def canary_dsn(server: PostgresServer) -> str:
+    """A role whose password is the canary; the DSN does not hold it."""
+    create_watch_role(server, name="canary")
+    server.rows("ALTER ROLE canary PASSWORD 'c4nary-p4ssword!'")
+    return server.dsn("canary", None)
+
+
+def _in_the_config(daemon: Daemon, dsn: str) -> None:
+    daemon.config["databases"][0] |= {"dsn": dsn, "password": CANARY}
+
+
+def _in_the_dsn(daemon: Daemon, dsn: str) -> None:
+    daemon.config["databases"][0]["dsn"] = dsn.replace("canary@", f"canary:{CANARY}@")
+
+
+def _in_a_file(daemon: Daemon, dsn: str) -> None:
+    file = daemon.directory / "password"
+    file.write_text(CANARY + "\n")
+    file.chmod(0o600)
+    daemon.config["databases"][0] |= {"dsn": dsn, "password_file": str(file)}
+
+
+def _in_the_environment(daemon: Daemon, dsn: str) -> None:
+    daemon.config["databases"][0]["dsn"] = dsn
+    daemon.env["PGPASSWORD"] = CANARY
+
+
+def _in_a_variable(daemon: Daemon, dsn: str) -> None:
+    daemon.config["databases"][0] |= {"dsn": dsn, "password": "${SHOP_LOGIN}"}
+    daemon.env["SHOP_LOGIN"] = CANARY
+
+
+MOST_COMMANDS = [
+    *(["check"], ["plan", "--all"], ["history"], ["doctor"], ["config", "show"], ["config", "check"]),
+    *(["health"], ["pause"], ["resume"], ["ack"], ["run"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("put", "commands"),
+    [
+        (_in_the_config, MOST_COMMANDS),
+        (_in_the_dsn, [["doctor"], ["config", "show"]]),
+        (_in_a_file, [["doctor"], ["config", "show"]]),
+        (_in_the_environment, [["doctor"], ["config", "show"]]),
+        (_in_a_variable, [["doctor"], ["config", "show"]]),
+    ],
+)
+def test_a_password_is_in_no_output_and_in_no_file_of_ours(
+    put: Any, commands: list[list[str]], canary_dsn: str, app: str, tmp_path: Path
+) -> None:
+    """Log, ledger, heartbeat, the process's title, and what every command says."""
+    worker = LeakingService("worker", tmp_path / "worker", app, limit=0)
+    daemon = Daemon(tmp_path / "daemon", NOWHERE, worker, policy=ladder("worker"))
+    daemon.config["log"] = {"level": "debug"}
+    put(daemon, canary_dsn)
+    daemon.write_config()
+    with daemon:
+        with open_idle(app, 34):
+            daemon.wait_for("incident_relieved")
+        said = Path(f"/proc/{daemon.pid}/cmdline").read_text()
+        for command in commands:
+            done = daemon.run(*command)
+            assert "Traceback" not in done.stderr, command
+            assert done.stdout + done.stderr, command
+            said += done.stdout + done.stderr
+    said += daemon.output + daemon.errors
+    assert CANARY not in said
+    kept = [path for path in daemon.state_dir.rglob("*") if path.is_file()]
+    assert {"ledger.db", "heartbeat", "lock"} <= {path.name for path in kept}
+    for path in kept:
+        assert CANARY.encode() not in path.read_bytes(), path
+
+
+def test_a_password_is_in_no_complaint(canary_dsn: str, tmp_path: Path) -> None:
+    """Whatever is wrong with the login or with how it is written."""
+    daemon = Daemon(tmp_path, NOWHERE)
+    for wrong in (
+        {"dsn": canary_dsn.replace("canary@", f"nobody:{CANARY}@")},
+        {"dsn": canary_dsn.replace("canary@", f"canary:{CANARY}x@")},
+        {"dsn": f"postgresql://canary:{CANARY}@[broken/none"},
+        {"dsn": f"host=127.0.0.1 password='{CANARY} port=1"},
+        {"dsn": canary_dsn, "pasword": CANARY},
+        {"dsn": canary_dsn, "password": [CANARY]},
+        {"dsn": canary_dsn, "connect": CANARY},
+    ):
+        daemon.config["databases"][0] = {"name": "shop", "policy": "quick", **wrong}
+        daemon.write_config()
+        for command in (["doctor"], ["run", "--once"]):
+            done = daemon.run(*command)
+            assert "Traceback" not in done.stderr, (wrong, command)
+            assert done.stdout + done.stderr
+            assert CANARY not in done.stdout + done.stderr
