@@ -1,0 +1,264 @@
+"""What `doctor` finds, against real servers, a real engine and real state directories."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from remediator.adapters.ledger import SqliteLedger
+from remediator.config import load
+from remediator.core.ledger import Lock, Pause
+from remediator.core.model import Mode
+from remediator.doctor import Finding, Grade, examine
+from tests.testbed.daemon import Daemon, LeakingService
+from tests.testbed.engine import BUSYBOX_IMAGE, DockerEngine
+from tests.testbed.missing import missing
+from tests.testbed.postgres import PostgresServer
+from tests.testbed.roles import PASSWORD, create_app_role, create_watch_role
+from tests.testbed.sessions import open_idle
+from tests.testbed.waiting import wait_until
+
+if TYPE_CHECKING:
+    from tests.conftest import MakePostgres, MakeProject
+
+COMPOSE = f"""
+services:
+  patient: {{image: "{BUSYBOX_IMAGE}", command: [sleep, "3600"], init: true, stop_grace_period: 2m}}
+  hasty: {{image: "{BUSYBOX_IMAGE}", command: [sleep, "3600"], init: true, stop_grace_period: 1s}}
+  careless: {{image: "{BUSYBOX_IMAGE}", command: [sleep, "3600"], init: true}}
+  frozen: {{image: "{BUSYBOX_IMAGE}", command: [sleep, "3600"], init: true, stop_grace_period: 2m}}
+"""
+
+
+@pytest.fixture(scope="module")
+def server(postgres_versions: Mapping[int, Path]) -> Iterator[PostgresServer]:
+    """A server that keeps slots for roles that may use them."""
+    if 16 not in postgres_versions:
+        missing("no PostgreSQL 16 server binaries (make testbed installs them)")
+    settings = {"max_connections": 20, "reserved_connections": 2}
+    with PostgresServer(16, postgres_versions[16], settings) as running:
+        yield running
+
+
+def written(directory: Path, dsn: str, *services: dict[str, Any], **more: Any) -> Daemon:
+    """A configuration with one database, as `Daemon` writes it."""
+    return Daemon(directory, dsn, config={"services": list(services), **more})
+
+
+async def found_by(daemon: Daemon, mode: Mode = Mode.ENFORCE) -> list[Finding]:
+    """What the doctor says of a configuration."""
+    return await examine(load(daemon.config_file, {}), mode)
+
+
+def about(findings: list[Finding], words: str) -> Finding:
+    """The one finding whose text holds these words."""
+    (found,) = [finding for finding in findings if words in finding.text]
+    return found
+
+
+def compose_service(project: str, service: str) -> dict[str, Any]:
+    """The configuration of a Compose service."""
+    return {"name": service, "compose": {"project": project, "service": service}}
+
+
+async def test_everything_is_fine(server: PostgresServer, tmp_path: Path) -> None:
+    """Each thing that was looked at is named; nothing needs doing; the exit code is 0."""
+    worker = LeakingService("worker", tmp_path / "worker", create_app_role(server), limit=0)
+    worker.start()
+    try:
+        daemon = written(tmp_path / "d", create_watch_role(server, reserved=True), worker.config)
+        findings = await found_by(daemon)
+        assert {finding.grade for finding in findings} == {Grade.OK}
+        subjects = [finding.subject for finding in findings]
+        assert set(subjects) == {"database shop", "service worker", f"state_dir {daemon.state_dir}"}
+        about(findings, "sees all sessions")
+        about(findings, "may terminate sessions")
+        about(findings, "a slot is kept for us")
+        about(findings, "PostgreSQL 16")
+        about(findings, "worker is running")
+
+        as_json = daemon.run("doctor")
+        assert (as_json.returncode, as_json.stderr) == (0, "")
+        assert [json.loads(line)["grade"] for line in as_json.stdout.splitlines()] == ["ok"] * len(findings)
+        as_text = daemon.run("doctor", "--format", "text")
+        assert all(line.startswith("ok ") for line in as_text.stdout.splitlines())
+    finally:
+        worker.stop()
+
+
+async def test_missing_rights(server: PostgresServer, tmp_path: Path) -> None:
+    """Each with the statement that grants it; what only enforcing needs is a warning in a dry run."""
+    dsn = create_watch_role(server, name="weak", stats=False, signal=False)
+    daemon = written(tmp_path, dsn)
+    findings = await found_by(daemon)
+    assert about(findings, "GRANT pg_read_all_stats TO weak").grade is Grade.PROBLEM
+    assert about(findings, "GRANT pg_signal_backend TO weak").grade is Grade.PROBLEM
+    assert about(findings, "GRANT pg_use_reserved_connections TO weak").grade is Grade.WARNING
+    simulating = await found_by(daemon, Mode.DRY_RUN)
+    assert about(simulating, "GRANT pg_signal_backend TO weak").grade is Grade.WARNING
+    assert about(simulating, "GRANT pg_read_all_stats TO weak").grade is Grade.PROBLEM
+    assert daemon.run("doctor", "--mode", "dry-run").returncode == 2
+
+
+async def test_only_unwise(server: PostgresServer, tmp_path: Path) -> None:
+    """A warning alone is exit 1; a superuser has every right, which is more than is needed."""
+    done = written(tmp_path / "own", create_watch_role(server, reserved=False)).run("doctor")
+    assert done.returncode == 1
+    findings = await found_by(written(tmp_path / "super", server.dsn()))
+    assert about(findings, "is a superuser").grade is Grade.WARNING
+    assert {finding.grade for finding in findings} == {Grade.OK, Grade.WARNING}
+
+
+async def test_a_role_that_may_hardly_connect(server: PostgresServer, tmp_path: Path) -> None:
+    """One session and one probe is what we need."""
+    dsn = create_watch_role(server, name="single", reserved=True)
+    server.rows("ALTER ROLE single CONNECTION LIMIT 1")
+    findings = await found_by(written(tmp_path, dsn))
+    assert about(findings, "has CONNECTION LIMIT 1").grade is Grade.PROBLEM
+
+
+async def test_databases_that_cannot_be_reached(server: PostgresServer, tmp_path: Path) -> None:
+    """Down, a wrong password, no such database: the reason, and no further guesses."""
+    good = create_watch_role(server)
+    cases = {
+        "refused": "postgresql://nobody@127.0.0.1:9/none",
+        "password authentication failed": server.dsn("remediator", PASSWORD + "x"),
+        "does not exist": good.replace("/postgres", "/nowhere"),
+    }
+    for number, (reason, dsn) in enumerate(cases.items()):
+        (found, _) = await found_by(written(tmp_path / str(number), dsn))
+        assert found.subject == "database shop"
+        assert found.grade is Grade.PROBLEM
+        assert reason in found.text
+
+
+async def test_a_database_that_never_answers(tmp_path: Path) -> None:
+    """The doctor does not wait for ever either."""
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        (found, _) = await found_by(written(tmp_path, f"postgresql://x@127.0.0.1:{hole.getsockname()[1]}/x"))
+    assert found.grade is Grade.PROBLEM
+    assert "no answer" in found.text
+
+
+async def test_a_full_server(make_postgres: MakePostgres, tmp_path: Path) -> None:
+    """It says how to keep a slot for next time."""
+    server = make_postgres(16, max_connections=10)
+    app, watch = create_app_role(server), create_watch_role(server)
+    with open_idle(app, 7):
+        (found, _) = await found_by(written(tmp_path, watch))
+    assert found.grade is Grade.PROBLEM
+    assert "keep one with reserved_connections" in found.text
+
+
+async def test_docker_unreachable(server: PostgresServer, tmp_path: Path) -> None:
+    """The engine and each service that needs it are problems; the database is looked at all the same."""
+    daemon = written(
+        tmp_path,
+        create_watch_role(server, reserved=True),
+        compose_service("shop", "api"),
+        docker={"host": f"unix://{tmp_path}/docker.sock"},
+    )
+    findings = await found_by(daemon)
+    problems = {finding.subject for finding in findings if finding.grade is Grade.PROBLEM}
+    assert problems == {"docker", "service api"}
+    about(findings, "sees all sessions")
+
+
+async def test_compose_services(
+    server: PostgresServer, docker_engine: DockerEngine, compose_project: MakeProject, tmp_path: Path
+) -> None:
+    """Labels that nothing carries, graces that are unset or short, a paused container, and Docker's scope."""
+    project = compose_project(COMPOSE)
+    names = ("patient", "hasty", "careless", "frozen", "absent")
+    daemon = written(
+        tmp_path / "d",
+        create_watch_role(server, reserved=True),
+        *(compose_service(project.name, name) for name in names),
+        docker={"host": docker_engine.url},
+    )
+    frozen = project.container("frozen")
+    frozen.pause()
+    try:
+        findings = await found_by(daemon)
+    finally:
+        frozen.unpause()
+    grades = {name: max(f.grade for f in findings if f.subject == f"service {name}") for name in names}
+    assert grades == {
+        "patient": Grade.OK,
+        "hasty": Grade.WARNING,
+        "careless": Grade.WARNING,
+        "frozen": Grade.WARNING,
+        "absent": Grade.PROBLEM,
+    }
+    assert "set stop_grace_period" in about(findings, "stop grace period of 1s").text
+    assert "unset, so Docker's 10s" in about(findings, "careless-1 has a stop grace period").text
+    assert "it is paused" in about(findings, "would not be restarted").text
+    assert "no container has these labels" in about(findings, "no container").text
+    assert about(findings, "API 1.").grade is Grade.OK
+    assert about(findings, "whoever holds it is root").grade is Grade.WARNING
+    assert daemon.run("doctor").returncode == 2
+
+
+async def test_a_command_that_is_wrong(server: PostgresServer, tmp_path: Path) -> None:
+    """A program that is not there, and a service that does not run."""
+    gone = {"restart": ["/nonexistent"], "inspect": ["/nonexistent"]}
+    stopped = {"restart": ["true"], "inspect": ["false"]}
+    findings = await found_by(
+        written(
+            tmp_path,
+            create_watch_role(server, reserved=True),
+            {"name": "gone", "command": gone},
+            {"name": "stopped", "command": stopped},
+        )
+    )
+    assert about(findings, "cannot be run").grade is Grade.PROBLEM
+    assert about(findings, "would not be restarted: it is exited").grade is Grade.WARNING
+
+
+async def test_the_state_directory(server: PostgresServer, tmp_path: Path) -> None:
+    """Missing is a problem; what is in force is worth knowing."""
+    daemon = written(tmp_path, create_watch_role(server, reserved=True))
+    subject = f"state_dir {daemon.state_dir}"
+    store = SqliteLedger.open(daemon.state_dir, Mode.ENFORCE)
+    now = datetime.now(UTC)
+    await store.lock(Lock("service:api", now, "it crashed"))
+    await store.pause(Pause(now, None, ""))
+    await store.close()
+    findings = await found_by(daemon)
+    assert about(findings, "in force: service:api, paused").grade is Grade.WARNING
+    for path in daemon.state_dir.iterdir():
+        path.unlink()
+    daemon.state_dir.rmdir()
+    (found,) = [finding for finding in await found_by(daemon) if finding.subject == subject]
+    assert found.grade is Grade.PROBLEM
+
+
+async def test_warnings_of_the_config_are_findings(server: PostgresServer, tmp_path: Path) -> None:
+    """Valid but unwise."""
+    create_watch_role(server, reserved=True)
+    daemon = written(tmp_path, server.dsn("remediator", None))
+    daemon.config["databases"][0]["password"] = PASSWORD
+    daemon.write_config()
+    daemon.config_file.chmod(0o644)
+    findings = await found_by(daemon)
+    assert about(findings, "can be read by others than its owner").subject == "config"
+    assert max(finding.grade for finding in findings) is Grade.WARNING
+
+
+async def test_a_standby(make_postgres: MakePostgres, tmp_path: Path) -> None:
+    """Nothing would be done on one."""
+    server = make_postgres(16)
+    dsn = create_watch_role(server)
+    server.stop()
+    (server.directory / "data" / "standby.signal").touch()
+    server.settings |= {"primary_conninfo": "", "restore_command": "false", "hot_standby": "on"}
+    server.start()
+    wait_until(lambda: server.rows("SELECT pg_is_in_recovery()") == [(True,)], what="recovery")
+    findings = await found_by(written(tmp_path, dsn))
+    assert about(findings, "it is a standby").grade is Grade.PROBLEM
