@@ -19,9 +19,12 @@ from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.stack import APP_IMAGE, build_images
 
 ROUNDS = 3
-MAX_CONNECTIONS = 103
+MAX_CONNECTIONS = 105
+RESERVED = 2  # for both alike: without a slot of its own the shell loop is shut out of the full server
 USABLE = 100
 CROSSING = 90
+# The clock starts a fifth of a second of leaking earlier: a cure that strikes at once hides the crossing.
+SEEN = CROSSING - 2
 FREE = 50
 IDLE_SECONDS = 3
 LONGEST = 90.0
@@ -94,11 +97,11 @@ Healer = Callable[[Path, str, str], "subprocess.Popen[bytes]"]
 
 
 def _episode(engine: DockerEngine, healer: Healer) -> Relief:
-    settings: dict[str, str | int] = {"max_connections": MAX_CONNECTIONS}
+    settings: dict[str, str | int] = {"max_connections": MAX_CONNECTIONS, "reserved_connections": RESERVED}
     with TemporaryDirectory() as name, PostgresServer(16, postgres_binaries()[16], settings) as server:
         directory = Path(name)
         directory.chmod(0o755)
-        watch, app = create_watch_role(server), create_app_role(server)
+        watch, app = create_watch_role(server, reserved=True), create_app_role(server)
         project = ComposeProject(engine, directory / "project", _compose(directory, app))
         (directory / "leak.py").write_text(LEAK)
         (directory / "state").mkdir()
@@ -141,11 +144,13 @@ def _watch(server: PostgresServer) -> float:
     begun = time.perf_counter()
     with server.superuser() as connection:
         while time.perf_counter() - begun < LONGEST:
-            row = connection.execute("select count(*) from pg_stat_activity where usename = 'app'").fetchone()
+            row = connection.execute(
+                "select count(*) from pg_stat_activity where backend_type = 'client backend'"
+            ).fetchone()
             used = row[0] if row else 0
             now = time.perf_counter()
             if not crossed:
-                crossed = now if used > CROSSING else 0.0
+                crossed = now if used >= SEEN else 0.0
             elif used > FREE:
                 relieved = 0.0
             elif not relieved:

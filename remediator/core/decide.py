@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from remediator.core.assess import critical_evidence
 from remediator.core.guards import gate, service_objections, spare_replica, spare_session
-from remediator.core.incident import renew
+from remediator.core.incident import relapse
 from remediator.core.ledger import Incident, Ledger, Occasion, Phase
 from remediator.core.model import IDLE, Evidence, Level, Sample, Session, SessionGroup, Trouble
 from remediator.core.plan import (
@@ -54,22 +54,26 @@ def decide(situation: Situation) -> Plan:
 
     Every step from the incident's own on is planned. Only the first one with something to do is
     meant to be carried out now; the later ones say what would follow if it does not help. When an
-    incident that was relieved is critical again, a new round is planned.
+    incident that was relieved is critical again, the ladder goes on with the next step that has
+    something to do; when there is none, a new round is planned.
     """
     situation, gone = _discount(situation)
     evidence = Evidence.BREACH
     if not situation.assume_critical:
         evidence = critical_evidence(situation.policy, situation.sample)
-    renews = situation.incident.phase is Phase.RELIEVED and evidence is Evidence.BREACH
-    if renews:
-        situation = replace(situation, incident=renew(situation.incident))
+    relapsed = situation.incident.phase is Phase.RELIEVED and evidence is Evidence.BREACH
+    renews = False
+    if relapsed:
+        goes_on = replace(situation, incident=relapse(situation.incident, new_round=False))
+        renews = not any(step.acts for step in _steps(goes_on, evidence, gone))
+        situation = replace(situation, incident=relapse(situation.incident, new_round=renews))
     objections, detail = gate(
         situation.database, situation.sample, evidence, situation.incident, situation.ledger, situation.now
     )
     steps = tuple(_steps(situation, evidence, gone))
     if not objections:
         objections, detail = _elsewhere(steps) or _unreadable(steps)
-    plan = Plan(steps=steps, objections=objections, detail=detail, renews=renews)
+    plan = Plan(steps=steps, objections=objections, detail=detail, relapsed=relapsed, renews=renews)
     if objections or plan.next_step is not None:
         return plan
     if evidence is Evidence.CLEAR:

@@ -61,7 +61,11 @@ class Event(Enum):
     EVIDENCE_REGAINED = ("evidence_regained", Severity.INFO, "The state of the database is known again.")
     # incidents
     INCIDENT_OPENED = ("incident_opened", Severity.ERROR, "Critical is confirmed; remediation begins.")
-    ROUND_STARTED = ("round_started", Severity.WARNING, "Relief did not last; the ladder starts again.")
+    INCIDENT_RELAPSED = (
+        "incident_relapsed",
+        Severity.WARNING,
+        "Relief did not last; the ladder goes on with its next step, or begins a new round.",
+    )
     PLAN_MADE = (
         "plan_made",
         Severity.INFO,

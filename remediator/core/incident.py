@@ -110,9 +110,14 @@ def exhaust(incident: Incident, ledger: Ledger, remediate: Remediate, now: datet
     )
 
 
-def renew(incident: Incident) -> Incident:
-    """Begin another round after relief did not last."""
-    return replace(incident, phase=Phase.WORKING, round=incident.round + 1, step=0, relieved_at=None)
+def relapse(incident: Incident, *, new_round: bool) -> Incident:
+    """Note that relief did not last.
+
+    What brought it did not cure, so the ladder goes on with the next step; once none is left that has
+    something to do, a new round begins.
+    """
+    again = replace(incident, phase=Phase.WORKING, relieved_at=None)
+    return replace(again, round=incident.round + 1, step=0) if new_round else again
 
 
 def close(incident: Incident, now: datetime) -> Incident:

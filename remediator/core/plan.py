@@ -184,7 +184,8 @@ class Plan:
     Attributes:
         objections: What stops everything.
         detail: What the objections' words leave out.
-        renews: Relief did not last: the steps are those of a new round.
+        relapsed: Relief did not last: the ladder goes on where it was left.
+        renews: It did not last, and nothing is left on the ladder: the steps are those of a new round.
         relieved: Nothing needs to be done (any more) and nothing is left that always has its turn.
         exhausted: All steps had their turn and the database is critical still.
     """
@@ -192,6 +193,7 @@ class Plan:
     steps: tuple[StepPlan, ...] = ()
     objections: tuple[Objection, ...] = ()
     detail: str = ""
+    relapsed: bool = False
     renews: bool = False
     relieved: bool = False
     exhausted: bool = False

@@ -240,9 +240,11 @@ class Cycle:
             ledger = await self._load(sample.moment)
             situation = Situation(self.database.name, self.policy, sample, incident, ledger, seen)
             plan = decide(situation)
-            if plan.renews:
-                incident = incidents.renew(incident)
-                self._teller.emit(Event.ROUND_STARTED, incident, round=incident.round)
+            if plan.relapsed:
+                incident = incidents.relapse(incident, new_round=plan.renews)
+                self._teller.emit(
+                    Event.INCIDENT_RELAPSED, incident, round=incident.round, step=incident.step + 1
+                )
             self._teller.plan(incident, plan)
             step = plan.next_step
             if step is None:
@@ -263,7 +265,7 @@ class Cycle:
             await self._lock_if_failing(incident, rested, moment)
         else:
             return incident
-        if rested != incident or plan.renews:
+        if rested != incident or plan.relapsed:
             await self._store.save_incident(rested)
         return rested
 

@@ -196,7 +196,7 @@ class Story:
 
     def _round(self, at: float, event: Fields) -> None:
         self.relief_took = None
-        self.say(at, Tone.CRITICAL, f"relief did not last: round {event['round']}")
+        self.say(at, Tone.CRITICAL, f"relief did not last: step {event['step']} is next")
 
     def _held(self, at: float, event: Fields) -> None:
         self.held = True
@@ -217,7 +217,7 @@ class Story:
         Event.ACTION_FINISHED: _finished,
         Event.STEP_SETTLING: _settling,
         Event.INCIDENT_RELIEVED: _relieved,
-        Event.ROUND_STARTED: _round,
+        Event.INCIDENT_RELAPSED: _round,
         Event.INCIDENT_HELD: _held,
         Event.INCIDENT_CLOSED: _closed,
     }

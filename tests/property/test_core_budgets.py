@@ -105,8 +105,8 @@ class Budgets(RuleBasedStateMachine):
                 survey=Survey(self.fresh_sessions(number), dict(SERVICES)),
             )
         )
-        if plan.renews:
-            incident = incidents.renew(incident)
+        if plan.relapsed:
+            incident = incidents.relapse(incident, new_round=plan.renews)
         if plan.next_step is not None:
             self.incidents[database] = self.carry_out(incident, plan.next_step)
         elif plan.relieved:

@@ -294,7 +294,7 @@ def test_the_strategies_reach_what_the_properties_are_about() -> None:
     """Every kind of plan comes up, and every objection to a session, or the properties prove nothing."""
     reached: Counter[object] = Counter()
 
-    @settings(derandomize=True, database=None, max_examples=500)
+    @settings(derandomize=True, database=None, max_examples=1500)
     @given(situations(free=True))
     def collect(situation: Situation) -> None:
         plan = decide(situation)

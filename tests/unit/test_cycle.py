@@ -342,7 +342,7 @@ async def test_relief_that_does_not_last_begins_another_round() -> None:
     for session in world.database._sessions.values():  # noqa: SLF001
         if session.state_change is not None:
             session.state_change -= timedelta(hours=1)
-    await world.told_of(Event.ROUND_STARTED)
+    await world.told_of(Event.INCIDENT_RELAPSED)
     await world.told_of(Event.INCIDENT_RELIEVED, 2)
     assert len(world.store.incidents) == 1
     assert {entry.intent.round for entry in world.entries} == {1, 2}

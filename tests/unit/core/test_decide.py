@@ -497,15 +497,27 @@ def test_it_is_exhausted_when_every_step_had_its_turn_or_has_nothing_to_do() -> 
     ]
 
 
-def test_critical_again_after_relief_is_a_new_round_from_the_first_step() -> None:
-    """Not the harsher half of the old one."""
-    relieved = make_incident(phase=Phase.RELIEVED, step=3, relieved_at=START)
+def test_critical_again_after_relief_goes_on_with_the_next_step() -> None:
+    """What brought relief did not cure."""
+    relieved = make_incident(phase=Phase.RELIEVED, step=1, relieved_at=START)
     plan = plan_for(incident=relieved, sessions=idle_sessions(3))
-    assert plan.renews
+    assert (plan.relapsed, plan.renews) == (True, False)
+    assert [step.index for step in plan.steps] == [1, 2]
+    assert plan.next_step is plan.steps[0]
+    still = plan_for(incident=relieved, sample=make_sample(used=60))
+    assert (still.relapsed, still.renews, still.relieved) == (False, False, True)
+
+
+@pytest.mark.parametrize(("step", "services"), [(3, SERVICES), (1, {})])
+def test_critical_again_with_nothing_left_on_the_ladder_is_a_new_round(
+    step: int, services: Mapping[str, tuple[Replica, ...] | Trouble]
+) -> None:
+    """From the first step, whether the others had their turn or have nothing to do."""
+    relieved = make_incident(phase=Phase.RELIEVED, step=step, relieved_at=START)
+    plan = plan_for(incident=relieved, sessions=idle_sessions(3), services=services)
+    assert (plan.relapsed, plan.renews) == (True, True)
     assert plan.next_step is plan.steps[0]
     assert [step.index for step in plan.steps] == [0, 1, 2]
-    still = plan_for(incident=relieved, sample=make_sample(used=60))
-    assert (still.renews, still.relieved) == (False, True)
 
 
 def test_a_look_ahead_plans_as_if_it_were_critical() -> None:

@@ -120,10 +120,12 @@ def test_relief_keeps_its_first_time() -> None:
     assert incidents.relieve(relieved, NOW + timedelta(hours=1)) == relieved
 
 
-def test_relief_that_did_not_last_begins_a_new_round() -> None:
-    """From the first step."""
-    renewed = incidents.renew(make_incident(phase=Phase.RELIEVED, step=2, round=4, relieved_at=NOW))
-    assert (renewed.phase, renewed.round, renewed.step, renewed.relieved_at) == (Phase.WORKING, 5, 0, None)
+@pytest.mark.parametrize(("new_round", "place"), [(False, (4, 2)), (True, (5, 0))])
+def test_relief_that_did_not_last(new_round: bool, place: tuple[int, int]) -> None:
+    """The ladder goes on with the next step, or from the first one in a new round."""
+    relieved = make_incident(phase=Phase.RELIEVED, step=2, round=4, relieved_at=NOW)
+    again = incidents.relapse(relieved, new_round=new_round)
+    assert (again.phase, again.round, again.step, again.relieved_at) == (Phase.WORKING, *place, None)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +182,7 @@ def test_three_failed_rounds_are_counted() -> None:
         entry = make_entry(id=number, round=incident.round, result=Result.CONFIRMED)
         incident = incidents.exhaust(incident, Ledger((entry,)), LADDER, NOW)
         assert incident.failed_rounds == number
-        incident = incidents.renew(incidents.relieve(incident, NOW))
+        incident = incidents.relapse(incidents.relieve(incident, NOW), new_round=True)
 
 
 def test_it_closes_once_critical_is_left() -> None:

@@ -157,7 +157,7 @@ def test_when_the_story_ends(mode: Mode, name: str, *, ended: bool) -> None:
 
 def test_relief_that_does_not_last_is_taken_back() -> None:
     """A second round is another story."""
-    heard = told(event("incident_relieved", seconds=2.0), event("round_started", round=2))
+    heard = told(event("incident_relieved", seconds=2.0), event("incident_relapsed", round=2, step=1))
     assert heard.relief_took is None
 
 
@@ -167,7 +167,7 @@ def test_every_event_with_a_meaning_to_people_has_words() -> None:
         heard = story()
         fields: dict[str, Any] = {
             "action": "restart", "service": "api", "outcome": "confirmed", "level": "monitor",
-            "previous": "normal", "because": "why", "seconds": 1.0, "lasted": "1s", "round": 1,
+            "previous": "normal", "because": "why", "seconds": 1.0, "lasted": "1s", "round": 1, "step": 2,
             "settle": "3s", "steps": [], "objections": [], "services": ["api"], "mode": "enforce",
         }  # fmt: skip
         heard.hear(event(each.event_name, **fields) | {"severity": each.severity.value})
