@@ -53,10 +53,13 @@ def test_nobody_who_is_spared_is_ever_terminated(situation: Situation) -> None:
             continue
         for session in sessions_of(step):
             assert may_go(session, situation.policy, step.step.older_than)
-        limits = {Objection.ENOUGH, Objection.STEP_LIMIT, Objection.RATE_LIMIT, Objection.SIMULATED}
+        others = {Objection.ENOUGH, Objection.STEP_LIMIT, Objection.RATE_LIMIT, Objection.SIMULATED}
+        if Objection.MAY_NOT_SIGNAL in step.objections:
+            assert not step.acts
+            others.add(Objection.MAY_NOT_SIGNAL)
         for hold in step.holds:
             assert isinstance(hold.action, TerminateSession)
-            if not limits & set(hold.objections):
+            if not others & set(hold.objections):
                 assert not may_go(hold.action.session, situation.policy, step.step.older_than)
 
 
