@@ -6,7 +6,7 @@ import subprocess
 import tarfile
 import tempfile
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -107,8 +107,8 @@ def _files(engine: DockerEngine, image: str) -> set[str]:
     container = engine.client.containers.create(image)
     try:
         with tempfile.TemporaryFile() as exported:
-            for chunk in container.export():
-                exported.write(chunk)
+            # The stubs call it a string; it is a stream of bytes.
+            exported.writelines(cast("Iterator[bytes]", container.export()))
             exported.seek(0)
             with tarfile.open(fileobj=exported) as archive:
                 return {f"/{member.name}" for member in archive if not member.isdir()}
