@@ -139,12 +139,16 @@ def test_pause_resume_and_ack_steer_a_running_daemon(
     server: PostgresServer, app: str, watch: str, tmp_path: Path
 ) -> None:
     """Paused it only watches; resumed it acts; a service that did not come back waits for `ack`."""
-    worker = LeakingService("worker", tmp_path / "worker", app, heals_after=None, crashes_after=0.2)
+    worker = LeakingService("worker", tmp_path / "worker", app, limit=0, heals_after=None, crashes_after=0.2)
     policy = ladder("worker", terminate=False)
     policy["limits"] = {"restart": {"per_service": "9 per 1h", "per_day": 9}}
     policy["remediate"]["retry"] = "500ms"
     with Daemon(tmp_path / "daemon", watch, worker, policy=policy) as daemon:
         assert daemon.run("pause", "--for", "1h", "--reason", "I am on it").returncode == 0
+        worker.stop()
+        worker.limit = 1000
+        worker.configure()
+        worker.start()
         wait_for_sessions(server, "worker", 34)
         daemon.wait_for("plan_made", objections=["paused"])
         daemon.wait_cycles(5)
