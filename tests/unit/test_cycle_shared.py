@@ -8,6 +8,7 @@ from datetime import timedelta
 from remediator.core.events import Event
 from remediator.core.plan import Objection
 from remediator.core.policy import Rate, RestartService
+from remediator.cycle.orphans import settle_orphans
 from remediator.testing import Reaction
 from tests.builders import make_policy
 from tests.unit.cycle_world import RESTART, TERMINATE, World
@@ -87,3 +88,20 @@ async def test_waiting_for_the_other_is_not_a_failed_round() -> None:
     assert [i.step for i in waiting] == [0]
     turn = await world.turns_until(lambda _: len({e.intent.database for e in world.entries}) == 2)
     assert turn.plan is None or Objection.LOCKED not in turn.plan.objections
+
+
+async def test_a_database_that_has_left_the_config_keeps_no_service_in_flight() -> None:
+    """What an earlier run left open for it is settled as unknown, and the service is free for the other."""
+    world = _world(restart_per_service=Rate(10, timedelta(hours=1)))
+    await world.turns_until(lambda _: bool(world.restarted))
+    (first,) = world.entries
+    stays = ({"shop", "stock"} - {first.intent.database}).pop()
+    world.databases = {stays: world.databases[stays]}
+    world.fresh_cycles()
+    assert await settle_orphans(world.store, {stays}, world.clock.now()) == 1
+    assert await settle_orphans(world.store, {stays}, world.clock.now()) == 0
+    assert world.outcomes() == [("celery-1", "unknown")]
+    closed = [i.database for i in world.store.incidents.values() if i.closed_at is not None]
+    assert closed == [first.intent.database]
+    await world.turns_until(lambda _: len(world.entries) > 1)
+    assert world.entries[1].intent.database == stays
