@@ -25,9 +25,10 @@ USABLE = 100
 CROSSING = 90
 # The clock starts a fifth of a second of leaking earlier: a cure that strikes at once hides the crossing.
 SEEN = CROSSING - 2
-FREE = 50
+FREE = 60
 IDLE_SECONDS = 3
 LONGEST = 90.0
+LASTING = 6.0
 
 LEAK = """
 import os, sys, time, psycopg
@@ -64,9 +65,10 @@ done
 
 @dataclass(frozen=True, slots=True)
 class Relief:
-    """Seconds from the crossing until slots are free for good, and how many containers were restarted."""
+    """Seconds from the crossing until slots are free, and free for good; and containers restarted."""
 
-    seconds: float
+    free: float
+    lasting: float
     restarts: int
 
 
@@ -82,9 +84,16 @@ def run() -> None:
         ours.append(_episode(engine, _remediator))
         shell.append(_episode(engine, _shell_loop))
     engine.client.close()
-    heading(f"From {CROSSING} % used to at most {FREE} %, leak healed, 1 s cadence, median of {ROUNDS}")
-    line("remediator", f"{middle([r.seconds for r in ours]):.2f} s", "not slower")
-    line("shell loop of psql and docker", f"{middle([r.seconds for r in shell]):.2f} s")
+    heading(
+        f"From {CROSSING} % used to at most {FREE} %, while a leak goes on, 1 s cadence, median of {ROUNDS}"
+    )
+    line("slots free: remediator", f"{middle([r.free for r in ours]):.2f} s", "not slower")
+    line("slots free: shell loop of psql and docker", f"{middle([r.free for r in shell]):.2f} s")
+    line(
+        "free for good: remediator, which settles and looks first",
+        f"{middle([r.lasting for r in ours]):.2f} s",
+    )
+    line("free for good: shell loop, which restarts at once", f"{middle([r.lasting for r in shell]):.2f} s")
     line(
         "containers restarted by remediator",
         f"{middle([r.restarts for r in ours]):.0f}",
@@ -109,8 +118,8 @@ def _episode(engine: DockerEngine, healer: Healer) -> Relief:
         try:
             project.up()
             before = _starts(project)
-            seconds = _watch(server)
-            return Relief(seconds, sum(_starts(project)[k] != v for k, v in before.items()))
+            free, lasting = _watch(server)
+            return Relief(free, lasting, sum(_starts(project)[k] != v for k, v in before.items()))
         finally:
             healing.terminate()
             healing.wait()
@@ -138,9 +147,9 @@ def _starts(project: ComposeProject) -> dict[str, str]:
     return {str(c.id): c.attrs["State"]["StartedAt"] for c in project.containers()}
 
 
-def _watch(server: PostgresServer) -> float:
-    """Wait for the crossing, then for relief that lasts three seconds."""
-    crossed = relieved = 0.0
+def _watch(server: PostgresServer) -> tuple[float, float]:
+    """Wait for the crossing, then for relief that lasts; tell the first relief and the last."""
+    crossed = relieved = first = 0.0
     begun = time.perf_counter()
     with server.superuser() as connection:
         while time.perf_counter() - begun < LONGEST:
@@ -155,8 +164,9 @@ def _watch(server: PostgresServer) -> float:
                 relieved = 0.0
             elif not relieved:
                 relieved = now
-            elif now - relieved > 3:
-                return relieved - crossed
+                first = first or now
+            elif now - relieved > LASTING:
+                return first - crossed, relieved - crossed
             time.sleep(0.02)
     raise TimeoutError(f"no relief within {LONGEST:g} s")
 
