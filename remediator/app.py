@@ -227,6 +227,8 @@ async def assembled(
             await store.prune(clock.now().at - KEEP_RECORDS)
 
     try:
+        with suppress(LedgerError):  # said by the cycles, too
+            await settle_orphans(store, world.databases, clock.now())
         cycles = make_cycles(settings, mode, world, store=store, observer=observer, clock=clock, fence=fence)
         daemon = Daemon(
             cycles,

@@ -22,6 +22,8 @@ from remediator.ports import Clock, Observer, Supervisor
 # How late a check may be before its start is forced: the scheduler goes by the wall clock, and a
 # clock that is set back would make it wait for the difference.
 _LATE = 2.0
+# Not only after a day: a daemon that is restarted every night would never get to it.
+_FIRST_HOUSEKEEPING = timedelta(minutes=1)
 _DRAIN = 5.0
 
 
@@ -75,7 +77,8 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop, number)
         loop.add_signal_handler(signal.SIGHUP, self._on_reload)
-        self._scheduler.add_job(self._daily, IntervalTrigger(days=1))
+        soon = self._clock.now().at + _FIRST_HOUSEKEEPING
+        self._scheduler.add_job(self._daily, IntervalTrigger(days=1), next_run_time=soon)
         self._scheduler.start()
         begun = self._clock.now().mono
         for cycle in self._cycles:

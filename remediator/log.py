@@ -25,6 +25,8 @@ _PASSWORD_IN_URL = re.compile(r"(?P<before>\w+://[^\s:/@]*:)[^\s@]+(?=@)")
 _SHORTEST_SECRET = 4
 _SEVERITIES = {"warn": "warning", "exception": "error"}
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+ERROR_PREFIX = f"<{_PRIORITIES['error']}>"
+"""What marks a plain line as an error for journald."""
 
 
 class Redactor:
@@ -88,7 +90,7 @@ def configure(
             structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
         ),
     ]
-    journal = not console and _is_journal(stream)
+    journal = not console and is_journal(stream)
     last: list[Processor] = [Redactor(secrets), *_renderers(console=console, journal=journal)]
     structlog.configure(
         processors=[*shared, *last],
@@ -174,7 +176,7 @@ def _prefix_priority(_logger: WrappedLogger, _method: str, line: Any) -> str:
     return f"<{match[1]}>{{{line[match.end() :]}" if match else str(line)
 
 
-def _is_journal(stream: TextIO) -> bool:
+def is_journal(stream: TextIO) -> bool:
     """Whether the stream goes to journald, which then takes a line's priority from a prefix."""
     wanted = os.environ.get("JOURNAL_STREAM", "")
     with contextlib.suppress(OSError, ValueError):

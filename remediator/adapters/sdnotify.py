@@ -43,10 +43,6 @@ class Notifier:
         """Started, or a reload is done."""
         return self._send("READY=1")
 
-    def status(self, text: str) -> bool:
-        """Describe the state in one line, for `systemctl status`."""
-        return self._send(f"STATUS={' '.join(text.split())}")
-
     def be_patient(self, longest_silence: timedelta) -> bool:
         """Ask the watchdog to wait for at least this long; it is never made to wait less than it would."""
         if self.watchdog_timeout is None or self.watchdog_timeout >= longest_silence:
@@ -60,14 +56,6 @@ class Notifier:
     def stopping(self) -> bool:
         """Shutting down."""
         return self._send("STOPPING=1")
-
-    def reloading(self, mono_usec: int) -> bool:
-        """Reading the configuration again; `ready` ends it.
-
-        Args:
-            mono_usec: CLOCK_MONOTONIC in microseconds, read after the order to reload came.
-        """
-        return self._send(f"RELOADING=1\nMONOTONIC_USEC={mono_usec}")
 
     def close(self) -> None:
         """Close the socket; another message opens it again."""

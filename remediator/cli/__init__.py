@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from remediator import __version__
+from remediator import __version__, log
 from remediator.cli.config import config_group
 from remediator.cli.demo import demo
 from remediator.cli.doctor import doctor
@@ -65,6 +65,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _fail(code: Exit, *lines: str) -> int:
+    priority = log.ERROR_PREFIX if log.is_journal(sys.stderr) else ""
     for line in lines:
-        click.echo(f"remediator: {line}", err=True)
+        click.echo(f"{priority}remediator: {line}", err=True)
     return code

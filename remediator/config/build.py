@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def build(root: Root, source: Path, passwords: Mapping[str, Password], warnings:
     """
     services = tuple(_service(service) for service in root.services)
     policies = {policy.name: _policy(policy, services) for policy in root.policies}
-    return Settings(
+    settings = Settings(
         mode=Mode(root.mode),
         state_dir=source.parent.absolute() / root.state_dir,
         docker_host=root.docker.host,
@@ -65,8 +65,8 @@ def build(root: Root, source: Path, passwords: Mapping[str, Password], warnings:
         services=services,
         log=LogSettings(root.log.level, root.log.format),
         source=source,
-        warnings=warnings,
     )
+    return replace(settings, warnings=(*warnings, *_advice(settings)))
 
 
 def _database(database: targets.Database, policy: Policy, read: Password | None) -> DatabaseSettings:
@@ -78,8 +78,34 @@ def _database(database: targets.Database, policy: Policy, read: Password | None)
         password=read.secret if read else given,
         password_file=read.file if read else None,
         connect=ConnectSettings(**connect),
-        policy=policy,
+        policy=policy if database.connect.probe_every else _without_probe(policy),
     )
+
+
+def _without_probe(policy: Policy) -> Policy:
+    """Leave out the condition that needs a probe: without one its evidence would be unknown for ever."""
+    levels = {
+        level: replace(rule, conditions=replace(rule.conditions, refusing_connections=False))
+        for level, rule in policy.levels.items()
+    }
+    return replace(policy, levels=levels)
+
+
+def _advice(settings: Settings) -> tuple[str, ...]:
+    """Say what is valid and yet hardly meant."""
+    found = [
+        f"database {d.name}: connect.probe_every is 0s, so that refused connections go unnoticed"
+        for d in settings.databases
+        if not d.connect.probe_every
+    ]
+    policies = {d.policy.name: d.policy for d in settings.databases}
+    found += [
+        f"policy {name}: clear.for is shorter than remediate.settle, so that an incident may close before "
+        "its next step is due"
+        for name, policy in policies.items()
+        if policy.clear.hold_for < policy.remediate.settle
+    ]
+    return tuple(found)
 
 
 def _service(service: targets.Service) -> ServiceSettings:

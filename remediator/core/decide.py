@@ -233,6 +233,8 @@ def _restart(situation: Situation, index: int, step: RestartService) -> StepPlan
     objections, detail = service_objections(
         occasion, situation.database, situation.ledger, situation.policy.limits, situation.now
     )
+    turn = f"step {index + 1} of {len(situation.policy.remediate.steps)}"
+    because = f"{turn}, critical still" if step.when is When.STILL_CRITICAL else f"{turn}, always taken"
     proposals: list[Proposal] = []
     for replica in replicas:
         action = RestartReplica(replica)
@@ -242,5 +244,5 @@ def _restart(situation: Situation, index: int, step: RestartService) -> StepPlan
         elif against or objections:
             proposals.append(Hold(action, (*against, *objections), "; ".join(filter(None, (why, detail)))))
         else:
-            proposals.append(Act(action, f"step {index + 1}: {step.label}"))
+            proposals.append(Act(action, because))
     return StepPlan(index, step, proposals=tuple(proposals), objections=objections, detail=detail)

@@ -90,7 +90,7 @@ class Event(Enum):
         "The ledger cannot be read or written; remediator only observes.",
     )
     LEDGER_AVAILABLE = ("ledger_available", Severity.INFO, "The ledger can be used again.")
-    LIBRARY = ("library", Severity.DEBUG, "Something a library logged; `logger` says which.")
+    LIBRARY = ("library", Severity.WARNING, "A library warned, or worse; `logger` says which.")
 
     def __init__(self, event_name: str, severity: Severity, meaning: str) -> None:
         self.event_name = event_name

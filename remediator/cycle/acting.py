@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from remediator.core import incident as incidents
@@ -13,7 +13,7 @@ from remediator.core.plan import RestartReplica, StepPlan, TerminateSession
 from remediator.core.policy import Step, TerminateIdle
 from remediator.cycle.telling import Teller
 from remediator.cycle.verifying import Verifier, immediate
-from remediator.ports import Database, LedgerStore, Receipt
+from remediator.ports import Clock, Database, LedgerStore, Receipt
 
 # An idle backend ends within milliseconds of its signal; looking that long spares a whole cycle.
 _LOOK_AFTER = timedelta(seconds=1)
@@ -27,6 +27,7 @@ class Actor:
     store: LedgerStore
     verifier: Verifier
     teller: Teller
+    clock: Clock
 
     async def intend(
         self, incident: Incident, step: StepPlan, moment: Moment
@@ -71,7 +72,9 @@ class Actor:
                 found.append((entry, outcome))
             elif receipt is Receipt.SENT:
                 sent.append(entry)
-        return found + await self.verifier.outcomes(sent, moment, _LOOK_AFTER)
+        found += await self.verifier.outcomes(sent, moment, _LOOK_AFTER)
+        seen = self.clock.now().at
+        return [(entry, replace(outcome, at=seen)) for entry, outcome in found]
 
 
 def _sessions(entries: Sequence[Entry]) -> list[Session]:

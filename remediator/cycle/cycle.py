@@ -91,7 +91,7 @@ class Cycle:
         self._fence = fence
         self._teller = Teller(observer, database.name, mode)
         self._verifier = Verifier(database, services, runtimes)
-        self._actor = Actor(database, store, self._verifier, self._teller)
+        self._actor = Actor(database, store, self._verifier, self._teller, clock)
         self._concluder = Concluder(store, self._teller)
         self._watch = Watch()
         self._resumed = False

@@ -23,18 +23,14 @@ def _listen(address: str) -> socket.socket:
 def _say_everything(notifier: Notifier, listener: socket.socket) -> list[bytes]:
     with closing(notifier):
         assert notifier.ready()
-        assert notifier.status("normal:\n 12 of 97  slots used")
         assert notifier.watchdog()
-        assert notifier.reloading(123_456_789)
         assert notifier.stopping()
-    return [listener.recv(4096) for _ in range(5)]
+    return [listener.recv(4096) for _ in range(3)]
 
 
 _EVERYTHING = [
     b"READY=1",
-    b"STATUS=normal: 12 of 97 slots used",
     b"WATCHDOG=1",
-    b"RELOADING=1\nMONOTONIC_USEC=123456789",
     b"STOPPING=1",
 ]
 
@@ -83,16 +79,6 @@ def test_manager_that_is_gone_or_deaf_costs_nothing(tmp_path: Path) -> None:
                 sent += 1
                 assert sent < 100_000
             assert sent > 0
-
-
-def test_status_may_hold_anything(tmp_path: Path) -> None:
-    """Text from a container's error may not be text at all."""
-    with (
-        _listen(str(tmp_path / "notify")) as listener,
-        closing(Notifier.from_env({"NOTIFY_SOCKET": str(tmp_path / "notify")})) as notifier,
-    ):
-        assert notifier.status("caf\u00e9 \udcff")
-        assert listener.recv(64) == "STATUS=caf\u00e9 ?".encode()
 
 
 @pytest.mark.parametrize(

@@ -168,11 +168,11 @@ def _plan() -> Plan:
 
 
 def test_a_plan_for_a_person() -> None:
-    """Every act by name; sessions that are spared by number, unless all are asked for."""
+    """Sessions by number and application, unless all are asked for; every replica by name."""
     assert list(render.plan_lines("shop", CRITICAL, _plan(), every=False)) == [
         "shop: critical; if critical were confirmed now:",
         "  step 1: terminate sessions idle for 10m or longer",
-        "    act   terminate session 1 (celery), user shop, from 172.18.0.5: idle for 20m, longer than 10m",
+        "    act   terminate 1 session of celery, user shop, idle for 20m to 20m",
         "    spare 2 sessions: is not idle, listens for notifications",
         "    spare 1 session: the target is reached without it (target 50%)",
         "  step 2: restart celery (only if critical still)",
@@ -192,6 +192,9 @@ def test_a_plan_for_a_person() -> None:
         "\n".join(every)
     )
     assert not [line for line in every if "spare" in line]
+    assert (
+        "    act   terminate session 1 (celery), user shop, from 172.18.0.5: idle for 20m, longer than 10m"
+    ) in every
 
 
 def test_a_plan_that_is_stopped_says_why() -> None:

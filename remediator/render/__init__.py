@@ -1,0 +1,29 @@
+"""Values as people and programs read them. Pure."""
+
+from __future__ import annotations
+
+from remediator.render.lines import (
+    assessment_lines,
+    history_lines,
+    nagios_line,
+    plan_lines,
+    standing_lines,
+)
+from remediator.render.records import assessment_record, history_record, plan_record, sample_record
+from remediator.render.verdicts import reasons, shown_level, shown_unknown, verdict
+
+__all__ = [
+    "assessment_lines",
+    "assessment_record",
+    "history_lines",
+    "history_record",
+    "nagios_line",
+    "plan_lines",
+    "plan_record",
+    "reasons",
+    "sample_record",
+    "shown_level",
+    "shown_unknown",
+    "standing_lines",
+    "verdict",
+]

@@ -1,0 +1,139 @@
+"""Values as lines of text, for a person or a monitoring system."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from remediator.core.assess import Assessment
+from remediator.core.ledger import Entry, Incident, Ledger
+from remediator.core.model import Level
+from remediator.core.plan import Action, Hold, Plan, RestartReplica, StepPlan, TerminateSession
+from remediator.core.text import count, duration
+from remediator.render.verdicts import reasons, verdict
+
+
+def assessment_lines(name: str, assessment: Assessment) -> Iterator[str]:
+    """One database's assessment for a person."""
+    yield f"{name}: {verdict(assessment)}"
+    for reason in reasons(assessment):
+        yield f"  {reason}"
+    sample = assessment.sample
+    if sample.slots is not None:
+        slots = sample.slots
+        kept = slots.superuser_reserved + slots.reserved
+        total = f"{slots.max_connections} less {kept} reserved"
+        yield f"  {slots.free} free of {slots.usable} usable slots ({total})"
+    by_application: Counter[tuple[str, str]] = Counter()
+    for group in sample.groups:
+        by_application[group.application or group.user or "unnamed", group.state or "unknown"] += group.count
+    for (application, state), sessions in by_application.most_common():
+        yield f"  {sessions:>5}  {application}  {state}"
+
+
+def plan_lines(name: str, assessment: Assessment, plan: Plan, *, every: bool) -> Iterator[str]:
+    """One database's plan for a person.
+
+    Args:
+        name: The database.
+        assessment: The sample it rests on, judged.
+        plan: The plan.
+        every: List every single session, not only how many of which application, and why.
+    """
+    yield f"{name}: {verdict(assessment)}; if critical were confirmed now:"
+    for objection in plan.objections:
+        yield f"  nothing would be done: {objection.meaning}"
+    if plan.detail:
+        yield f"    {plan.detail}"
+    for step in plan.steps:
+        condition = " (only if critical still)" if step.conditional else ""
+        yield f"  step {step.index + 1}: {step.step.label}{condition}"
+        yield from (f"    {line}" for line in _step_lines(step, every=every))
+
+
+def _step_lines(step: StepPlan, *, every: bool) -> Iterator[str]:
+    for objection in step.objections:
+        yield f"no: {objection.meaning}" + (f" ({step.detail})" if step.detail else "")
+    yield from _act_lines(step, every=every)
+    sessions = [h for h in step.holds if isinstance(h.action, TerminateSession)]
+    others = [h for h in step.holds if not isinstance(h.action, TerminateSession)]
+    for hold in others if not every else step.holds:
+        yield f"hold  {_describe(hold.action)}: {_why(hold)}"
+    if not every and sessions:
+        summary = Counter(_why(hold) for hold in sessions)
+        for why, number in summary.most_common():
+            yield f"spare {count(number, 'session')}: {why}"
+
+
+def _act_lines(step: StepPlan, *, every: bool) -> Iterator[str]:
+    groups: dict[tuple[str, str | None], list[float]] = {}
+    for act in step.acts:
+        if isinstance(act.action, TerminateSession) and not every:
+            session = act.action.session
+            groups.setdefault((session.application or "unnamed", session.user), []).append(session.idle_for)
+        else:
+            yield f"act   {_describe(act.action)}: {act.because}"
+    for (application, user), ages in groups.items():
+        idle = f"idle for {duration(min(ages))} to {duration(max(ages))}"
+        yield f"act   terminate {count(len(ages), 'session')} of {application}, user {user}, {idle}"
+
+
+def _describe(action: Action) -> str:
+    match action:
+        case TerminateSession(session):
+            where = session.address or "local"
+            return f"{action.label}, user {session.user}, from {where}"
+        case RestartReplica(replica):
+            return f"{action.label}, stop timeout {duration(replica.stop_timeout)}"
+
+
+def _why(hold: Hold) -> str:
+    words = ", ".join(objection.meaning for objection in hold.objections)
+    return f"{words} ({hold.detail})" if hold.detail else words
+
+
+def history_lines(incident: Incident, entries: Sequence[Entry], now: datetime) -> Iterator[str]:
+    """One incident with its actions for a person."""
+    lasted = duration((incident.closed_at or now) - incident.opened_at)
+    yield f"{incident.id}  {incident.phase}  {lasted}  {incident.because}"
+    done = Counter(_tally(entry) for entry in entries)
+    for tally, number in done.items():
+        yield f"  {number:>5}  {tally}"
+
+
+def _tally(entry: Entry) -> str:
+    result = entry.outcome.result.value if entry.outcome else "open"
+    match entry.intent.action:
+        case TerminateSession(session):
+            return f"terminate {session.application or session.user}: {result}"
+        case RestartReplica(replica):
+            detail = f" ({entry.outcome.detail})" if entry.outcome and entry.outcome.detail else ""
+            return f"restart {replica.name}: {result}{detail}"
+
+
+def standing_lines(ledger: Ledger, now: datetime) -> Iterator[str]:
+    """Pause and locks in force, for a person."""
+    if ledger.pause is not None and ledger.pause.holds_at(now):
+        until = (
+            f"until {ledger.pause.until:%Y-%m-%d %H:%M:%S} UTC" if ledger.pause.until else "until `resume`"
+        )
+        yield f"paused {until}" + (f": {ledger.pause.reason}" if ledger.pause.reason else "")
+    for lock in ledger.locks:
+        yield f"locked {lock.scope} since {lock.since:%Y-%m-%d %H:%M:%S} UTC: {lock.reason}; `ack` unlocks it"
+
+
+def nagios_line(name: str, assessment: Assessment, thresholds: Mapping[Level, float]) -> str:
+    """One database as a monitoring plugin says it: status, reason, performance data."""
+    words = {"normal": "OK", "critical": "CRITICAL", "unknown": "UNKNOWN"}
+    status = words.get(verdict(assessment), "WARNING")
+    why = "; ".join(reasons(assessment)).replace("|", "/")  # a bar would begin the performance data
+    line = f"{status} - {name}: {why}"
+    slots = assessment.sample.slots
+    if slots is None:
+        return line
+    warn, crit = (
+        round(thresholds[level] * slots.usable, 1) if level in thresholds else ""
+        for level in (Level.MONITOR, Level.CRITICAL)
+    )
+    return f"{line} | {name}_used={slots.used};{warn};{crit};0;{slots.usable}"

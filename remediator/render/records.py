@@ -1,0 +1,143 @@
+"""Values as plain records, for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from remediator.core.assess import Assessment
+from remediator.core.ledger import Entry, Incident
+from remediator.core.model import Sample
+from remediator.core.plan import Act, Action, Hold, Plan, Proposal, RestartReplica, StepPlan, TerminateSession
+from remediator.core.record import to_record
+from remediator.render.verdicts import reasons, verdict
+
+Record = dict[str, Any]
+
+
+def assessment_record(name: str, assessment: Assessment) -> Record:
+    """One database's assessment for JSON."""
+    return {
+        "database": name,
+        "at": assessment.sample.moment.at.isoformat(),
+        "level": verdict(assessment),
+        "because": reasons(assessment),
+        **sample_record(assessment.sample),
+        "conditions": [
+            {
+                "level": f.level.label,
+                "condition": f.condition,
+                "evidence": f.evidence.value,
+                "text": f.text,
+            }
+            for f in assessment.findings
+        ],
+    }
+
+
+def sample_record(sample: Sample) -> Record:
+    """A sample for JSON."""
+    record: Record = {"slots": None, "probe": None, "trouble": None, "sessions": []}
+    if sample.slots is not None:
+        slots = sample.slots
+        record["slots"] = {
+            "used": slots.used,
+            "usable": slots.usable,
+            "free": slots.free,
+            "utilization": round(slots.utilization, 4),
+            "max_connections": slots.max_connections,
+            "superuser_reserved": slots.superuser_reserved,
+            "reserved": slots.reserved,
+        }
+    if sample.probe is not None:
+        probe = sample.probe
+        record["probe"] = {
+            "result": probe.result.value,
+            "sqlstate": probe.sqlstate,
+            "detail": probe.detail,
+            "seconds": round(probe.seconds, 4),
+        }
+    if sample.trouble is not None:
+        record["trouble"] = {"kind": sample.trouble.kind.value, "detail": sample.trouble.detail}
+    record["sessions"] = [
+        {
+            "user": g.user,
+            "application": g.application,
+            "address": g.address,
+            "state": g.state,
+            "idle_for_at_least": g.idle_for_at_least,
+            "count": g.count,
+        }
+        for g in sample.groups
+    ]
+    return record
+
+
+def plan_record(name: str, assessment: Assessment, plan: Plan) -> Record:
+    """One database's plan for JSON."""
+    return {
+        "database": name,
+        "at": assessment.sample.moment.at.isoformat(),
+        "level": verdict(assessment),
+        "objections": [o.value for o in plan.objections],
+        "detail": plan.detail,
+        "steps": [_step_record(step) for step in plan.steps],
+    }
+
+
+def _step_record(step: StepPlan) -> Record:
+    return {
+        "step": step.index + 1,
+        "label": step.step.label,
+        "if_still_critical": step.conditional,
+        "objections": [o.value for o in step.objections],
+        "detail": step.detail,
+        "proposals": [_proposal_record(p) for p in step.proposals],
+    }
+
+
+def _proposal_record(proposal: Proposal) -> Record:
+    target = _target_record(proposal.action)
+    match proposal:
+        case Act(because=because):
+            return {"decision": "act", **target, "because": because}
+        case Hold(objections=objections, detail=detail):
+            return {
+                "decision": "hold",
+                **target,
+                "objections": [o.value for o in objections],
+                "detail": detail,
+            }
+
+
+def _target_record(action: Action) -> Record:
+    match action:
+        case TerminateSession(session):
+            return {
+                "action": "terminate",
+                "pid": session.id.pid,
+                "backend_start": session.id.backend_start.isoformat(),
+                "user": session.user,
+                "application": session.application,
+                "address": session.address,
+                "state": session.state,
+                "idle_for": round(session.idle_for, 1),
+            }
+        case RestartReplica(replica):
+            return {
+                "action": "restart",
+                "service": replica.service,
+                "replica": replica.name,
+                "id": replica.id,
+                "stop_timeout": replica.stop_timeout.total_seconds(),
+            }
+
+
+def history_record(incident: Incident, entries: Iterable[Entry]) -> Record:
+    """One incident with its actions for JSON."""
+    return {**to_record(incident), "entries": [_entry_record(entry) for entry in entries]}
+
+
+def _entry_record(entry: Entry) -> Record:
+    outcome = to_record(entry.outcome) if entry.outcome else None
+    return {"id": entry.id, **to_record(entry.intent), "outcome": outcome}
