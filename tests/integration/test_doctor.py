@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from remediator.adapters.clock import SystemClock
 from remediator.adapters.ledger import SqliteLedger
 from remediator.config import load
 from remediator.core.ledger import Lock, Pause
-from remediator.core.model import Mode
+from remediator.core.model import Mode, Moment
 from remediator.doctor import Finding, Grade, examine
 from tests.testbed.daemon import Daemon, LeakingService
 from tests.testbed.engine import BUSYBOX_IMAGE, DockerEngine
@@ -262,3 +263,39 @@ async def test_a_standby(make_postgres: MakePostgres, tmp_path: Path) -> None:
     wait_until(lambda: server.rows("SELECT pg_is_in_recovery()") == [(True,)], what="recovery")
     findings = await found_by(written(tmp_path, dsn))
     assert about(findings, "it is a standby").grade is Grade.PROBLEM
+
+
+class _Fast(SystemClock):
+    def now(self) -> Moment:
+        now = super().now()
+        return Moment(now.at + timedelta(minutes=1), now.mono)
+
+
+async def test_clocks_that_differ(
+    server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By more than a person would overlook when reading two logs side by side."""
+    monkeypatch.setattr("remediator.doctor.SystemClock", _Fast)
+    findings = await found_by(written(tmp_path, create_watch_role(server, reserved=True)))
+    assert about(findings, "its clock differs from ours by 1m").grade is Grade.WARNING
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("NEWEST", 15, "is not one of those supported, 13 to 15"),
+        ("_SAFE_MINORS", {16: 99}, "CVE-2023-5870"),
+    ],
+)
+async def test_versions(
+    name: str,
+    value: object,
+    words: str,
+    server: PostgresServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server that is too new, and one without a security fix that matters to us."""
+    monkeypatch.setattr(f"remediator.doctor.{name}", value)
+    findings = await found_by(written(tmp_path, create_watch_role(server, reserved=True)))
+    assert about(findings, words).grade is Grade.WARNING
