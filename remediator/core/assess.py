@@ -177,14 +177,20 @@ def any_of(findings: list[Finding]) -> Evidence:
     return Evidence.CLEAR
 
 
-def critical_evidence(policy: Policy, sample: Sample) -> Evidence:
+def critical_evidence(policy: Policy, sample: Sample, *, relieved: bool = False) -> Evidence:
     """Say whether a database whose critical level is held is critical still.
 
     It must have come below the threshold by the margin, but never further than the ladder is meant
     to bring it: at `until` nothing more is done for utilization's sake.
+
+    Args:
+        policy: The policy.
+        sample: The sample.
+        relieved: It had come so far. To be critical again it must exceed the threshold itself, or one
+            session more or less at the margin would be taken for relief that did not last.
     """
     conditions = policy.levels[Level.CRITICAL].conditions
-    margin = policy.clear.margin
+    margin = 0.0 if relieved else policy.clear.margin
     if conditions.utilization is not None:
         margin = min(margin, max(0.0, conditions.utilization - policy.remediate.until))
     return any_of(list(_findings(conditions, Level.CRITICAL, sample, margin)))

@@ -58,10 +58,11 @@ def decide(situation: Situation) -> Plan:
     something to do; when there is none, a new round is planned.
     """
     situation, gone = _discount(situation)
+    relieved = situation.incident.phase is Phase.RELIEVED
     evidence = Evidence.BREACH
     if not situation.assume_critical:
-        evidence = critical_evidence(situation.policy, situation.sample)
-    relapsed = situation.incident.phase is Phase.RELIEVED and evidence is Evidence.BREACH
+        evidence = critical_evidence(situation.policy, situation.sample, relieved=relieved)
+    relapsed = relieved and evidence is Evidence.BREACH
     renews = False
     if relapsed:
         goes_on = replace(situation, incident=relapse(situation.incident, new_round=False))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from remediator.core import incident as incidents
 from remediator.core.assess import Assessment, Watch, assess, critical_evidence
@@ -229,9 +230,10 @@ class Cycle:
     ) -> tuple[Incident, Plan]:
         """Make a plan and carry out what is due of it."""
         sample = assessment.sample
-        evidence = critical_evidence(self.policy, sample)
+        relieved = incident.phase is Phase.RELIEVED
+        evidence = critical_evidence(self.policy, sample, relieved=relieved)
         objections, detail = gate(self.database.name, sample, evidence, incident, ledger, sample.moment.at)
-        if objections or (incident.phase is Phase.RELIEVED and evidence is Evidence.CLEAR):
+        if objections or (relieved and not self._again(assessment, evidence)):
             plan = Plan(objections=objections, detail=detail, relieved=not objections)
             self._teller.plan(incident, plan) if objections else None
             return incident, plan
@@ -252,6 +254,11 @@ class Cycle:
             incident, entries = await self._actor.intend(incident, step, sample.moment)
         found = await self._actor.act(step.step, entries, sample.moment)
         return await self._conclude(found, incident, sample.moment) or incident, plan
+
+    def _again(self, assessment: Assessment, evidence: Evidence) -> bool:
+        """Whether critical is confirmed anew after relief: one bad sample is still no proof."""
+        lasted = timedelta(seconds=assessment.watch.timers[Level.CRITICAL].breach)
+        return evidence is Evidence.BREACH and lasted >= self.policy.levels[Level.CRITICAL].hold_for
 
     async def _rest(self, plan: Plan, incident: Incident, ledger: Ledger, moment: Moment) -> Incident:
         """Note that the plan has nothing to do now: relief, or a hold."""

@@ -350,6 +350,32 @@ async def test_relief_that_does_not_last_begins_another_round() -> None:
     assert world.used() <= HALF
 
 
+async def test_relief_stands_within_the_margin() -> None:
+    """Between leaving and entering critical lies the margin; a few sessions more there restart nothing."""
+    world = World()
+    world.fill()
+    await world.told_of(Event.INCIDENT_RELIEVED)
+    world.leak(85)
+    await world.turns(6)
+    assert 0.85 < world.used() / 97 <= 0.9
+    assert (world.told.of(Event.INCIDENT_RELAPSED), world.restarted) == ([], [])
+
+
+async def test_relief_is_not_undone_by_one_bad_sample() -> None:
+    """Critical must last before it counts, after relief as before."""
+    world = World()
+    world.fill()
+    await world.told_of(Event.INCIDENT_RELIEVED)
+    world.database.half_open = FULL
+    await world.turn()
+    world.database.half_open = 0
+    await world.turns(6)
+    assert (world.told.of(Event.INCIDENT_RELAPSED), world.restarted) == ([], [])
+    world.database.half_open = FULL
+    await world.turns(2)
+    assert len(world.told.of(Event.INCIDENT_RELAPSED)) == 1
+
+
 async def test_the_limit_of_terminations_holds_over_rounds() -> None:
     """What the hour's budget does not allow is not done, however critical it is."""
     world = World(make_policy(steps=(TERMINATE,), terminate=Rate(5, timedelta(hours=1))))

@@ -230,6 +230,14 @@ def test_the_ladder_ends_at_until_even_within_the_margin(until: float, used: int
     assert critical_evidence(make_policy(until=until), make_sample(used=used)) is evidence
 
 
+@pytest.mark.parametrize(
+    ("used", "evidence"), [(86, Evidence.CLEAR), (90, Evidence.CLEAR), (91, Evidence.BREACH)]
+)
+def test_after_relief_only_the_threshold_itself_counts(used: int, evidence: Evidence) -> None:
+    """The margin is for leaving, not for coming back."""
+    assert critical_evidence(make_policy(), make_sample(used=used), relieved=True) is evidence
+
+
 def test_the_reasons_are_in_words() -> None:
     """They are what people read first."""
     sample = replace(make_sample(used=96, probe=REFUSED), groups=(make_group(count=1),))
