@@ -126,7 +126,14 @@ class CommandRuntime:
                 f"{_shown(self._inspect)} printed nothing; it must print what differs after every start"
             )
         state = ReplicaState.EXITED if ended.code else ReplicaState.RUNNING
-        return Replica(service=self.service, id=self.service, name=self.service, state=state, started=token)
+        return Replica(
+            service=self.service,
+            id=self.service,
+            name=self.service,
+            state=state,
+            started=token,
+            stop_timeout=self._deadline,  # a restart that may still be running has not failed yet
+        )
 
 
 async def _run(argv: tuple[str, ...], deadline: timedelta, *, outlives_us: bool = False) -> _Ended:

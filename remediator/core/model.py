@@ -276,7 +276,8 @@ class Replica:
         id: Identity that does not survive replacement (a container's id).
         started: Token that differs after every start (`State.StartedAt`).
         restarts: Restarts made by the runtime's own policy since that start.
-        stop_timeout: What the replica is given between the stop signal and being killed.
+        stop_timeout: What the replica is given between the stop signal and being killed; of a command,
+            what the whole restart is given.
         addresses: Network addresses, to recognise the database's own container.
     """
 

@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from remediator.adapters.command import OUTPUT_LIMIT, CommandRuntime, public_environment
+from remediator.core.ledger import Result
 from remediator.core.model import ReplicaState
+from remediator.core.plan import RestartReplica
+from remediator.core.policy import Verification
+from remediator.core.verify import verify_restart
 from remediator.errors import RejectedError, UnavailableError
 from remediator.ports import Receipt
+from tests.builders import make_entry, moment
 from tests.testbed.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -69,6 +74,20 @@ async def test_what_inspect_prints_is_the_start() -> None:
     [replica] = await command(inspect=("printf", r"\n 4711 \n\n")).replicas()
     assert (replica.id, replica.name, replica.service) == ("worker", "worker", "worker")
     assert (replica.state, replica.started) == (ReplicaState.RUNNING, "4711")
+
+
+async def test_a_restart_is_not_judged_before_its_deadline() -> None:
+    """A command that takes its time, with the service stopped in the meantime, has not failed yet."""
+    slow = timedelta(minutes=5)
+    [before] = await command(deadline=slow).replicas()
+    [stopped] = await command(inspect=("false",), deadline=slow).replicas()
+    entry = make_entry(action=RestartReplica(before))
+    almost = moment(slow.total_seconds())
+    assert verify_restart(entry, [stopped], Verification(), None, almost) == (None, None)
+    long_after = moment(2 * slow.total_seconds())
+    outcome, _ = verify_restart(entry, [stopped], Verification(), None, long_after)
+    assert outcome is not None
+    assert outcome.result is Result.REFUTED
 
 
 async def test_any_other_exit_code_is_not_running() -> None:
