@@ -134,7 +134,7 @@ class LedgerStore(Protocol):
         ...
 
     async def history(self, since: datetime) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
-        """Read incidents opened since then and the entries made since then, oldest first."""
+        """Read incidents opened since then or open, entries made since then or of open ones, oldest first."""
         ...
 
     async def prune(self, before: datetime) -> int:

@@ -49,11 +49,15 @@ class MemoryLedger:
         )
 
     async def history(self, since: datetime) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
-        """Read incidents opened since then and the entries made since then, oldest first."""
+        """Read incidents opened since then or open, entries made since then or of open ones, oldest first."""
         self._check()
         return (
-            _by_time(i for i in self.incidents.values() if i.opened_at >= since),
-            tuple(entry for entry in self.entries.values() if entry.intent.at >= since),
+            _by_time(i for i in self.incidents.values() if i.opened_at >= since or i.closed_at is None),
+            tuple(
+                entry
+                for entry in self.entries.values()
+                if entry.intent.at >= since or self.incidents[entry.intent.incident].closed_at is None
+            ),
         )
 
     async def save_incident(self, incident: Incident) -> None:

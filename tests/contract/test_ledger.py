@@ -185,6 +185,15 @@ async def test_history_has_what_began_since_then_oldest_first(store: LedgerStore
     assert {entry.outcome is not None and entry.outcome.result for entry in entries} == {Result.CONFIRMED}
 
 
+async def test_history_has_what_is_open_however_old(store: LedgerStore) -> None:
+    """What has been going on for weeks is the last thing to leave out, and so is what was done about it."""
+    lasting = await done(store, incident("lasting", NOW - 30 * DAY), NOW - 30 * DAY)
+    await done(store, closed("over", NOW - 30 * DAY, NOW - 29 * DAY), NOW - 30 * DAY)
+    incidents, entries = await store.history(NOW - DAY)
+    assert [each.id for each in incidents] == ["lasting"]
+    assert [entry.id for entry in entries] == [entry.id for entry in lasting]
+
+
 async def test_prune_forgets_what_is_over_and_old(store: LedgerStore) -> None:
     """Entries and their incidents go, younger ones stay, and an id is never given out again."""
     kept = await done(store, closed("new", NOW - 80 * DAY, NOW), NOW - 80 * DAY, NOW)

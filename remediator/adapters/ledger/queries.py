@@ -60,12 +60,16 @@ def load(db: Connection, mode: Mode, since: datetime) -> Ledger:
 
 def history(db: Connection, mode: Mode, since: datetime) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
     """Read what people ask for."""
-    parameters = (mode, instant(since))
+    parameters = {"mode": mode, "since": instant(since)}
     incidents = db.execute(
-        "SELECT record FROM incident WHERE mode = ? AND opened_at >= ? ORDER BY opened_at, id", parameters
+        "SELECT record FROM incident WHERE mode = :mode AND (opened_at >= :since OR closed_at IS NULL)"
+        " ORDER BY opened_at, id",
+        parameters,
     )
     entries = db.execute(
-        "SELECT id, intent, outcome FROM entry WHERE mode = ? AND at >= ? ORDER BY id", parameters
+        "SELECT id, intent, outcome FROM entry WHERE mode = :mode AND (at >= :since OR incident IN"
+        " (SELECT id FROM incident WHERE mode = :mode AND closed_at IS NULL)) ORDER BY id",
+        parameters,
     )
     return _values(incidents, Incident), _entries(entries, db.known)
 

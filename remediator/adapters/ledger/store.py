@@ -71,7 +71,7 @@ class SqliteLedger:
         return await self._read(lambda db: queries.load(db, self._mode, since), Ledger())
 
     async def history(self, since: datetime) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
-        """Read incidents opened since then and the entries made since then, oldest first."""
+        """Read incidents opened since then or open, entries made since then or of open ones, oldest first."""
         return await self._read(lambda db: queries.history(db, self._mode, since), _NO_HISTORY)
 
     async def save_incident(self, incident: Incident) -> None:
