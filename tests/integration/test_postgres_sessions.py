@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, LiteralString
@@ -61,6 +62,23 @@ async def test_a_plain_idle_session_is_spared_by_nothing(postgres: PostgresServe
     assert session.state_change is not None
     assert session.idle_for > 0
     assert _objections(session) == ()
+
+
+async def test_ages_that_change_while_the_server_answers_make_no_session_older(
+    postgres: PostgresServer, opened: ExitStack
+) -> None:
+    """A reload in the middle of a reading does not pass off what was counted by the old ages."""
+    _connect(opened, create_app_role(postgres), application_name="leaky")
+    async with watching(create_watch_role(postgres)) as database:
+        database.count_by([timedelta(microseconds=1)])
+        await database.sample(moment())  # connected: the next one is on the wire as soon as it begins
+        reading = asyncio.create_task(database.sample(moment()))
+        await asyncio.sleep(0)
+        database.count_by([timedelta(hours=1)])
+        sample = await reading
+    assert sample.slots is not None
+    assert sample.idle_older_than(timedelta(microseconds=1)) >= 1
+    assert sample.idle_older_than(timedelta(hours=1)) == 0
 
 
 async def test_a_session_that_was_never_used_is_idle(postgres: PostgresServer, opened: ExitStack) -> None:

@@ -83,11 +83,12 @@ class PostgresDatabase:
 
     async def sample(self, moment: Moment) -> Sample:
         """Read slots, grouped sessions and the probe; never raises, trouble is in the sample."""
+        cutoffs = self.cutoffs  # a reload may change them while the server answers
         try:
-            rows = await self.connection.fetch(queries.SAMPLE, {"cutoffs": list(self.cutoffs)})
+            rows = await self.connection.fetch(queries.SAMPLE, {"cutoffs": list(cutoffs)})
         except NoAnswerError as error:
             return await self._without_reading(moment, error.trouble)
-        sample = _sample(moment, rows[0], self.cutoffs)
+        sample = _sample(moment, rows[0], cutoffs)
         if sample.server is not None:
             found = (sample.server.address, self.connection.server_address)
             self._addresses = frozenset(address for address in found if address)
