@@ -64,11 +64,12 @@ def ack(config: Path | None, mode: str | None) -> int:
     from. They stay untouched until a person has looked; this says that one has.
     """
     settings = settings_from(config)
-    locks = _with_ledger(settings, mode_of(settings, mode), lambda store: store.acknowledge())
+    chosen = mode_of(settings, mode)
+    locks = _with_ledger(settings, chosen, lambda store: store.acknowledge())
     for lock in locks:
         click.echo(f"unlocked {lock.scope}: {lock.reason}")
     if not locks:
-        click.echo("nothing was locked")
+        click.echo(f"nothing was locked ({chosen})")
     return Exit.OK
 
 

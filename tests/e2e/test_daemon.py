@@ -172,7 +172,7 @@ def test_pause_resume_and_ack_steer_a_running_daemon(
         acknowledged = daemon.run("ack")
         assert acknowledged.stdout.startswith("unlocked service:worker: worker was restarted: ")
         daemon.wait(lambda: worker.restarts == 2, "the restart after the acknowledgement")
-        assert daemon.run("ack").stdout == "nothing was locked\n"
+        assert daemon.run("ack").stdout == "nothing was locked (enforce)\n"
 
 
 def test_health_follows_the_cycles(watch: str, tmp_path: Path) -> None:
