@@ -15,6 +15,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from remediator.core.events import Event
 from remediator.core.model import Level
+from remediator.core.plan import Objection
 from remediator.cycle import Cycle, Turn
 from remediator.errors import ConfigError
 from remediator.ports import Clock, Observer, Supervisor
@@ -184,6 +185,8 @@ async def once(cycle: Cycle, clock: Clock) -> Turn:
     pace = cycle.policy.check_every[Level.CRITICAL].total_seconds()
     while True:
         turn = await cycle.run(clock.now())
-        if not turn.in_flight and turn.assessment.pending is not Level.CRITICAL:
+        pending = turn.assessment.pending is Level.CRITICAL
+        unconfirmed = turn.plan is not None and Objection.UNCONFIRMED in turn.plan.objections
+        if not turn.in_flight and not pending and not unconfirmed:
             return turn
         await asyncio.sleep(min(pace, 1.0))

@@ -44,6 +44,7 @@ class Objection(StrEnum):
     NOT_UP = "not_up"
     # everything
     UNKNOWN_EVIDENCE = "unknown_evidence"
+    UNCONFIRMED = "unconfirmed"
     STANDBY = "standby"
     PAUSED = "paused"
     LOCKED = "locked"
@@ -86,6 +87,7 @@ _MEANINGS = {
     Objection.SERVICE_LOCKED: "locked after a failed restart until `remediator ack`",
     Objection.NOT_UP: "a replica restarted before it is not known to be up",
     Objection.UNKNOWN_EVIDENCE: "the state of the database is not known",
+    Objection.UNCONFIRMED: "critical again, not for long enough yet",
     Objection.STANDBY: "the server is a standby",
     Objection.PAUSED: "paused by an operator",
     Objection.LOCKED: "locked after failed rounds until `remediator ack`",
@@ -213,7 +215,15 @@ class Plan:
         return self.exhausted or any(objection not in _PASSING for objection in self.objections)
 
 
-_PASSING = frozenset({Objection.IN_FLIGHT, Objection.SETTLING, Objection.WAITING, Objection.UNKNOWN_EVIDENCE})
+_PASSING = frozenset(
+    {
+        Objection.IN_FLIGHT,
+        Objection.SETTLING,
+        Objection.WAITING,
+        Objection.UNKNOWN_EVIDENCE,
+        Objection.UNCONFIRMED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,7 +233,9 @@ class Cycle:
         relieved = incident.phase is Phase.RELIEVED
         evidence = critical_evidence(self.policy, sample, relieved=relieved)
         objections, detail = gate(self.database.name, sample, evidence, incident, ledger, sample.moment.at)
-        if objections or (relieved and not self._again(assessment, evidence)):
+        if not objections and evidence is Evidence.BREACH and not self._lasted(assessment):
+            objections = (Objection.UNCONFIRMED,)
+        if objections or (relieved and evidence is Evidence.CLEAR):
             plan = Plan(objections=objections, detail=detail, relieved=not objections)
             self._teller.plan(incident, plan) if objections else None
             return incident, plan
@@ -255,10 +257,10 @@ class Cycle:
         found = await self._actor.act(step.step, entries, sample.moment)
         return await self._conclude(found, incident, sample.moment) or incident, plan
 
-    def _again(self, assessment: Assessment, evidence: Evidence) -> bool:
-        """Whether critical is confirmed anew after relief: one bad sample is still no proof."""
-        lasted = timedelta(seconds=assessment.watch.timers[Level.CRITICAL].breach)
-        return evidence is Evidence.BREACH and lasted >= self.policy.levels[Level.CRITICAL].hold_for
+    def _lasted(self, assessment: Assessment) -> bool:
+        """Whether critical is confirmed: after relief or a start of ours, one bad sample is no proof."""
+        seconds = assessment.watch.timers[Level.CRITICAL].breach
+        return timedelta(seconds=seconds) >= self.policy.levels[Level.CRITICAL].hold_for
 
     async def _rest(self, plan: Plan, incident: Incident, ledger: Ledger, moment: Moment) -> Incident:
         """Note that the plan has nothing to do now: relief, or a hold."""

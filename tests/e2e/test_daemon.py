@@ -219,6 +219,22 @@ def test_once_on_a_full_database_waits_for_confirmation_and_verifies(
     assert len(entries) == len(leaked) + 1 - UNTIL
 
 
+def test_once_confirms_anew_when_an_incident_is_open(app: str, watch: str, tmp_path: Path) -> None:
+    """Critical still, or again: it stays until that has lasted, then decides."""
+    daemon = Daemon(tmp_path, watch)
+    with open_idle(app, 34):
+        time.sleep(0.4)
+        assert daemon.run("run", "--once").returncode == 0
+    with open_idle(app, 34):
+        done = daemon.run("run", "--once")
+    assert (done.returncode, done.stderr) == (0, "")
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    planned = [line["objections"] for line in said if line["event"] == "plan_made"]
+    assert ["unconfirmed"] in planned
+    assert planned[-1] != ["unconfirmed"]
+    assert len(daemon.history()) == 1
+
+
 def test_once_waits_for_a_restart_to_be_verified(
     server: PostgresServer, app: str, watch: str, tmp_path: Path
 ) -> None:

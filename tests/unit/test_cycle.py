@@ -367,7 +367,9 @@ async def test_relief_is_not_undone_by_one_bad_sample() -> None:
     world.fill()
     await world.told_of(Event.INCIDENT_RELIEVED)
     world.database.half_open = FULL
-    await world.turn()
+    turn = await world.turn()
+    assert turn.plan is not None
+    assert turn.plan.objections == (Objection.UNCONFIRMED,)
     world.database.half_open = 0
     await world.turns(6)
     assert (world.told.of(Event.INCIDENT_RELAPSED), world.restarted) == ([], [])

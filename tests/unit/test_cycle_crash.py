@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from remediator.core.events import Event
-from remediator.core.ledger import Phase, Result
+from remediator.core.ledger import Pause, Phase, Result
 from remediator.core.model import Level, Trouble, TroubleKind
-from remediator.core.plan import RestartReplica, TerminateSession
+from remediator.core.plan import Objection, RestartReplica, TerminateSession
 from remediator.core.policy import RestartService
 from remediator.testing import Reaction
 from tests.builders import make_policy
@@ -121,6 +121,23 @@ async def test_an_incident_survives_its_process() -> None:
     assert turn.assessment.level is Level.CRITICAL
     assert turn.incident == before
     assert Event.INCIDENT_CLOSED not in {event for event, _ in world.told.lines}
+
+
+async def test_an_incident_from_before_is_no_proof_of_today() -> None:
+    """After a start of ours nothing is done on the first sample; critical must last, as it had to before."""
+    world = World(make_policy(steps=(RESTART,)), services={"celery": 1})
+    world.fill()
+    await world.store.pause(Pause(world.clock.now().at, None))
+    await world.told_of(Event.INCIDENT_OPENED)
+    await world.store.resume()
+    world.clock.advance(timedelta(days=3))
+    world.fresh_cycles()
+    turn = await world.turn()
+    assert turn.plan is not None
+    assert turn.plan.objections == (Objection.UNCONFIRMED,)
+    assert world.restarted == []
+    await world.turn()
+    assert world.restarted == ["celery-1"]
 
 
 async def test_an_incident_is_not_closed_by_a_start_that_cannot_see() -> None:
