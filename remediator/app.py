@@ -222,21 +222,21 @@ async def assembled(
             where = settings.state_dir / "lock"
             raise LedgerError(f"{where} was removed or replaced: another daemon may act; restart this one")
 
-    async def prune() -> None:
+    async def keep_house() -> None:
         with suppress(LedgerError):  # said by the cycles, which need it more
+            await settle_orphans(store, world.databases, observer, mode, clock.now())
             await store.prune(clock.now().at - KEEP_RECORDS)
 
     try:
-        with suppress(LedgerError):  # said by the cycles, too
-            await settle_orphans(store, world.databases, clock.now())
+        await keep_house()
         cycles = make_cycles(settings, mode, world, store=store, observer=observer, clock=clock, fence=fence)
         daemon = Daemon(
             cycles,
             clock=clock,
             observer=observer,
             supervisor=Watchers(Notifier.from_env(env), Heartbeat(settings.state_dir)),
-            reload=Reload(settings, world, cycles, load),
-            daily=prune,
+            reload=Reload(settings, world, cycles, observer, load),
+            daily=keep_house,
             longest_cycle=longest_cycle(settings),
         )
         for warning in settings.warnings:
@@ -259,6 +259,7 @@ class Reload:
     settings: Settings
     world: World
     cycles: tuple[Cycle, ...]
+    observer: Observer
     load: Callable[[], Settings]
 
     def __call__(self) -> None:
@@ -278,6 +279,8 @@ class Reload:
             cycle.policy = policies[name]
             self.world.databases[name].count_by(policies[name].cutoffs)
         self.settings = new
+        for warning in new.warnings:
+            self.observer.emit(Event.CONFIG_WARNING, because=warning)
 
 
 def _beyond_reload(old: Settings, new: Settings) -> tuple[tuple[str, bool], ...]:

@@ -64,7 +64,7 @@ async def examine(settings: Settings, mode: Mode) -> list[Finding]:
         )
         services = await asyncio.gather(*(_service(n, r) for n, r in world.runtimes.items()))
         found = [Finding(Grade.WARNING, "config", warning) for warning in settings.warnings]
-        for group in (*databases, await _engine(world.engine), *services):
+        for group in (*databases, await _engine(world.engine, settings, mode), *services):
             found += group
         return [*found, await _state_dir(settings, mode)]
     finally:
@@ -144,15 +144,23 @@ def _version(subject: str, number: int, version: str) -> Iterator[Finding]:
         yield Finding(Grade.OK, subject, f"PostgreSQL {version}")
 
 
-async def _engine(engine: DockerEngine | None) -> list[Finding]:
-    if engine is None:
+async def _engine(reader: DockerEngine | None, settings: Settings, mode: Mode) -> list[Finding]:
+    if reader is None:
         return []
     subject = "docker"
+    # Only one that may write can try whether a restart, of a container that does not exist, gets through.
+    writer = DockerEngine(settings.docker_host) if mode is Mode.ENFORCE else None
     try:
-        report = await engine.report()
+        report = await (writer or reader).report()
     except RemediatorError as error:
         return [Finding(Grade.PROBLEM, subject, str(error))]
+    finally:
+        if writer is not None:
+            writer.close()
     found = [Finding(Grade.OK, subject, f"engine {report.version}, API {report.api_version}")]
+    if report.may_restart is False:
+        text = f"{report.host} refuses restarts: allow POST /containers/<id>/restart in the proxy"
+        found.append(Finding(Grade.PROBLEM, subject, text))
     if report.excess:
         text = (
             f"{report.host} also allows {', '.join(report.excess)}: whoever holds it is root on that host; "

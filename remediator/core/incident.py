@@ -58,12 +58,20 @@ def settle(incident: Incident, concluded: Sequence[Entry], remediate: Remediate,
         remediate: The ladder.
         now: Wall-clock time.
     """
+    if concluded and all(_slipped_away(entry) for entry in concluded):
+        # Others may go in their stead; nothing was done, so nothing has to settle.
+        return replace(incident, step=min(entry.intent.step for entry in concluded))
     effective = any(e.charged for e in concluded)
     # A restart that is not known to have ended well goes no further, whatever replicas are left.
     complete = any(e.intent.step < incident.step or e.doubtful for e in concluded)
     if effective and complete:
         return replace(incident, not_before=now + remediate.settle)
     return incident
+
+
+def _slipped_away(entry: Entry) -> bool:
+    changed = entry.outcome is not None and entry.outcome.result is Result.CHANGED
+    return changed and isinstance(entry.intent.action, TerminateSession)
 
 
 def bounded(incident: Incident, remediate: Remediate, now: datetime) -> Incident:
@@ -90,15 +98,16 @@ def relieve(incident: Incident, now: datetime) -> Incident:
 def exhaust(incident: Incident, ledger: Ledger, remediate: Remediate, now: datetime) -> Incident:
     """Note that every step had its turn and the database is critical still.
 
-    A round in which nothing could be done, or all that was chosen had changed its mind, is simply begun
-    again: the next look may find something. A round in which something was done, to no avail, failed,
-    and the next one has to wait.
+    A round in which nothing could be done is simply begun again: the next look may find something; so is
+    one in which all that was chosen had changed, once things have settled. A round in which something
+    was done, to no avail, failed, and the next one has to wait.
     """
     entries = ledger.of_round(incident)
     if not entries:
         return replace(incident, phase=Phase.HELD, step=0, not_before=None)
     if all(e.outcome is not None and e.outcome.result is Result.CHANGED for e in entries):
-        return replace(incident, phase=Phase.HELD, round=incident.round + 1, step=0, not_before=None)
+        soon = now + remediate.settle
+        return replace(incident, phase=Phase.HELD, round=incident.round + 1, step=0, not_before=soon)
     acted = any(e.outcome is None or e.outcome.result not in _NOTHING_DONE for e in entries)
     return replace(
         incident,

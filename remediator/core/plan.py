@@ -78,7 +78,7 @@ _MEANINGS = {
     Objection.COOLDOWN: "restarted too recently",
     Objection.NOT_RUNNING: "is not running; left as it is",
     Objection.EXEMPT: "must never be restarted",
-    Objection.ALREADY_RESTARTED: "already restarted in this round",
+    Objection.ALREADY_RESTARTED: "had its turn in this round",
     Objection.NOT_NEEDED: "no longer critical",
     Objection.NO_CANDIDATES: "no session may be terminated",
     Objection.NOT_FOUND: "no container carries these labels",

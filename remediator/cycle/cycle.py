@@ -34,6 +34,9 @@ from remediator.cycle.verifying import Verifier
 from remediator.errors import LedgerError
 from remediator.ports import Clock, Database, LedgerStore, Observer, Runtime
 
+# With nothing of ours going on, relief is relief even when we did not bring it.
+_MERELY_HELD = frozenset({Objection.WAITING, Objection.PAUSED, Objection.LOCKED})
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -238,6 +241,8 @@ class Cycle:
         if objections or (relieved and evidence is Evidence.CLEAR):
             plan = Plan(objections=objections, detail=detail, relieved=not objections)
             self._teller.plan(incident, plan) if objections else None
+            if evidence is Evidence.CLEAR and not relieved and _MERELY_HELD.issuperset(objections):
+                incident = await self._relieve(incident, sample.moment)
             return incident, plan
         seen = await survey(self.database, self.policy, self._runtimes)
         async with self._deciding:
@@ -265,11 +270,8 @@ class Cycle:
     async def _rest(self, plan: Plan, incident: Incident, ledger: Ledger, moment: Moment) -> Incident:
         """Note that the plan has nothing to do now: relief, or a hold."""
         if plan.relieved:
-            rested = incidents.relieve(incident, moment.at)
-            if rested.phase is not incident.phase:
-                seconds = (moment.at - incident.opened_at).total_seconds()
-                self._teller.emit(Event.INCIDENT_RELIEVED, rested, seconds=round(seconds, 3))
-        elif plan.exhausted:
+            return await self._relieve(incident, moment)
+        if plan.exhausted:
             rested = incidents.exhaust(incident, ledger, self.policy.remediate, moment.at)
             await self._lock_if_failing(incident, rested, moment)
         else:
@@ -277,6 +279,15 @@ class Cycle:
         if rested != incident or plan.relapsed:
             await self._store.save_incident(rested)
         return rested
+
+    async def _relieve(self, incident: Incident, moment: Moment) -> Incident:
+        """Note relief, whoever brought it."""
+        relieved = incidents.relieve(incident, moment.at)
+        if relieved.phase is not incident.phase:
+            seconds = (moment.at - incident.opened_at).total_seconds()
+            self._teller.emit(Event.INCIDENT_RELIEVED, relieved, seconds=round(seconds, 3))
+            await self._store.save_incident(relieved)
+        return relieved
 
     async def _lock_if_failing(self, before: Incident, after: Incident, moment: Moment) -> None:
         limit = self.policy.limits.failed_rounds

@@ -146,7 +146,8 @@ def test_plan(app: str, watch: str, tmp_path: Path) -> None:
         assert (proposal["decision"], proposal["service"]) == ("act", "worker")
         assert restart["if_still_critical"] is True
 
-        assert f"act   terminate session {acts[0]} (leaky), user app, from 127.0.0.1" in as_text.stdout
+        assert f"act   terminate {len(acts)} sessions of leaky, user app, idle for" in as_text.stdout
+        assert f"act   terminate session {acts[0]} (leaky), user app, from 127.0.0.1" in every.stdout
         assert "spare 2 sessions: its application is spared by the policy" in as_text.stdout
         assert "restart worker (only if critical still)" in as_text.stdout
         for pid in spared:

@@ -70,6 +70,23 @@ def _has_room(server: PostgresServer) -> bool:
     return server.rows(query) == [(0,)]
 
 
+async def test_a_server_that_got_full_is_still_the_one_we_know(pg16: PostgresServer) -> None:
+    """That it is a standby, say, must not be forgotten with the connection."""
+    dsn = create_watch_role(pg16)
+    async with watching(dsn) as database:
+        known = (await database.sample(moment())).server
+        await database.close()
+        app = create_app_role(pg16)
+        with ExitStack() as stack:
+            wait_until(lambda: not _takes_one(stack, app), what="the server to be full")
+            sample = await database.sample(moment())
+        assert sample.trouble is not None
+        assert sample.trouble.kind is TroubleKind.FULL
+        assert known is not None
+        assert sample.server == known
+    wait_until(lambda: _has_room(pg16), what="the clients to leave")
+
+
 @VERSIONS
 async def test_full_at_start_is_refusing(make_postgres: MakePostgres, version: int) -> None:
     """Without a slot for us there is no reading, and the refusal itself is the probe."""

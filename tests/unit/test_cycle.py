@@ -300,6 +300,19 @@ async def test_a_hold_is_said_once_and_looked_at_again() -> None:
     assert world.used() == HALF
 
 
+async def test_relief_is_said_when_it_comes_while_waiting_for_the_next_round() -> None:
+    """Whoever brought it: the record must not say that it took until the wait was over."""
+    world = World(make_policy(steps=(TERMINATE,)))
+    world.fill()
+    world.meanwhile = world.leak
+    await world.told_of(Event.INCIDENT_HELD)
+    world.meanwhile = lambda: None
+    world.database._sessions.clear()  # noqa: SLF001
+    turn = await world.turns_until(lambda _: bool(world.told.of(Event.INCIDENT_RELIEVED)))
+    assert turn.plan is not None
+    assert turn.plan.objections == (Objection.WAITING,)
+
+
 async def test_rounds_without_relief_end_in_a_lock() -> None:
     """A failed round, a wait, another; after the third nothing is done until somebody acknowledges."""
     policy = make_policy(steps=(TERMINATE,), terminate=Rate(10_000, timedelta(hours=1)))

@@ -55,11 +55,6 @@ class Connection:
     _trouble: Trouble | None = None
 
     @property
-    def is_open(self) -> bool:
-        """Whether there is a connection that was working when last used."""
-        return self._open is not None
-
-    @property
     def server_address(self) -> str | None:
         """The address connected to; None without a connection, or on a unix socket."""
         return self._open.info.hostaddr or None if self._open is not None else None

@@ -71,6 +71,7 @@ class PostgresDatabase:
     _probe: Probe | None = field(default=None, init=False)
     _probed_at: float = field(default=0.0, init=False)
     _addresses: frozenset[str] = field(default=frozenset(), init=False)
+    _server: Server | None = field(default=None, init=False)
 
     @property
     def addresses(self) -> frozenset[str]:
@@ -89,6 +90,7 @@ class PostgresDatabase:
         except NoAnswerError as error:
             return await self._without_reading(moment, error.trouble)
         sample = _sample(moment, rows[0], cutoffs)
+        self._server = sample.server
         if sample.server is not None:
             found = (sample.server.address, self.connection.server_address)
             self._addresses = frozenset(address for address in found if address)
@@ -103,7 +105,7 @@ class PostgresDatabase:
         else:
             probe = Probe(ProbeResult.UNAVAILABLE, None, trouble.detail)
         self._probe = None  # ask afresh as soon as there is a connection
-        return Sample(moment, probe=probe, trouble=trouble)
+        return Sample(moment, probe=probe, trouble=trouble, server=self._server)
 
     async def _probe_if_due(self, *, full: bool) -> Probe | None:
         if not self.probe_every:

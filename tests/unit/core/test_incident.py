@@ -164,14 +164,14 @@ def test_a_round_without_anything_to_do_is_begun_again_at_once() -> None:
     assert held.failed_rounds == 0
 
 
-def test_a_round_in_which_everything_had_changed_is_begun_again_at_once() -> None:
-    """Nothing was done, and by now others may be old enough."""
+def test_a_round_in_which_everything_had_changed_is_begun_again_once_it_has_settled() -> None:
+    """Nothing was done, and by then others may be old enough."""
     entries = (
         make_entry(id=1, round=3, result=Result.CHANGED),
         make_entry(id=2, round=3, result=Result.CHANGED),
     )
     held = incidents.exhaust(make_incident(round=3, step=2), Ledger(entries), LADDER, NOW)
-    assert (held.phase, held.round, held.step, held.not_before) == (Phase.HELD, 4, 0, None)
+    assert (held.phase, held.round, held.step, held.not_before) == (Phase.HELD, 4, 0, NOW + LADDER.settle)
     assert held.failed_rounds == 0
 
 
@@ -192,3 +192,12 @@ def test_it_closes_once_critical_is_left() -> None:
     assert closed.not_before is None
     earlier = incidents.close(make_incident(relieved_at=START), NOW)
     assert earlier.relieved_at == START
+
+
+def test_terminations_that_all_slipped_away_leave_the_step_its_turn() -> None:
+    """Others may go in their stead before anything harsher is done; nothing was done that must settle."""
+    entries = tuple(make_entry(id=i, round=1, step=0, result=Result.CHANGED) for i in (1, 2))
+    again = incidents.settle(make_incident(step=1), entries, LADDER, NOW)
+    assert (again.step, again.not_before) == (0, None)
+    mixed = (*entries, make_entry(id=3, round=1, step=0, result=Result.CONFIRMED))
+    assert incidents.settle(make_incident(step=1), mixed, LADDER, NOW).step == 1
