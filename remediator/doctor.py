@@ -180,7 +180,8 @@ async def _service(name: str, runtime: Runtime) -> list[Finding]:
     except RemediatorError as error:
         return [Finding(Grade.PROBLEM, subject, str(error))]
     if not replicas:
-        text = "no container has these labels; `docker compose ps` shows the project and service names"
+        labels = runtime.selector if isinstance(runtime, ComposeRuntime) else "its labels"
+        text = f"no container has {labels}; `docker compose ls` and `docker compose ps` show the names"
         return [Finding(Grade.PROBLEM, subject, text)]
     return found
 

@@ -8,6 +8,7 @@ import click
 
 from remediator.cli.exits import Exit
 from remediator.core.model import Mode
+from remediator.errors import UnavailableError
 
 
 @click.command()
@@ -40,8 +41,13 @@ def demo(
     nothing changed), 1 not, 69 no PostgreSQL to start, 130 interrupted.
     """
     # What draws a live picture takes its time to import, which the daemon's start need not pay for.
-    from remediator.demo.audience import play  # noqa: PLC0415
-    from remediator.demo.stage import Options  # noqa: PLC0415
+    try:
+        from remediator.demo.audience import play  # noqa: PLC0415
+        from remediator.demo.stage import Options  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise UnavailableError(
+            f"the demo needs packages that the daemon does not ({error.name}): pip install 'remediator[demo]'"
+        ) from None
 
     options = Options(
         mode=Mode.DRY_RUN if dry_run else Mode.ENFORCE, keep=keep, pg_bin=pg_bin, cured=not without_cure

@@ -25,7 +25,7 @@ _MARKS = {
 }
 
 
-@click.command()
+@click.command(short_help="Check that everything is there that is needed to act.")
 @config_option
 @mode_option
 @format_option("text", "json")

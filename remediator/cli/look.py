@@ -10,6 +10,7 @@ import click
 
 from remediator import render
 from remediator.adapters.clock import SystemClock
+from remediator.adapters.ledger import has_ledger
 from remediator.cli.common import (
     config_option,
     format_option,
@@ -27,6 +28,7 @@ from remediator.config import Settings
 from remediator.core.assess import Assessment
 from remediator.core.ledger import Entry, Incident, Ledger
 from remediator.core.model import Level, Mode
+from remediator.core.text import count
 from remediator.cycle import Turn
 
 
@@ -138,9 +140,9 @@ def history(config: Path | None, mode: str | None, form: str, since: timedelta) 
         print_json(render.history_record(i, by_incident[i.id]) for i in incidents)
         return Exit.OK
     if not incidents:
-        click.echo(f"no incidents ({chosen})")
+        click.echo(asyncio.run(_nothing(settings, chosen, since)))
     for incident in incidents:
-        print_lines(render.history_lines(incident, by_incident[incident.id], now))
+        print_lines(render.history_lines(incident, by_incident[incident.id], chosen, now))
     print_lines(render.standing_lines(ledger, now))
     return Exit.OK
 
@@ -152,3 +154,15 @@ async def _history(
     async with looking(settings, mode) as (_, _cycles, store):
         incidents, entries = await store.history(begin)
         return incidents, entries, await store.load(begin)
+
+
+async def _nothing(settings: Settings, mode: Mode, since: timedelta) -> str:
+    """Say that there is nothing, and where else there may be something."""
+    if not has_ledger(settings.state_dir):
+        return f"no ledger in {settings.state_dir}: no daemon has run with this config yet"
+    other = Mode.DRY_RUN if mode is Mode.ENFORCE else Mode.ENFORCE
+    incidents, _, ledger = await _history(settings, other, since)
+    if not incidents and not ledger.locks:
+        return f"no incidents ({mode})"
+    found = f"{count(len(incidents), 'incident')} and {count(len(ledger.locks), 'lock')}"
+    return f"no incidents ({mode}); {found} in {other}: --mode {other}"

@@ -35,6 +35,10 @@ def pause(config: Path | None, length: timedelta | None, reason: str) -> int:
 
     Takes effect with the next cycle, also in a daemon that is running. What is in flight is finished.
     """
+    if length is not None and not length:
+        raise click.BadParameter(
+            "must be longer than nothing; leave it out for a pause without end", param_hint="--for"
+        )
     now = SystemClock().now().at
     order = Pause(now, now + length if length else None, reason)
     settings = settings_from(config)
@@ -61,7 +65,8 @@ def ack(config: Path | None, mode: str | None) -> int:
     """Acknowledge: unlock what was locked after remediation failed.
 
     A database is locked after rounds without relief, a service after a restart it did not come back
-    from. They stay untouched until a person has looked; this says that one has.
+    from. They stay untouched until a person has looked; this says that one has, for everything locked
+    in this mode.
     """
     settings = settings_from(config)
     chosen = mode_of(settings, mode)
@@ -84,7 +89,7 @@ def _with_ledger(settings: Settings, mode: Mode, use: Callable[[SqliteLedger], A
     return asyncio.run(used())
 
 
-@click.command()
+@click.command(short_help="Tell whether the daemon's last completed cycle is recent.")
 @config_option
 def health(config: Path | None) -> int:
     """Tell whether the daemon's last completed cycle is recent; for a container's HEALTHCHECK.

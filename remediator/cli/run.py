@@ -15,7 +15,9 @@ from remediator.cli.common import config_option, mode_of, mode_option, settings_
 from remediator.config import Settings
 from remediator.core.events import Event
 from remediator.core.model import Mode
+from remediator.core.plan import Objection
 from remediator.daemon import once as run_once
+from remediator.errors import LedgerError
 
 
 @click.command()
@@ -59,6 +61,9 @@ async def _run(settings: Settings, mode: Mode, config: Path | None, *, once: boo
         )
         if once:
             clock = SystemClock()
-            await asyncio.gather(*(run_once(cycle, clock) for cycle in cycles))
+            turns = await asyncio.gather(*(run_once(cycle, clock) for cycle in cycles))
+            for turn in turns:
+                if turn.plan is not None and Objection.LEDGER_UNAVAILABLE in turn.plan.objections:
+                    raise LedgerError(turn.plan.detail)
         else:
             await daemon.run()

@@ -52,6 +52,11 @@ class Checker:
         node = near(self.tree, loc)
         self.problems.add(node.place, node.where, text)
 
+    def note_default(self, loc: Loc, text: str, cause: Loc) -> None:
+        """Note that a value which was not written does not go with one that was, and point at that one."""
+        if not any(lost(self.tree, path) for path in (loc, cause)):
+            self.problems.add(near(self.tree, cause).place, _dotted(loc), text)
+
     def _unique(self, section: str, key: Callable[[Any], object], what: str) -> None:
         first: dict[object, Loc] = {}
         for index, item in enumerate(getattr(self.root, section)):
@@ -83,15 +88,29 @@ class Checker:
     def _one_of(self, loc: Loc, section: object, keys: tuple[str, str]) -> None:
         given = [key for key in keys if getattr(section, key) is not None]
         if len(given) != 1:
+            if not given and self._misspelt(loc, keys):
+                return
             text = f"has {'both' if given else 'neither'} of {keys[0]} and {keys[1]}; exactly one is allowed"
             self.note(loc, text, *((*loc, key) for key in keys))
+
+    def _misspelt(self, loc: Loc, keys: tuple[str, str]) -> bool:
+        """Tell whether an unknown key, which is noted already, was meant to be one of these."""
+        section = at(self.tree, loc)
+        unknown = sorted(section.lost)[:_NAMES] if isinstance(section, Mapping) else []
+        return any(did_you_mean(key, keys) for key in unknown)
 
     def _references(self) -> None:
         policies = self._names("policies")
         if not policies and "policies" not in self.tree.entries:
             policies = ["default"]
         for index, database in enumerate(self.root.databases):
-            self._defined(("databases", index, "policy"), database.policy, policies, "policies")
+            loc: Loc = ("databases", index, "policy")
+            if at(self.tree, loc) or database.policy in policies:
+                self._defined(loc, database.policy, policies, "policies")
+            elif not lost(self.tree, ("policies",)):
+                write = f"; write policy: {policies[0]}" if len(policies) == 1 else ""
+                text = f'"{database.policy}" (not written) is not among policies; {_known(policies)}{write}'
+                self.note_default(loc, text, loc)
         services = self._names("services")
         for index, policy in enumerate(self.root.policies):
             for number, step in enumerate(policy.remediate.steps or ()):
@@ -107,10 +126,17 @@ class Checker:
 
     def _defined(self, loc: Loc, name: str, known: list[str], section: str) -> None:
         if name not in known:
-            shown = ", ".join(known[:_NAMES]) + (", ..." if len(known) > _NAMES else "")
-            names = f"defined: {shown}" if known else "none is defined"
             hint = did_you_mean(name, known)
-            self.note(loc, f"no entry of {section} has this name; {names}{hint}", (section,))
+            self.note(loc, f"no entry of {section} has this name; {_known(known)}{hint}", (section,))
+
+
+def _known(names: list[str]) -> str:
+    shown = ", ".join(names[:_NAMES]) + (", ..." if len(names) > _NAMES else "")
+    return f"defined: {shown}" if names else "none is defined"
+
+
+def _dotted(loc: Loc) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,4 +207,10 @@ class _PolicyChecker:
         if critical is not None and until >= critical:
             shown = units.format_percent(critical)
             text = f"must be below critical's utilization, {shown}, or nothing is ever done"
-            self._note("remediate.until.utilization", text, "levels.critical.utilization")
+            keys = ("remediate", "until", "utilization")
+            if at(self.checker.tree, (*self.loc, *keys)):
+                self._note(".".join(keys), text, "levels.critical.utilization")
+            else:
+                cause = (*self.loc, "levels", "critical", "utilization")
+                text = f"its default {units.format_percent(until)} {text}"
+                self.checker.note_default((*self.loc, *keys), text, cause)

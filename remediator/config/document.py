@@ -53,15 +53,18 @@ def parse(text: str, problems: Problems, loader: Any = _Loader) -> Mapping:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(problems.source, mark.line + 1, mark.column + 1) if mark else None
-        problems.add(place, "", f"not valid YAML: {_in_words(error)}")
+        problems.add(place, "", f"not valid YAML: {_in_words(error, text)}")
     except (yaml.YAMLError, ValueError, RecursionError):
         problems.add(None, "", "not valid YAML")
     raise problems.error() from None
 
 
-def _in_words(error: yaml.MarkedYAMLError) -> str:
+def _in_words(error: yaml.MarkedYAMLError, document: str) -> str:
     """What the parser says, without the words of the document that it repeats."""
     text = error.problem or error.context or "unreadable"
+    mark = error.problem_mark
+    if mark and document[mark.index : mark.index + 1] == "\t":
+        return "a tab; indent with spaces"
     if "cannot start any token" in text:
         return "a value cannot begin with this character; put the value in quotes"
     if "mapping values are not allowed" in text:

@@ -76,10 +76,12 @@ _URL = re.compile(
     re.DOTALL,
 )
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\[\]:@,#\s]*)(?::[0-9]{0,5})?")
+_HOST_AND_WORD = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\[\]:@,#\s]*)(?::[^\[\]:@,#\s]*)?")
 _PAIR = re.compile(
     r"\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)(?:[^\s\\]|\\.)*|)(?:\s+|$)", re.DOTALL
 )
 _ENCODE = "percent-encode the characters @ : / ? # % and space in user, password and database"
+_BAD_PORT = "has a port that is not a number; postgresql://user@host:5432/database is the form"
 _FORMS = "postgresql://user@host:5432/database or 'host=... dbname=... user=...' is allowed"
 
 
@@ -117,7 +119,11 @@ def _url(rest: str) -> Dsn:
     if not match or re.search(r"%(?![0-9A-Fa-f]{2})|%00|\s", rest):
         raise ValueError(f"is not a valid URL; {_ENCODE}")
     user, password, hosts, database, query = match.group("user", "password", "hosts", "database", "query")
-    if not all(_HOST.fullmatch(host) for host in hosts.split(",")) or re.search("[/@:#]", database or ""):
+    clean = not re.search("[/@:#]", database or "")
+    if not all(_HOST.fullmatch(host) for host in hosts.split(",")) or not clean:
+        # A slash in a password makes the rest of it look like a database, and then this is no port.
+        if clean and all(_HOST_AND_WORD.fullmatch(host) for host in hosts.split(",")):
+            raise ValueError(_BAD_PORT)
         raise ValueError(f"is not a valid URL; {_ENCODE}")
     pairs = _query(query) if query else {}
     if password and "password" in pairs:

@@ -24,6 +24,15 @@ LIMIT = 256 * 1024
 """Bytes that a configuration file may have."""
 
 _PLACES = (Path("config.yaml"), Path("/etc/remediator/config.yaml"))
+_EXAMPLES = {
+    ("policies", "check_every"): "{normal: 30s}",
+    ("steps", "terminate_idle"): "{older_than: 10m}",
+    ("steps", "restart"): "{service: celery_worker}",
+    ("remediate", "until"): "{utilization: 50%}",
+    ("spare", "users"): "[migrator]",
+    ("spare", "applications"): "[migrator]",
+    ("command", "restart"): "[systemctl, restart, worker]",
+}
 _SECRETS = frozenset({"dsn", "password", "password_file", "host"})
 
 
@@ -60,7 +69,7 @@ def load(path: Path, env: Mapping[str, str]) -> Settings:
             No line shows a secret.
     """
     problems = Problems(printable(str(path)))
-    source = _read(path, problems)
+    source = _read(path, env, problems)
     root = document.parse(source.text, problems)
     _interpolate(root, env, problems)
     overlay.apply(root, env, problems)
@@ -87,11 +96,12 @@ def load(path: Path, env: Mapping[str, str]) -> Settings:
     return build(model, path, passwords, tuple(warnings))
 
 
-def _read(path: Path, problems: Problems) -> Source:
+def _read(path: Path, env: Mapping[str, str], problems: Problems) -> Source:
     try:
         return read(path, LIMIT)
     except SourceError as error:
-        problems.add(None, "", str(error))
+        origin = " (from $REMEDIATOR_CONFIG)" if path == Path(env.get("REMEDIATOR_CONFIG", "")) else ""
+        problems.add(None, "", f"{error}{origin}")
         raise problems.error() from None
 
 
@@ -156,7 +166,7 @@ def _note(mistake: Any, root: tree.Mapping, problems: Problems) -> None:
         text = _subject(node, loc) + str(mistake["ctx"]["error"])
     else:
         text = "must be a list" if mistake["type"] == "tuple_type" else "must be keys and values"
-        text += f", not {_form(node)}"
+        text += f"{_such_as(loc)}, not {_form(node)}"
     problems.add(place, node.where, text)
 
 
@@ -174,6 +184,13 @@ def _subject(node: tree.Node, loc: tree.Loc) -> str:
     return f"{shown} " if shown else ""
 
 
+def _such_as(loc: tree.Loc) -> str:
+    """An example of what may stand there, where a newcomer would try a single value."""
+    keys = tuple(part for part in loc if isinstance(part, str))
+    example = _EXAMPLES.get(keys[-2:])
+    return f", such as {example}" if example else ""
+
+
 def _form(node: tree.Node) -> str:
     if isinstance(node, tree.Scalar):
         return "a single value"
@@ -185,8 +202,12 @@ def _passwords(
 ) -> Iterator[tuple[str, Password]]:
     for index, database in enumerate(model.databases):
         if database.password_file:
+            node = tree.near(root, ("databases", index, "password_file"))
+            foreign = not isinstance(node, tree.Scalar) or node.foreign
             try:
-                yield database.name, read_password(database.password_file, path.parent.absolute(), env)
+                password = read_password(
+                    database.password_file, path.parent.absolute(), env, foreign=foreign
+                )
+                yield database.name, password
             except ValueError as error:
-                node = tree.near(root, ("databases", index, "password_file"))
                 problems.add(node.place, node.where, str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,34 +29,43 @@ class Password:
     warning: str = ""
 
 
-def read_password(written: str, directory: Path, env: Mapping[str, str]) -> Password:
+def read_password(written: str, directory: Path, env: Mapping[str, str], *, foreign: bool) -> Password:
     """Read a password from the file that the configuration names.
 
     Args:
         written: A path; a bare name is looked for in systemd's credentials.
         directory: Where a relative path starts.
         env: The environment.
+        foreign: The path is not the configuration file's own text, and must not be shown.
 
     Raises:
-        ValueError: There is no such file, or no password in it. The message shows neither name nor content.
+        ValueError: There is no such file, or no password in it. The message never shows content, and the
+            path only when it is not foreign and cannot be a password that was written here by mistake.
     """
     bare = "/" not in written
     if bare and not env.get(CREDENTIALS):
         raise ValueError(
-            f"is a bare name, which is looked for in ${CREDENTIALS}, which is not set; write a path with a /"
+            f"is a bare name, which is looked for in ${CREDENTIALS}, which is not set; write a path with a /, "
+            f"or export {CREDENTIALS}"
         )
     file = Path(env[CREDENTIALS], written) if bare else directory / written
+    name = "the file" if foreign or not _is_path(written, file) else printable(str(file))
     try:
         source = read(file, LIMIT)
     except SourceError as error:
-        raise ValueError(f"the file {error}") from None
+        raise ValueError(f"{name} {error}") from None
     text = source.text.removesuffix("\n").removesuffix("\r")
     if not text:
-        raise ValueError("the file is empty")
+        raise ValueError(f"{name} is empty")
     # systemd guards its credentials by an access control list, which shows as group permissions; a
     # container's secrets keep the permissions of the host's files, and nobody else is in the container.
     exposed = source.exposed and not bare and not file.is_relative_to(CONTAINER_SECRETS)
     return Password(Secret(text), file, _warning(file) if exposed else "")
+
+
+def _is_path(written: str, file: Path) -> bool:
+    """Tell a path from what may be a password: it starts like one, or leads through a directory there is."""
+    return written.startswith(("/", "./", "../")) or ("/" in written and os.path.isdir(file.parent))
 
 
 def _warning(file: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ def read(path: Path, limit: int) -> Source:
         # Without O_NONBLOCK, opening a FIFO waits for somebody to write to it.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError as error:
-        raise SourceError(f"cannot be read: {_reason(error)}") from None
+        raise SourceError(f"cannot be read: {_reason(error)}{_whose(path, error)}") from None
     except ValueError:
         raise SourceError("cannot be read: its path has a NUL in it") from None
     try:
@@ -79,6 +80,18 @@ def _decode(data: bytes) -> str:
 
 def _reason(error: OSError) -> str:
     return (error.strerror or type(error).__name__).lower()
+
+
+def _whose(path: Path, error: OSError) -> str:
+    """Who is refused, and whose file it is, when permissions are what is missing."""
+    if error.errno not in (errno.EACCES, errno.EPERM):
+        return ""
+    text = f"; remediator runs as uid {os.geteuid()}"
+    try:
+        status = path.stat()
+    except OSError:
+        return f"{text}, which may not enter its directory"
+    return f"{text}, the file belongs to uid {status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o}"
 
 
 def _too_large(limit: int) -> str:

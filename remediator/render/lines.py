@@ -8,7 +8,7 @@ from datetime import datetime
 
 from remediator.core.assess import Assessment
 from remediator.core.ledger import Entry, Incident, Ledger
-from remediator.core.model import Level
+from remediator.core.model import Level, Mode
 from remediator.core.plan import Action, Hold, Plan, RestartReplica, StepPlan, TerminateSession
 from remediator.core.text import count, duration
 from remediator.render.verdicts import reasons, verdict
@@ -93,13 +93,27 @@ def _why(hold: Hold) -> str:
     return f"{words} ({hold.detail})" if hold.detail else words
 
 
-def history_lines(incident: Incident, entries: Sequence[Entry], now: datetime) -> Iterator[str]:
+def history_lines(incident: Incident, entries: Sequence[Entry], mode: Mode, now: datetime) -> Iterator[str]:
     """One incident with its actions for a person."""
-    lasted = duration((incident.closed_at or now) - incident.opened_at)
-    yield f"{incident.id}  {incident.phase}  {lasted}  {incident.because}"
+    yield f"{incident.opened_at:%Y-%m-%d %H:%M:%S} UTC  {mode}  {_standing(incident, mode, now)}"
+    yield f"  {incident.id}: {incident.because}"
     done = Counter(_tally(entry) for entry in entries)
     for tally, number in done.items():
         yield f"  {number:>5}  {tally}"
+
+
+def _standing(incident: Incident, mode: Mode, now: datetime) -> str:
+    """How an incident stands, and for how long: of a dry run only what would have been."""
+    opened = incident.opened_at
+    words = [f"open for {duration(now - opened)}"]
+    if incident.closed_at is not None:
+        words = [f"closed after {duration(incident.closed_at - opened)}"]
+    if incident.relieved_at is not None:
+        would = "would have been relieved" if mode is Mode.DRY_RUN else "relieved"
+        words.append(f"{would} after {duration(incident.relieved_at - opened)}")
+    elif incident.closed_at is None:
+        words.append(incident.phase.value)
+    return ", ".join(words)
 
 
 def _tally(entry: Entry) -> str:
@@ -109,7 +123,7 @@ def _tally(entry: Entry) -> str:
             return f"terminate {session.application or session.user}: {result}"
         case RestartReplica(replica):
             detail = f" ({entry.outcome.detail})" if entry.outcome and entry.outcome.detail else ""
-            return f"restart {replica.name}: {result}{detail}"
+            return f"{entry.intent.at:%H:%M:%S} restart {replica.name}: {result}{detail}"
 
 
 def standing_lines(ledger: Ledger, now: datetime) -> Iterator[str]:

@@ -257,6 +257,16 @@ def test_once_waits_for_a_restart_to_be_verified(
         worker.stop()
 
 
+def test_once_says_so_when_the_ledger_cannot_be_used(watch: str, tmp_path: Path) -> None:
+    """Nothing can be decided without it; whoever runs this by a timer must see that in the exit code."""
+    daemon = Daemon(tmp_path, watch)
+    (daemon.state_dir / "ledger.db").write_bytes(b"not a ledger" * 100)
+    done = daemon.run("run", "--once")
+    assert done.returncode == 74
+    assert str(daemon.state_dir / "ledger.db") in done.stderr
+    assert (daemon.state_dir / "ledger.db").read_bytes() == b"not a ledger" * 100
+
+
 def test_once_without_a_database_ends_too(tmp_path: Path) -> None:
     """Unknown is not a reason to wait, nor an error of ours."""
     daemon = Daemon(tmp_path, "postgresql://nobody@127.0.0.1:9/none")

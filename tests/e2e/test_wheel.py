@@ -119,3 +119,11 @@ def test_the_source_distribution_holds_what_an_operator_needs() -> None:
     assert {"LICENSE", "README.md", "config.example.yaml", "pyproject.toml"} <= names
     allowed = ("remediator/", "systemd/")
     assert {n for n in names if not n.startswith(allowed) and "/" in n} == set()
+
+
+def test_the_demo_says_what_it_lacks(installed: Path) -> None:
+    """The daemon's install has neither servers nor pictures; one line tells how to get them."""
+    done = _run(installed, "remediator", "demo", "--plain")
+    assert done.returncode == 69
+    assert done.stderr.splitlines() == [done.stderr.strip()]
+    assert "pip install 'remediator[demo]'" in done.stderr

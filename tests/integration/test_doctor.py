@@ -200,7 +200,7 @@ async def test_compose_services(
     assert "set stop_grace_period" in about(findings, "stop grace period of 1s").text
     assert "unset, so Docker's 10s" in about(findings, "careless-1 has a stop grace period").text
     assert "it is paused" in about(findings, "would not be restarted").text
-    assert "no container has these labels" in about(findings, "no container").text
+    assert "com.docker.compose.service=absent" in about(findings, "no container").text
     assert about(findings, "API 1.").grade is Grade.OK
     assert about(findings, "whoever holds it is root").grade is Grade.WARNING
     assert daemon.run("doctor").returncode == 2

@@ -11,7 +11,7 @@ import pytest
 from remediator import render
 from remediator.core.assess import Assessment, Watch, assess
 from remediator.core.ledger import Ledger, Lock, Pause, Result
-from remediator.core.model import Level, Sample, Trouble, TroubleKind
+from remediator.core.model import Level, Mode, Sample, Trouble, TroubleKind
 from remediator.core.plan import (
     Act,
     Hold,
@@ -243,16 +243,34 @@ def test_an_incident_for_a_person() -> None:
         make_entry(id=5, action=RestartReplica(replica), result=Result.REFUTED),
     ]
     now = START + timedelta(minutes=3)
-    lines = list(render.history_lines(make_incident(), entries, now))
+    lines = list(render.history_lines(make_incident(), entries, Mode.ENFORCE, now))
     assert lines == [
-        "i1  working  3m  96 of 100 usable slots used",
+        "2030-01-01 00:00:00 UTC  enforce  open for 3m, working",
+        "  i1: 96 of 100 usable slots used",
         "      2  terminate celery: confirmed",
         "      1  terminate celery: open",
         "      1  terminate shop: changed",
-        "      1  restart shop-celery-1: refuted",
+        "      1  00:00:00 restart shop-celery-1: refuted",
     ]
-    closed = make_incident(closed_at=START + timedelta(seconds=90))
-    assert list(render.history_lines(closed, [], now)) == ["i1  working  1m 30s  96 of 100 usable slots used"]
+
+
+@pytest.mark.parametrize(
+    ("mode", "relieved", "closed", "standing"),
+    [
+        (Mode.ENFORCE, 10, None, "open for 3m, relieved after 10s"),
+        (Mode.ENFORCE, 10, 90, "closed after 1m 30s, relieved after 10s"),
+        (Mode.ENFORCE, None, 90, "closed after 1m 30s"),
+        (Mode.DRY_RUN, 10, None, "open for 3m, would have been relieved after 10s"),
+    ],
+)
+def test_how_an_incident_stands(mode: Mode, relieved: int | None, closed: int | None, standing: str) -> None:
+    """Of a dry run only what would have been: the server may refuse connections all the same."""
+    incident = make_incident(
+        relieved_at=None if relieved is None else START + timedelta(seconds=relieved),
+        closed_at=None if closed is None else START + timedelta(seconds=closed),
+    )
+    first, _ = render.history_lines(incident, [], mode, START + timedelta(minutes=3))
+    assert first == f"2030-01-01 00:00:00 UTC  {mode}  {standing}"
 
 
 def test_an_incident_as_json_holds_its_entries() -> None:

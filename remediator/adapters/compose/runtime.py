@@ -79,6 +79,11 @@ class ComposeRuntime:
         self._database_addresses = database_addresses
         self._own = read_own_ids() if own is None else own
 
+    @property
+    def selector(self) -> str:
+        """What its containers are known by, in words."""
+        return ", ".join(f"{label}={value}" for label, value in self._labels.items())
+
     async def replicas(self) -> tuple[Replica, ...]:
         """Read the state of every container of the service, by number, then name.
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from remediator.adapters.ledger.lock import StateLock
-from remediator.adapters.ledger.store import SqliteLedger
+from remediator.adapters.ledger.store import SqliteLedger, has_ledger
 
-__all__ = ["SqliteLedger", "StateLock"]
+__all__ = ["SqliteLedger", "StateLock", "has_ledger"]

@@ -29,6 +29,8 @@ _ADVICE = {
     "SQLITE_CORRUPT": "is damaged; it is left as it is: move it away to start a new one, with empty budgets",
 }
 
+NAME = "ledger.db"
+
 
 class LedgerFile:
     """A connection that mends itself; all methods must be called from one thread.
@@ -39,7 +41,7 @@ class LedgerFile:
     """
 
     def __init__(self, state_dir: Path, *, read_only: bool) -> None:
-        self.path = state_dir / "ledger.db"
+        self.path = state_dir / NAME
         self._state_dir = state_dir
         self._read_only = read_only
         self._connection: Connection | None = None

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from remediator.adapters.ledger import queries
-from remediator.adapters.ledger.file import LedgerFile
+from remediator.adapters.ledger.file import NAME, LedgerFile
 from remediator.adapters.ledger.worker import Worker
 from remediator.core.ledger import Ledger
 
@@ -22,6 +22,11 @@ _T = TypeVar("_T")
 
 _DEADLINE = timedelta(seconds=5)
 _NO_HISTORY: tuple[tuple[Incident, ...], tuple[Entry, ...]] = ((), ())
+
+
+def has_ledger(state_dir: Path) -> bool:
+    """Tell whether there is a ledger, whatever state it is in."""
+    return (state_dir / NAME).exists()
 
 
 class SqliteLedger:

@@ -101,6 +101,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "--mode", "force"], "'force' is not one of 'dry-run', 'enforce'"),
         (["pause", "--for", "2"], "'2': has no unit; write numbers with units"),
         (["pause", "--for", "soon"], "is not a length of time"),
+        (["pause", "--for", "0s"], "leave it out for a pause without end"),
         (["history", "--since", "10y"], "is not a length of time"),
         (["check", "surplus"], "unexpected extra argument"),
         (["check", "--config", "/"], "is a directory"),
