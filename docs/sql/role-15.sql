@@ -2,6 +2,17 @@
 --   psql --set=ON_ERROR_STOP=1 --file=role-15.sql
 -- and give it a password that no log sees:
 --   psql --command='\password remediator'
+-- All of the role is made, or nothing. To start over: DROP ROLE remediator; it owns nothing.
+
+BEGIN;
+
+DO $$
+BEGIN
+  IF current_setting('server_version_num')::int >= 160000 THEN
+    RAISE EXCEPTION 'this file is for PostgreSQL 13 to 15; use role-16.sql';
+  END IF;
+END
+$$;
 
 -- It owns nothing, reads no table, creates nothing. Five connections: one that watches, one for the probe, and the
 -- same for somebody who runs `remediator check` or `plan` meanwhile.
@@ -19,3 +30,5 @@ ALTER ROLE remediator SET search_path = pg_catalog;
 ALTER ROLE remediator SET statement_timeout = '5s';
 ALTER ROLE remediator SET lock_timeout = '1s';
 ALTER ROLE remediator SET idle_in_transaction_session_timeout = '10s';
+
+COMMIT;

@@ -3,6 +3,17 @@
 -- and give it a password that no log sees:
 --   psql --command='\password remediator'
 -- The last statement takes effect when the server is restarted.
+-- All of the role is made, or nothing. To start over: DROP ROLE remediator; it owns nothing.
+
+BEGIN;
+
+DO $$
+BEGIN
+  IF current_setting('server_version_num')::int < 160000 THEN
+    RAISE EXCEPTION 'this file is for PostgreSQL 16 and later; use role-15.sql';
+  END IF;
+END
+$$;
 
 -- It owns nothing, reads no table, creates nothing. Five connections: one that watches, one for the probe, and the
 -- same for somebody who runs `remediator check` or `plan` meanwhile.
@@ -24,5 +35,8 @@ ALTER ROLE remediator SET statement_timeout = '5s';
 ALTER ROLE remediator SET lock_timeout = '1s';
 ALTER ROLE remediator SET idle_in_transaction_session_timeout = '10s';
 
--- Two slots of max_connections are kept for it.
+COMMIT;
+
+-- Two slots of max_connections are kept for it. PostgreSQL does not allow this in a transaction;
+-- ALTER SYSTEM RESET reserved_connections takes it back.
 ALTER SYSTEM SET reserved_connections = 2;

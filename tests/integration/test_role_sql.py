@@ -33,20 +33,32 @@ PASSWORD = "of this test"
 CLIENTS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
 
 
+def file_for(server: PostgresServer) -> str:
+    """The published file for a server's version."""
+    return "role-16.sql" if server.version >= RESERVED_SINCE else "role-15.sql"
+
+
+def run_published(server: PostgresServer, name: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a published file with psql as the superuser, by default as its first lines say."""
+    psql = postgres_binaries()[server.version] / "psql"
+    return subprocess.run(
+        [
+            psql,
+            *("--no-psqlrc", *(options or ("--set=ON_ERROR_STOP=1",)), f"--file={SQL / name}"),
+            *(f"--host={server.directory}", f"--port={server.port}", f"--username={SUPERUSER}", "postgres"),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
 @pytest.fixture(params=[15, 16, 18])
 def server(request: pytest.FixtureRequest, make_postgres: MakePostgres) -> Iterator[PostgresServer]:
     """A server that the published file for its version was run on, restarted as the file says."""
     made = make_postgres(request.param, max_connections=20)
-    name = "role-16.sql" if made.version >= RESERVED_SINCE else "role-15.sql"
-    psql = postgres_binaries()[made.version] / "psql"
-    subprocess.run(
-        [
-            *(psql, "--no-psqlrc", "--set=ON_ERROR_STOP=1", f"--file={SQL / name}"),
-            *(f"--host={made.directory}", f"--port={made.port}", f"--username={SUPERUSER}", "postgres"),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    done = run_published(made, file_for(made))
+    assert done.returncode == 0, done.stderr
     with made.superuser() as connection:
         connection.execute(sql.SQL("ALTER ROLE remediator PASSWORD {}").format(sql.Literal(PASSWORD)))
     made.restart()
@@ -68,7 +80,9 @@ def test_the_role_has_these_rights_and_no_others(server: PostgresServer) -> None
         "SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls, rolconnlimit "
         "FROM pg_roles WHERE rolname = 'remediator'"
     ) == [(False, False, False, False, False, 5)]
-    assert server.rows("SELECT FROM pg_shdepend WHERE refobjid = 'remediator'::regrole") == []
+    assert (
+        server.rows("SELECT classid::regclass FROM pg_shdepend WHERE refobjid = 'remediator'::regrole") == []
+    )
 
 
 def test_doctor_is_content(server: PostgresServer, tmp_path: Path) -> None:
@@ -113,3 +127,31 @@ async def test_it_gets_in_when_full_sees_all_terminates_and_reads_no_table(serve
                 assert await database.alive([chosen[0].id], timedelta(seconds=10)) == frozenset()
     with psycopg.connect(dsn) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute("SELECT * FROM public.orders")
+
+
+@pytest.mark.parametrize("options", [("--set=ON_ERROR_STOP=1",), ("--set=ON_ERROR_STOP=0",)])
+@pytest.mark.parametrize(
+    ("version", "wrong", "advice"), [(15, "role-16.sql", "role-15.sql"), (16, "role-15.sql", "role-16.sql")]
+)
+def test_the_file_for_another_version_says_so_and_leaves_no_role(
+    make_postgres: MakePostgres, version: int, wrong: str, advice: str, options: tuple[str, ...]
+) -> None:
+    """Also when psql goes on after the error; afterwards the right file works."""
+    server = make_postgres(version)
+    refused = run_published(server, wrong, *options)
+    assert f"use {advice}" in refused.stderr
+    assert (refused.returncode == 0) is (options[0].endswith("0"))
+    assert server.rows("SELECT rolname FROM pg_roles WHERE rolname = 'remediator'") == []
+    assert file_for(server) == advice
+    assert run_published(server, advice).returncode == 0
+    assert server.rows("SELECT rolname FROM pg_roles WHERE rolname = 'remediator'") == [("remediator",)]
+
+
+def test_starting_over_is_dropping_the_role(server: PostgresServer) -> None:
+    """A second run changes nothing of the role; after DROP ROLE it is made anew."""
+    before = server.rows("SELECT oid FROM pg_roles WHERE rolname = 'remediator'")
+    assert "already exists" in run_published(server, file_for(server)).stderr
+    assert server.rows("SELECT oid FROM pg_roles WHERE rolname = 'remediator'") == before
+    server.rows("DROP ROLE remediator")
+    assert run_published(server, file_for(server)).returncode == 0
+    assert server.rows("SELECT oid FROM pg_roles WHERE rolname = 'remediator'") != before
