@@ -121,7 +121,7 @@ def _url(rest: str) -> Dsn:
     user, password, hosts, database, query = match.group("user", "password", "hosts", "database", "query")
     clean = not re.search("[/@:#]", database or "")
     if not all(_HOST.fullmatch(host) for host in hosts.split(",")) or not clean:
-        # A slash in a password makes the rest of it look like a database, and then this is no port.
+        # With an @ further on, what looks like a port is a password that has a slash in it.
         if clean and all(_HOST_AND_WORD.fullmatch(host) for host in hosts.split(",")):
             raise ValueError(_BAD_PORT)
         raise ValueError(f"is not a valid URL; {_ENCODE}")

@@ -24,14 +24,14 @@ LIMIT = 256 * 1024
 """Bytes that a configuration file may have."""
 
 _PLACES = (Path("config.yaml"), Path("/etc/remediator/config.yaml"))
-_EXAMPLES = {
+_EXAMPLES: dict[tuple[str, ...], str] = {
     ("policies", "check_every"): "{normal: 30s}",
     ("steps", "terminate_idle"): "{older_than: 10m}",
     ("steps", "restart"): "{service: celery_worker}",
     ("remediate", "until"): "{utilization: 50%}",
     ("spare", "users"): "[migrator]",
     ("spare", "applications"): "[migrator]",
-    ("command", "restart"): "[systemctl, restart, worker]",
+    ("command", "restart"): "[systemctl, restart, reports.service]",
 }
 _SECRETS = frozenset({"dsn", "password", "password_file", "host"})
 
@@ -100,7 +100,8 @@ def _read(path: Path, env: Mapping[str, str], problems: Problems) -> Source:
     try:
         return read(path, LIMIT)
     except SourceError as error:
-        origin = " (from $REMEDIATOR_CONFIG)" if path == Path(env.get("REMEDIATOR_CONFIG", "")) else ""
+        variable = env.get("REMEDIATOR_CONFIG")
+        origin = " (from $REMEDIATOR_CONFIG)" if variable and path == Path(variable) else ""
         problems.add(None, "", f"{error}{origin}")
         raise problems.error() from None
 
@@ -205,9 +206,7 @@ def _passwords(
             node = tree.near(root, ("databases", index, "password_file"))
             foreign = not isinstance(node, tree.Scalar) or node.foreign
             try:
-                password = read_password(
-                    database.password_file, path.parent.absolute(), env, foreign=foreign
-                )
+                password = read_password(database.password_file, path.parent.absolute(), env, foreign=foreign)
                 yield database.name, password
             except ValueError as error:
                 problems.add(node.place, node.where, str(error))

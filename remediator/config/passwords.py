@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,11 +44,11 @@ def read_password(written: str, directory: Path, env: Mapping[str, str], *, fore
     bare = "/" not in written
     if bare and not env.get(CREDENTIALS):
         raise ValueError(
-            f"is a bare name, which is looked for in ${CREDENTIALS}, which is not set; write a path with a /, "
-            f"or export {CREDENTIALS}"
+            f"is a bare name, which is looked for in ${CREDENTIALS}, which is not set; "
+            f"write a path with a /, or export {CREDENTIALS}"
         )
     file = Path(env[CREDENTIALS], written) if bare else directory / written
-    name = "the file" if foreign or not _is_path(written, file) else printable(str(file))
+    name = _name(written, directory, file, foreign=foreign)
     try:
         source = read(file, LIMIT)
     except SourceError as error:
@@ -63,9 +62,16 @@ def read_password(written: str, directory: Path, env: Mapping[str, str], *, fore
     return Password(Secret(text), file, _warning(file) if exposed else "")
 
 
-def _is_path(written: str, file: Path) -> bool:
-    """Tell a path from what may be a password: it starts like one, or leads through a directory there is."""
-    return written.startswith(("/", "./", "../")) or ("/" in written and os.path.isdir(file.parent))
+def _name(written: str, directory: Path, file: Path, *, foreign: bool) -> str:
+    """What a message calls the file: by its path, unless that may be a password that was written for it.
+
+    A path starts like one, or with a directory that exists.
+    """
+    first, slash, _ = written.partition("/")
+    if not slash:
+        return f"the file of this name in {printable(str(file.parent))}"
+    is_path = first in ("", ".", "..") or (directory / first).is_dir()
+    return printable(str(file)) if is_path and not foreign else "the file"
 
 
 def _warning(file: Path) -> str:

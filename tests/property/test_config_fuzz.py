@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from remediator.config import Settings, load, schema, show
@@ -101,6 +101,8 @@ AROUND = st.text(alphabet="ab:@/?#%='\\ &$1[]{},", max_size=12)
 def test_no_secret_is_ever_reported(key: str, before: str, after: str, scheme: str) -> None:
     """Under every key that holds one, quoted or not, whole or in pieces."""
     secret = f"{scheme}{before}{CANARY}{after}".replace("$", "$$")
+    # A file's absolute path is no secret, and is told.
+    assume(key != "password_file" or not secret.lstrip(" '").startswith("/"))
     for value in (secret, [secret], {secret: secret}):
         tree = {"databases": [{"name": "a", key: value, "connect": {"timeout": "5"}}]}
         lines = outcome(yaml.safe_dump(tree, allow_unicode=True).encode())

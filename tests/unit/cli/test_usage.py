@@ -104,7 +104,6 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["pause", "--for", "0s"], "leave it out for a pause without end"),
         (["history", "--since", "10y"], "is not a length of time"),
         (["check", "surplus"], "unexpected extra argument"),
-        (["check", "--config", "/"], "is a directory"),
         (["config", "chek"], "No such command 'chek'"),
     ],
 )
@@ -147,6 +146,16 @@ def test_no_config(
     assert cli.run(command) == 78
     (line,) = capsys.readouterr().err.splitlines()
     assert "no configuration file: neither --config nor $REMEDIATOR_CONFIG, nor ./config.yaml" in line
+
+
+@pytest.mark.parametrize("command", READING, ids=" ".join)
+def test_a_config_that_is_a_directory(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It ends like one that is missing."""
+    assert cli.run([*command, "--config", str(tmp_path)]) == 78
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"remediator: {tmp_path}: is a directory, not a regular file"
 
 
 def test_the_schema_needs_no_config(capsys: pytest.CaptureFixture[str]) -> None:

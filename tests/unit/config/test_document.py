@@ -44,6 +44,20 @@ def refused(text: str, loader: Any) -> str:
     return caught.value.problems[-1]
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("\tmode: x", "1:1"),
+        ("services:\n\t- name: a", "2:1"),
+        ("log:\n  level: info\n\tformat: json", "3:1"),
+        ("# é😀\nlog:\n  - a\n\t- b", "4:1"),
+    ],
+)
+def test_a_tab_is_called_a_tab(text: str, place: str, loader: Any) -> None:
+    """Nobody sees it."""
+    assert refused(text, loader) == f"f:{place}: not valid YAML: a tab; indent with spaces"
+
+
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "{a: ["])
 def test_deep_nesting_is_refused_without_following_it(opening: str, loader: Any) -> None:
     """Neither the parser nor the tree gets to overflow."""

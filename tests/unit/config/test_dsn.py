@@ -90,6 +90,25 @@ def test_what_libpq_would_read_differently_is_refused_unseen(text: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text", ["postgresql://u@h:port/d", "postgresql://h1:1,h2:two", "postgresql://[::1]:p/d"]
+)
+def test_a_port_that_is_no_number_is_told_as_such(text: str) -> None:
+    """To percent-encode it would be no help."""
+    with pytest.raises(ValueError, match="has a port") as caught:
+        parse(text)
+    assert str(caught.value) == (
+        "has a port that is not a number; postgresql://user@host:5432/database is the form"
+    )
+
+
+@pytest.mark.parametrize("text", ["postgresql://u:hunter2/x@h/d", "postgresql://u:p/x@h:port/d"])
+def test_a_slash_in_a_password_is_no_bad_port(text: str) -> None:
+    """To percent-encode it is what helps."""
+    with pytest.raises(ValueError, match="percent-encode"):
+        parse(text)
+
+
 def test_neither_form_shows_its_password() -> None:
     """Not even in a repr."""
     assert "hunter2" not in repr(parse("postgresql://u:hunter2@h/d"))

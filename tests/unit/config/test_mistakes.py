@@ -131,6 +131,27 @@ ONE_LINE = {
         "services: [{name: a, compose: {project: b, service: c}, command: {restart: [d], inspect: [e]}}]",
         "1:12: services[0]: has both of compose and command; exactly one is allowed",
     ),
+    "misspelt runtime": (
+        "services: [{name: a, compse: {project: b, service: c}}]",
+        (
+            "1:22: services[0].compse: unknown key; allowed: name, compose, command, verify;"
+            ' did you mean "compose"?'
+        ),
+    ),
+    "command is a word": (
+        "services: [{name: a, command: {restart: reports, inspect: [a]}}]",
+        (
+            "1:41: services[0].command.restart: must be a list, such as"
+            " [systemctl, restart, reports.service], not a single value"
+        ),
+    ),
+    "port is a word": (
+        "databases: [{dsn: 'postgresql://u@h:port/d'}]",
+        (
+            "1:19: databases[0].dsn: has a port that is not a number;"
+            " postgresql://user@host:5432/database is the form"
+        ),
+    ),
     "fraction of a second for TCP": (
         "databases: [{connect: {keepalives_idle: 1.5s}}]",
         (
@@ -138,6 +159,17 @@ ONE_LINE = {
             " seconds, which is all that TCP"
             " can do"
         ),
+    ),
+    "policy neither written nor defined": (
+        "policies: [{name: web}]\ndatabases: [{name: a}]",
+        (
+            '2:13: databases[0].policy: "default" (not written) is not among policies; defined: web;'
+            " write policy: web"
+        ),
+    ),
+    "policy not written, several defined": (
+        "policies: [{name: web}, {name: batch}]",
+        '1:1: databases[0].policy: "default" (not written) is not among policies; defined: batch, web',
     ),
     "policy not defined": (
         "policies: [{name: web}]\ndatabases: [{policy: wbe}]",
@@ -269,6 +301,28 @@ IN_POLICY = {
             " utilization, 90%, or nothing is"
             " ever done"
         ),
+    ),
+    "restart is a word": (
+        "remediate: {steps: [{restart: web}]}",
+        (
+            "3:35: policies[0].remediate.steps[0].restart: must be keys and values,"
+            " such as {service: celery_worker}, not a single value"
+        ),
+    ),
+    "terminate_idle is a word": (
+        "remediate: {steps: [{terminate_idle: 10m}]}",
+        (
+            "3:42: policies[0].remediate.steps[0].terminate_idle: must be keys and values,"
+            " such as {older_than: 10m}, not a single value"
+        ),
+    ),
+    "check_every is a word": (
+        "check_every: 30s",
+        ("3:18: policies[0].check_every: must be keys and values, such as {normal: 30s}, not a single value"),
+    ),
+    "users is a word": (
+        "spare: {users: postgres}",
+        "3:20: policies[0].spare.users: must be a list, such as [migrator], not a single value",
     ),
     "step without a kind": (
         "remediate: {steps: [{}]}",
@@ -436,6 +490,23 @@ def test_what_only_follows_from_another_mistake_is_not_reported(tmp_path: Path) 
     assert [line.split(": ")[1] for line in mistakes(tmp_path, text)] == [
         "services[0].compose",
         "policies[0].levels.monitor.utilization",
+    ]
+
+
+def test_defaults_that_a_low_critical_leaves_behind(tmp_path: Path) -> None:
+    """Each by its key, where critical was written; that the levels must rise comes first."""
+    text = """\
+        policies:
+          - name: default
+            levels: {critical: {utilization: 40%}}
+        """
+    where = "3:38: policies[0]"
+    assert mistakes(tmp_path, text) == [
+        f"{where}.levels.critical.utilization: levels must rise, but go from 50% of alert to 40% of critical",
+        (
+            f"{where}.remediate.until.utilization: its default 50% must be below critical's utilization, 40%,"
+            " or nothing is ever done"
+        ),
     ]
 
 

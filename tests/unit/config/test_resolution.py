@@ -306,27 +306,62 @@ class TestPasswordFiles:
     @pytest.mark.parametrize(
         ("content", "text"),
         [
-            (None, "the file cannot be read: no such file or directory"),
-            (b"", "the file is empty"),
-            (b"\n", "the file is empty"),
-            (b"\0", "the file is binary, not UTF-8 text"),
-            (b"\xff", "the file is not UTF-8 text (line 1)"),
-            (b"x" * 70000, "the file is larger than 64 KiB, the most that is allowed"),
+            (None, "cannot be read: no such file or directory"),
+            (b"", "is empty"),
+            (b"\n", "is empty"),
+            (b"\0", "is binary, not UTF-8 text"),
+            (b"\xff", "is not UTF-8 text (line 1)"),
+            (b"x" * 70000, "is larger than 64 KiB, the most that is allowed"),
         ],
     )
     def test_a_file_that_holds_no_password(self, tmp_path: Path, content: bytes | None, text: str) -> None:
-        """Named without its content."""
+        """Named by the path that was tried, without its content."""
         if content is not None:
             (tmp_path / "pw").write_bytes(content)
         with pytest.raises(ConfigError) as caught:
             loaded(tmp_path, "databases: [{password_file: ./pw}]")
-        line = f"{tmp_path / 'config.yaml'}:1:29: databases[0].password_file: {text}"
+        line = f"{tmp_path / 'config.yaml'}:1:29: databases[0].password_file: {tmp_path / 'pw'} {text}"
         assert caught.value.problems == (line,)
 
+    @pytest.mark.parametrize(
+        ("written", "named"),
+        [
+            ("/none/pw", "/none/pw"),
+            ("../none/pw", "{}/../none/pw"),
+            ("secrets/pw", "{}/secrets/pw"),
+            # May be a password by mistake, or is not the file's own text.
+            ("hunter2/x", "the file"),
+            ("hunter2/", "the file"),
+            ("${PLACE}/hunter2", "the file"),
+        ],
+    )
+    def test_a_path_is_told_and_what_may_be_a_password_is_not(
+        self, tmp_path: Path, written: str, named: str
+    ) -> None:
+        """A path starts like one, or with a directory that exists."""
+        (tmp_path / "secrets").mkdir()
+        with pytest.raises(ConfigError) as caught:
+            loaded(tmp_path, f"databases: [{{password_file: '{written}'}}]", PLACE="/none")
+        (line,) = caught.value.problems
+        text = f"{named.format(tmp_path)} cannot be read: no such file or directory"
+        assert line == f"{tmp_path / 'config.yaml'}:1:29: databases[0].password_file: {text}"
+
+    def test_a_credential_that_is_not_there(self, tmp_path: Path) -> None:
+        """It says where it was looked for."""
+        with pytest.raises(ConfigError) as caught:
+            loaded(tmp_path, "databases: [{password_file: pw}]", CREDENTIALS_DIRECTORY="/none")
+        assert str(caught.value).endswith(
+            ": the file of this name in /none cannot be read: no such file or directory"
+        )
+
     def test_a_bare_name_without_credentials(self, tmp_path: Path) -> None:
-        """It says what is missing."""
-        with pytest.raises(ConfigError, match=r"bare name, .* \$CREDENTIALS_DIRECTORY, which is not set"):
+        """It says what is missing, and both ways out."""
+        with pytest.raises(ConfigError) as caught:
             loaded(tmp_path, "databases: [{password_file: pw}]")
+        assert str(caught.value).endswith(
+            ": databases[0].password_file: is a bare name, which is looked for in $CREDENTIALS_DIRECTORY,"
+            " which is not set; write a path with a /, or export CREDENTIALS_DIRECTORY"
+        )
 
     @pytest.mark.parametrize(
         "text",

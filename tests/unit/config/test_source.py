@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 import tracemalloc
 from importlib import import_module
 from pathlib import Path
@@ -68,6 +69,40 @@ def test_missing_and_impossible_paths(tmp_path: Path) -> None:
     assert refused(tmp_path / "none") == f"{tmp_path / 'none'}: cannot be read: no such file or directory"
     assert refused(Path("a\0b")) == "a?b: cannot be read: its path has a NUL in it"
     assert "\n" not in refused(tmp_path / "a\nb")
+
+
+def test_a_path_from_the_environment_says_so(tmp_path: Path) -> None:
+    """Nobody wonders where it came from."""
+    missing = tmp_path / "none"
+    with pytest.raises(ConfigError) as caught:
+        load(missing, {"REMEDIATOR_CONFIG": str(missing)})
+    assert caught.value.problems == (
+        f"{missing}: cannot be read: no such file or directory (from $REMEDIATOR_CONFIG)",
+    )
+
+
+def test_a_file_of_somebody_else() -> None:
+    """Who is refused, and whose it is; also when it is the directory that keeps us out."""
+    us = 65534 if os.geteuid() == 0 else os.geteuid()
+    with tempfile.TemporaryDirectory() as shared:
+        path, inner = Path(shared, "config.yaml"), Path(shared, "closed")
+        path.touch()
+        path.chmod(0)
+        inner.mkdir()
+        inner.chmod(0)
+        Path(shared).chmod(0o711)
+        before = os.geteuid()
+        os.seteuid(us)
+        try:
+            lines = [refused(path), refused(inner / "config.yaml")]
+        finally:
+            os.seteuid(before)
+        inner.chmod(0o700)
+    denied = f"cannot be read: permission denied; remediator runs as uid {us}"
+    assert lines == [
+        f"{path}: {denied}, the file belongs to uid {before}, mode 0000",
+        f"{inner / 'config.yaml'}: {denied}, which may not enter its directory",
+    ]
 
 
 @pytest.mark.parametrize(
