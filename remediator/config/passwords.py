@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,8 @@ def _name(written: str, directory: Path, file: Path, *, foreign: bool) -> str:
     first, slash, _ = written.partition("/")
     if not slash:
         return f"the file of this name in {printable(str(file.parent))}"
-    is_path = first in ("", ".", "..") or (directory / first).is_dir()
+    # Path.is_dir raises for a name that is too long for any file.
+    is_path = first in ("", ".", "..") or os.path.isdir(directory / first)  # noqa: PTH112
     return printable(str(file)) if is_path and not foreign else "the file"
 
 

@@ -346,6 +346,14 @@ class TestPasswordFiles:
         text = f"{named.format(tmp_path)} cannot be read: no such file or directory"
         assert line == f"{tmp_path / 'config.yaml'}:1:29: databases[0].password_file: {text}"
 
+    def test_a_path_that_no_file_can_have(self, tmp_path: Path) -> None:
+        """One line, as for any other."""
+        with pytest.raises(ConfigError) as caught:
+            loaded(tmp_path, f"databases: [{{password_file: {'x' * 300}/hunter2}}]")
+        text = "the file cannot be read: file name too long"
+        line = f"{tmp_path / 'config.yaml'}:1:29: databases[0].password_file: {text}"
+        assert caught.value.problems == (line,)
+
     def test_a_credential_that_is_not_there(self, tmp_path: Path) -> None:
         """It says where it was looked for."""
         with pytest.raises(ConfigError) as caught:
