@@ -8,11 +8,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# Arguments for the program behind demo, test, unit and bench: make test ARGS="-k postgres -x"
+# Arguments for the program behind demo, test, unit, faults and bench: make test ARGS="-k postgres -x"
 ARGS ?=
 UNIT_TESTS := tests/unit tests/property tests/architecture
 
-.PHONY: help demo test lint unit bench lock wheel clean testbed
+.PHONY: help demo test lint unit faults bench lock wheel clean testbed
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -34,6 +34,9 @@ lint: $(VENV)/.dev ## Check style, types and the import rules
 
 unit: $(VENV)/.dev ## Run the fast tests, which need no server
 	$(BIN)/python -m pytest $(UNIT_TESTS) $(ARGS)
+
+faults: testbed $(VENV)/.dev ## Break everything around it, for real, and print what was measured
+	$(BIN)/python -m pytest tests/faults $(ARGS)
 
 bench: testbed $(VENV)/.dev ## Measure what the watching costs
 	$(BIN)/python -m benchmarks $(ARGS)
