@@ -1,1 +1,1 @@
-"""What must hold when things break: each fault injected for real, one scenario each, with what was measured."""
+"""What must hold when things break: each fault injected for real, with what was measured."""
