@@ -187,7 +187,7 @@ async def _service(name: str, runtime: Runtime) -> list[Finding]:
 
 
 def _replica(subject: str, replica: Replica) -> Finding:
-    objections, detail = spare_replica(replica)
+    objections, detail = spare_replica(replica, timedelta(0), SystemClock().now().at)
     if objections:
         return Finding(Grade.WARNING, subject, f"{replica.name} would not be restarted: {detail}")
     return Finding(Grade.OK, subject, f"{replica.name} is {replica.state}, health {replica.health}")

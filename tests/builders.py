@@ -156,6 +156,7 @@ def make_policy(
     restart_per_service: Rate | None = None,
     restart: Rate | None = None,
     failed_rounds: int = 3,
+    min_uptime: timedelta = timedelta(minutes=1),
 ) -> Policy:
     """The policy that one gets by configuring nothing, with the two services of the tests."""
     if levels is None:
@@ -177,6 +178,7 @@ def make_policy(
             restart_per_service=restart_per_service or Rate(1, timedelta(minutes=30)),
             restart=restart or Rate(3, timedelta(days=1)),
             failed_rounds=failed_rounds,
+            min_uptime=min_uptime,
         ),
     )
 
@@ -192,6 +194,7 @@ def make_replica(
     health: Health = Health.NONE,
     stop_timeout: timedelta = timedelta(seconds=10),
     exempt: Exempt | None = None,
+    started_at: datetime | None = None,
 ) -> Replica:
     """A replica that runs and may be restarted."""
     name = f"shop-{service}-{number}"
@@ -205,6 +208,7 @@ def make_replica(
         health=health,
         stop_timeout=stop_timeout,
         exempt=exempt,
+        started_at=started_at,
     )
 
 

@@ -176,4 +176,5 @@ def _limits(limits: written.Limits) -> Limits:
         restart_per_service=limits.restart.per_service,
         restart=Rate(limits.restart.per_day, timedelta(days=1)),
         failed_rounds=limits.failed_rounds,
+        min_uptime=limits.restart.min_uptime,
     )

@@ -196,6 +196,9 @@ class RestartLimits(Section):
     """How often one and the same service."""
     per_day: Count = 3
     """How often altogether in any 24 hours."""
+    min_uptime: Pause = MINUTE
+    """How long a container must have been up, and past `starting` if it has a health check; `0s` switches
+    this off. A restart right after a deploy would fight it."""
 
 
 class Limits(Section):

@@ -124,6 +124,7 @@ def _limits(limits: Limits) -> dict[str, Any]:
         "restart": {
             "per_service": format_rate(limits.restart_per_service),
             "per_day": limits.restart.count,
+            "min_uptime": limits.min_uptime,
         },
         "failed_rounds": limits.failed_rounds,
     }

@@ -73,7 +73,7 @@ def decide(situation: Situation) -> Plan:
     )
     steps = tuple(_steps(situation, evidence, gone))
     if not objections:
-        objections, detail = _elsewhere(steps) or _unreadable(steps)
+        objections, detail = _elsewhere(steps) or _just_started(steps) or _unreadable(steps)
     plan = Plan(steps=steps, objections=objections, detail=detail, relapsed=relapsed, renews=renews)
     if objections or plan.next_step is not None:
         return plan
@@ -88,6 +88,25 @@ def _elsewhere(steps: Sequence[StepPlan]) -> tuple[tuple[Objection, ...], str] |
     if first is None or first.acts:
         return None
     return (Objection.IN_FLIGHT,), f"{first.step.label}, for another database"
+
+
+def _just_started(steps: Sequence[StepPlan]) -> tuple[tuple[Objection, ...], str] | None:
+    """Wait when the step whose turn it is would fight a start or a deploy of that very service."""
+    first = next((step for step in steps if step.acts or _waits_for_start(step)), None)
+    if first is None or first.acts:
+        return None
+    details = (hold.detail for hold in first.holds if Objection.JUST_STARTED in hold.objections)
+    return (Objection.JUST_STARTED,), f"{first.step.label}: {next(details)}"
+
+
+def _waits_for_start(step: StepPlan) -> bool:
+    """Whether time alone makes the step possible; what keeps crashing is always young, and not waited for."""
+    return any(
+        hold.objections == (Objection.JUST_STARTED,)
+        and isinstance(hold.action, RestartReplica)
+        and not hold.action.replica.restarts
+        for hold in step.holds
+    )
 
 
 def _unreadable(steps: Sequence[StepPlan]) -> tuple[tuple[Objection, ...], str]:
@@ -239,7 +258,7 @@ def _restart(situation: Situation, index: int, step: RestartService) -> StepPlan
     proposals: list[Proposal] = []
     for replica in replicas:
         action = RestartReplica(replica)
-        against, why = spare_replica(replica)
+        against, why = spare_replica(replica, situation.policy.limits.min_uptime, situation.now)
         if replica.name in done:
             proposals.append(Hold(action, (Objection.ALREADY_RESTARTED,)))
         elif against or objections:

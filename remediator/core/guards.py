@@ -10,6 +10,7 @@ from remediator.core.model import (
     CLIENT_BACKEND,
     IDLE,
     Evidence,
+    Health,
     Replica,
     ReplicaState,
     Sample,
@@ -47,12 +48,26 @@ def spare_session(session: Session, spare: Spare, older_than: timedelta) -> tupl
     return tuple(objection for objection, holds in rules if holds)
 
 
-def spare_replica(replica: Replica) -> tuple[tuple[Objection, ...], str]:
-    """List what speaks against restarting a replica, and the detail in words."""
+def spare_replica(
+    replica: Replica, min_uptime: timedelta, now: datetime
+) -> tuple[tuple[Objection, ...], str]:
+    """List what speaks against restarting a replica, and the detail in words.
+
+    Args:
+        replica: The replica as it was read.
+        min_uptime: How long it must have been up.
+        now: Wall-clock time.
+    """
     if replica.exempt is not None:
         return (Objection.EXEMPT,), replica.exempt.value
     if replica.state is not ReplicaState.RUNNING:
         return (Objection.NOT_RUNNING,), f"it is {replica.state}"
+    if replica.health is Health.STARTING and min_uptime:
+        return (Objection.JUST_STARTED,), "its health check has not passed yet"
+    if replica.started_at is not None:
+        up = abs(now - replica.started_at)  # its clock need not be ours
+        if up < min_uptime:
+            return (Objection.JUST_STARTED,), f"up for {duration(up)}, less than {duration(min_uptime)}"
     return (), ""
 
 

@@ -266,6 +266,7 @@ class Exempt(Enum):
     REPLACED = "being replaced by a deploy"
     OWN = "our own container"
     DATABASE = "the database's container"
+    OPTED_OUT = "opted out by its label remediator.enable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +276,7 @@ class Replica:
     Attributes:
         id: Identity that does not survive replacement (a container's id).
         started: Token that differs after every start (`State.StartedAt`).
+        started_at: The same as a time, by the clock of whoever runs it; None when that is not known.
         restarts: Restarts made by the runtime's own policy since that start.
         stop_timeout: What the replica is given between the stop signal and being killed; of a command,
             what the whole restart is given.
@@ -291,3 +293,4 @@ class Replica:
     stop_timeout: timedelta = timedelta(seconds=10)
     addresses: frozenset[str] = field(default_factory=frozenset)
     exempt: Exempt | None = None
+    started_at: datetime | None = None

@@ -33,6 +33,7 @@ class Objection(StrEnum):
     # replicas
     NOT_RUNNING = "not_running"
     EXEMPT = "exempt"
+    JUST_STARTED = "just_started"
     ALREADY_RESTARTED = "already_restarted"
     # steps
     NOT_NEEDED = "not_needed"
@@ -78,6 +79,7 @@ _MEANINGS = {
     Objection.COOLDOWN: "restarted too recently",
     Objection.NOT_RUNNING: "is not running; left as it is",
     Objection.EXEMPT: "must never be restarted",
+    Objection.JUST_STARTED: "was started moments ago",
     Objection.ALREADY_RESTARTED: "had its turn in this round",
     Objection.NOT_NEEDED: "no longer critical",
     Objection.NO_CANDIDATES: "no session may be terminated",
@@ -222,6 +224,7 @@ _PASSING = frozenset(
         Objection.WAITING,
         Objection.UNKNOWN_EVIDENCE,
         Objection.UNCONFIRMED,
+        Objection.JUST_STARTED,
     }
 )
 

@@ -138,6 +138,7 @@ class Limits:
         restart_per_service: How often one service may be restarted.
         restart: How often services may be restarted altogether for this database.
         failed_rounds: Rounds without relief in one incident before the database is locked until `ack`.
+        min_uptime: How long a replica must have been up to be restarted.
     """
 
     terminate_per_step: int | float
@@ -145,6 +146,7 @@ class Limits:
     restart_per_service: Rate
     restart: Rate
     failed_rounds: int
+    min_uptime: timedelta = timedelta(0)
 
     def terminate_cap(self, used: int) -> int:
         """How many sessions one step may terminate with this many slots used; a ratio allows at least one."""

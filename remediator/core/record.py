@@ -136,6 +136,7 @@ def _write_replica(replica: Replica) -> Record:
         "stop_timeout": replica.stop_timeout.total_seconds(),
         "addresses": sorted(replica.addresses),
         "exempt": replica.exempt.name.lower() if replica.exempt else None,
+        "started_at": _maybe_instant(replica.started_at),
     }
 
 
@@ -151,6 +152,7 @@ def _read_replica(record: Mapping[str, Any]) -> Replica:
         stop_timeout=timedelta(seconds=record["stop_timeout"]),
         addresses=frozenset(record["addresses"]),
         exempt=Exempt[record["exempt"].upper()] if record["exempt"] else None,
+        started_at=_maybe_time(record.get("started_at")),  # older records do not say
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -106,6 +107,8 @@ async def test_a_replica_is_what_the_engine_says(compose_project: MakeProject, e
     state, networks = container.attrs["State"], container.attrs["NetworkSettings"]["Networks"]
     assert replica.name == f"{project.name}-web-1"
     assert replica.started == state["StartedAt"]
+    assert replica.started_at is not None
+    assert abs(datetime.now(UTC) - replica.started_at) < timedelta(minutes=5)
     assert (replica.state, replica.health) == (ReplicaState.RUNNING, Health.HEALTHY)
     assert replica.stop_timeout.total_seconds() == 45
     assert replica.addresses == {network["IPAddress"] for network in networks.values()}
@@ -150,8 +153,31 @@ async def test_a_container_with_a_telling_label_is_exempt(
     """Hooks' containers and Swarm's tasks have masters of their own."""
     project = compose_project(WEB)
     labels = {PROJECT_LABEL: project.name, SERVICE_LABEL: "web", label: "pre_start"}
-    docker_engine.client.containers.run(BUSYBOX_IMAGE, "sleep 3600", detach=True, labels=labels)
+    docker_engine.client.containers.run(
+        BUSYBOX_IMAGE, "sleep 3600", detach=True, labels=labels, network_mode="none"
+    )
     await assert_never_restarted(runtime_of(project, engine), project, exempt)
+
+
+async def test_a_container_or_a_whole_service_opts_out_by_a_label(
+    compose_project: MakeProject, docker_engine: testbed.DockerEngine, engine: DockerEngine
+) -> None:
+    """Of one service every container has the label, of the other a single one."""
+    own = f"  api:\n    image: {BUSYBOX_IMAGE}\n    command: sleep 3600\n    stop_signal: SIGKILL\n"
+    whole = f"{own}    scale: 2\n    labels: {{remediator.enable: 'false'}}\n"
+    project = compose_project(WEB + whole)
+    api = ComposeRuntime("api", project=project.name, compose_service="api", engine=engine)
+    assert [replica.exempt for replica in await api.replicas()] == [Exempt.OPTED_OUT] * 2
+    for replica in await api.replicas():
+        with pytest.raises(RejectedError, match=r"opted out by its label remediator\.enable"):
+            await api.restart(replica)
+    labels = {PROJECT_LABEL: project.name, SERVICE_LABEL: "web", "remediator.enable": "false"}
+    docker_engine.client.containers.run(
+        BUSYBOX_IMAGE, "sleep 3600", detach=True, labels=labels, network_mode="none"
+    )
+    web = runtime_of(project, engine)
+    assert {replica.exempt for replica in await web.replicas()} == {None, Exempt.OPTED_OUT}
+    await assert_never_restarted(web, project, Exempt.OPTED_OUT)
 
 
 async def test_the_databases_container_is_exempt(compose_project: MakeProject, engine: DockerEngine) -> None:

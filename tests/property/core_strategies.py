@@ -135,6 +135,8 @@ replica_sets = st.lists(
         number=st.integers(1, 4),
         state=st.sampled_from([ReplicaState.RUNNING] * 5 + list(ReplicaState)),
         exempt=st.sampled_from([None] * 5 + list(Exempt)),
+        restarts=st.sampled_from([0, 0, 3]),
+        started_at=st.sampled_from([None, moment(-3600).at, moment(-3600).at, moment(-5).at]),
     ),
     max_size=3,
     unique_by=lambda replica: replica.name,

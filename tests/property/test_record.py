@@ -53,6 +53,7 @@ replicas = st.builds(
     stop_timeout=st.timedeltas(timedelta(0), timedelta(days=3650)),
     addresses=st.frozensets(text),
     exempt=st.none() | st.sampled_from(Exempt),
+    started_at=st.none() | times,
 )
 terminations = st.builds(TerminateSession, sessions)
 restarts = st.builds(RestartReplica, replicas)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -61,6 +61,40 @@ def test_a_replaced_container_shares_its_number_with_its_replacement() -> None:
     assert exempt(container(), container(2, replace="old")) == [None, None]
     assert exempt(container(), container(replace="old", status="created")) == [Exempt.REPLACED] * 2
     assert exempt(container(), container(oneoff="True")) == [None, Exempt.ONE_OFF]
+
+
+@pytest.mark.parametrize(
+    ("value", "out"),
+    [
+        *((word, True) for word in ("false", "False", "0", "no", "flase")),
+        *((word, False) for word in ("true", "True ", "1", "", None)),
+    ],
+)
+def test_a_label_opts_out(value: str | None, out: bool) -> None:
+    """What is no clear yes does."""
+    one = container()
+    if value is not None:
+        one["Config"]["Labels"]["remediator.enable"] = value
+    assert exempt(one) == [Exempt.OPTED_OUT if out else None]
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("2030-01-01T00:00:00.123456789Z", datetime(2030, 1, 1, microsecond=123456, tzinfo=UTC)),
+        ("2030-01-01T02:00:00+02:00", datetime(2030, 1, 1, tzinfo=UTC)),
+        ("0001-01-01T00:00:00Z", None),
+        ("2030-01-01T00:00:00", None),
+        ("", None),
+        ("soon", None),
+    ],
+)
+def test_the_start_is_a_time_too(text: str, at: datetime | None) -> None:
+    """One that was never started has none."""
+    one = container()
+    one["State"]["StartedAt"] = text
+    [found] = read_containers("web", OURS, [one], NOWHERE)
+    assert found.replica.started_at == at
 
 
 def test_our_own_container_comes_first_among_the_reasons() -> None:

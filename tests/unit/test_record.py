@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -37,6 +37,7 @@ REPLICA = Replica(
     stop_timeout=timedelta(seconds=42.5),
     addresses=frozenset({"10.0.0.3", "10.0.0.2"}),
     exempt=Exempt.ONE_OFF,
+    started_at=AT,
 )
 
 
@@ -94,8 +95,16 @@ def test_the_record_of_a_restart_holds_what_verifying_it_after_a_crash_needs() -
             "stop_timeout": 42.5,
             "addresses": ["10.0.0.2", "10.0.0.3"],
             "exempt": "one_off",
+            "started_at": "2031-05-04T03:02:01.987654+00:00",
         },
     }
+
+
+def test_a_replica_recorded_before_its_start_was_known_as_a_time_is_still_read() -> None:
+    """A daemon that is updated in the middle of a restart verifies it by what it finds."""
+    record = to_record(RestartReplica(REPLICA))
+    del record["replica"]["started_at"]
+    assert from_record(record, RestartReplica) == RestartReplica(replace(REPLICA, started_at=None))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,10 @@ _ONE_OFF = "com.docker.compose.oneoff"
 _HOOK = "com.docker.compose.hook"
 _REPLACE = "com.docker.compose.replace"
 _SWARM = "com.docker.swarm."
+_ENABLE = "remediator.enable"
+
+# Anything else opts out: a word that is misspelt must not get a container restarted.
+_YES = frozenset({"", "true", "1", "yes", "on"})
 
 _DEFAULT_STOP_TIMEOUT = 10
 # A container that is never killed is not waited for any longer than this.
@@ -104,6 +108,7 @@ def _read(service: str, one: Mapping[str, Any], around: Surroundings, changing: 
         stop_timeout=_stops_within(stop_timeout),
         addresses=_addresses(one),
         exempt=_exempt(one, around, changing),
+        started_at=_time(state.get("StartedAt")),
     )
     return Container(replica, stop_timeout, _number(labels))
 
@@ -123,6 +128,7 @@ def _exempt(one: Mapping[str, Any], around: Surroundings, changing: frozenset[in
         Exempt.ONE_OFF: _is_one_off(labels),
         Exempt.HOOK: _HOOK in labels,
         Exempt.REPLACED: _number(labels) in changing,
+        Exempt.OPTED_OUT: labels.get(_ENABLE, "").strip().lower() not in _YES,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
 
@@ -176,6 +182,15 @@ def _addresses(one: Mapping[str, Any]) -> frozenset[str]:
         for key in ("IPAddress", "GlobalIPv6Address")
     )
     return frozenset(address for address in found if address)
+
+
+def _time(text: object) -> datetime | None:
+    """When a container was started; None for one that never was, which Docker dates to the year 1."""
+    try:
+        at = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return at.astimezone(UTC) if at.tzinfo is not None and at.year > 1 else None
 
 
 def _state(word: object) -> ReplicaState:

@@ -91,6 +91,7 @@ def test_the_default_policy(tmp_path: Path) -> None:
         restart_per_service=Rate(1, 30 * MINUTE),
         restart=Rate(3, timedelta(days=1)),
         failed_rounds=3,
+        min_uptime=MINUTE,
     )
 
 
@@ -117,7 +118,9 @@ def test_what_is_written_arrives(tmp_path: Path) -> None:
                 - restart: {service: w, when: always}
                 - terminate_idle: {older_than: 500ms}
             spare: {users: [a, a], applications: [barman*, "0123"]}
-            limits: {terminate: {per_step: 7}, restart: {per_service: 2 per 1h30m, per_day: 0}}
+            limits:
+              terminate: {per_step: 7}
+              restart: {per_service: 2 per 1h30m, per_day: 0, min_uptime: 5s}
         log: {level: debug, format: json}
         """,
     )
@@ -137,6 +140,7 @@ def test_what_is_written_arrives(tmp_path: Path) -> None:
     assert policy.spare.applications[-2:] == ("wal-g*", "0123")
     assert policy.limits.terminate_per_step == 7
     assert policy.limits.restart_per_service == Rate(2, 90 * MINUTE)
+    assert policy.limits.min_uptime == 5 * SECOND
     assert policy.limits.restart.count == 0
     assert settings.databases[0].connect == ConnectSettings(timeout=90 * SECOND, keepalives_count=7)
 

@@ -459,6 +459,47 @@ def test_what_does_not_stop_it(plan: Plan) -> None:
     assert plan.next_step is plan.steps[0]
 
 
+def test_a_step_waits_for_a_service_that_was_started_moments_ago() -> None:
+    """Restarting it would fight a deploy, and the service after it is not to blame."""
+    young = make_replica(started_at=START - timedelta(seconds=5))
+    api = make_replica(service="api")
+    plan = plan_for(services={"celery": (young,), "api": (api,)})
+    assert plan.objections == (Objection.JUST_STARTED,)
+    assert plan.detail == "restart celery: up for 5s, less than 1m"
+    assert plan.next_step is None
+    assert not plan.held
+    [hold] = plan.steps[1].holds
+    assert hold.objections == (Objection.JUST_STARTED,)
+
+
+def test_terminating_does_not_wait_for_a_service() -> None:
+    """It comes first on the ladder, and harms no deploy."""
+    young = make_replica(started_at=START)
+    plan = plan_for(sessions=idle_sessions(60), services={"celery": (young,), "api": ()})
+    assert plan.next_step is not None
+    assert plan.next_step.index == 0
+
+
+def test_what_crashes_and_starts_by_itself_is_not_waited_for() -> None:
+    """It is always young; the ladder goes on without it."""
+    crashing = make_replica(started_at=START, restarts=7)
+    plan = plan_for(services={"celery": (crashing,), "api": (make_replica(service="api"),)})
+    assert plan.next_step is not None
+    assert names(plan.next_step) == ["shop-api-1"]
+
+
+def test_a_rolling_restart_goes_on_though_the_first_replica_is_young_now() -> None:
+    """It is so because of us; the others are as old as they were."""
+    first = make_replica(number=1, started_at=START - timedelta(seconds=15))
+    second = make_replica(number=2, started_at=START - timedelta(hours=3))
+    done = make_entry(action=RestartReplica(first), step=1, result=Result.CONFIRMED)
+    plan = plan_for(
+        incident=make_incident(step=1), entries=[done], services={"celery": (first, second), "api": ()}
+    )
+    assert plan.next_step is not None
+    assert names(plan.next_step) == ["shop-celery-2"]
+
+
 def test_it_is_relieved_when_no_longer_critical() -> None:
     """Every step says that it is not needed."""
     plan = plan_for(sample=make_sample(used=85), sessions=idle_sessions(40))

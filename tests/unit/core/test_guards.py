@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 
 from remediator.core.guards import spare_replica, spare_session
-from remediator.core.model import Exempt, Replica, ReplicaState, Session
+from remediator.core.model import Exempt, Health, Replica, ReplicaState, Session
 from remediator.core.plan import Objection
 from remediator.core.policy import Spare
-from tests.builders import TEN_MINUTES, make_replica, make_session
+from tests.builders import START, TEN_MINUTES, make_replica, make_session
 
 SPARE = Spare(users=("migrator", "batch_*"), applications=("pg_dump", "barman*", "[abc]"))
 
@@ -120,7 +120,33 @@ def test_replicas_that_are_left_alone(
     replica: Replica, objections: tuple[Objection, ...], detail: str
 ) -> None:
     """What an operator or an engine has stopped stays so."""
-    assert spare_replica(replica) == (objections, detail)
+    assert spare_replica(replica, timedelta(minutes=1), START) == (objections, detail)
+
+
+@pytest.mark.parametrize(
+    ("started_ago", "health", "young"),
+    [
+        (None, Health.NONE, False),
+        (None, Health.STARTING, True),
+        (timedelta(0), Health.NONE, True),
+        (timedelta(seconds=59, milliseconds=999), Health.HEALTHY, True),
+        (timedelta(minutes=1), Health.HEALTHY, False),
+        (timedelta(hours=1), Health.STARTING, True),
+        (timedelta(hours=1), Health.UNHEALTHY, False),
+        (timedelta(seconds=-59), Health.NONE, True),
+        (timedelta(hours=-2), Health.NONE, False),
+    ],
+)
+def test_what_was_started_moments_ago_is_left_alone(
+    started_ago: timedelta | None, health: Health, young: bool
+) -> None:
+    """Somebody is at it; a clock that is hours ahead of ours says nothing."""
+    started_at = None if started_ago is None else START - started_ago
+    replica = make_replica(started_at=started_at, health=health)
+    objections, detail = spare_replica(replica, timedelta(minutes=1), START)
+    assert objections == ((Objection.JUST_STARTED,) if young else ())
+    assert bool(detail) is young
+    assert spare_replica(replica, timedelta(0), START) == ((), "")
 
 
 @pytest.mark.parametrize("objection", Objection)
