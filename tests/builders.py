@@ -28,6 +28,7 @@ from remediator.core.model import (
 )
 from remediator.core.plan import Action, TerminateSession
 from remediator.core.policy import (
+    Backoff,
     ClearRule,
     Conditions,
     IdleCount,
@@ -48,6 +49,9 @@ DATABASE = "shop"
 REFUSED = Probe(ProbeResult.REFUSING, "53300", "sorry, too many clients already")
 ACCEPTED = Probe(ProbeResult.ACCEPTED)
 UNREACHABLE = Trouble(TroubleKind.UNREACHABLE, "no route to host")
+HOURLY = Rate(500, timedelta(hours=1))
+EVERY_HALF_HOUR = Rate(1, timedelta(minutes=30))
+DAILY = Rate(3, timedelta(days=1))
 STEPS: tuple[Step, ...] = (TerminateIdle(TEN_MINUTES), RestartService("celery"), RestartService("api"))
 
 
@@ -151,14 +155,15 @@ def make_policy(
     settle: timedelta = timedelta(seconds=15),
     retry: timedelta = timedelta(minutes=5),
     spare: Spare | None = None,
-    per_step: float = 0.5,
-    terminate: Rate | None = None,
-    restart_per_service: Rate | None = None,
-    restart: Rate | None = None,
+    per_step: float | Sequence[float] = 0.5,
+    terminate: Rate | Sequence[Rate] = HOURLY,
+    restart_per_service: Rate | Sequence[Rate] = EVERY_HALF_HOUR,
+    backoff: Backoff | None = None,
+    restart: Rate | Sequence[Rate] = DAILY,
     failed_rounds: int = 3,
     min_uptime: timedelta = timedelta(minutes=1),
 ) -> Policy:
-    """The policy that one gets by configuring nothing, with the two services of the tests."""
+    """The policy that one gets by configuring little, with the two services of the tests."""
     if levels is None:
         levels = {
             Level.MONITOR: LevelRule(Conditions(0.2, IdleCount(TEN_MINUTES, 1))),
@@ -173,14 +178,19 @@ def make_policy(
         remediate=Remediate(until, settle, retry, tuple(steps)),
         spare=spare or Spare(),
         limits=Limits(
-            terminate_per_step=per_step,
-            terminate=terminate or Rate(500, timedelta(hours=1)),
-            restart_per_service=restart_per_service or Rate(1, timedelta(minutes=30)),
-            restart=restart or Rate(3, timedelta(days=1)),
+            terminate_per_step=(per_step,) if isinstance(per_step, int | float) else tuple(per_step),
+            terminate=_rates(terminate),
+            restart_per_service=_rates(restart_per_service),
+            restart=_rates(restart),
             failed_rounds=failed_rounds,
             min_uptime=min_uptime,
+            backoff=backoff,
         ),
     )
+
+
+def _rates(given: Rate | Sequence[Rate]) -> tuple[Rate, ...]:
+    return (given,) if isinstance(given, Rate) else tuple(given)
 
 
 def make_replica(

@@ -23,6 +23,7 @@ from remediator.config.settings import (
 )
 from remediator.core.model import Level, Mode
 from remediator.core.policy import (
+    Backoff,
     ClearRule,
     Conditions,
     IdleCount,
@@ -170,11 +171,14 @@ def _step(step: written.Step) -> Step:
 
 
 def _limits(limits: written.Limits) -> Limits:
+    terminate, restart = limits.terminate, limits.restart
+    backoff = restart.backoff
     return Limits(
-        terminate_per_step=limits.terminate.per_step,
-        terminate=Rate(limits.terminate.per_hour, timedelta(hours=1)),
-        restart_per_service=limits.restart.per_service,
-        restart=Rate(limits.restart.per_day, timedelta(days=1)),
+        terminate_per_step=terminate.per_step,
+        terminate=(Rate(terminate.per_hour, timedelta(hours=1)), *terminate.rates),
+        restart_per_service=restart.per_service,
+        restart=(Rate(restart.per_day, timedelta(days=1)), *restart.rates),
         failed_rounds=limits.failed_rounds,
         min_uptime=limits.restart.min_uptime,
+        backoff=Backoff(backoff.base, backoff.cap) if backoff else None,
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from remediator.config.scalars import BOOLEAN, PER_STEP, RATE, OrNone, whole
+from remediator.config.scalars import BOOLEAN, PER_STEP, RATE, OneOrMore, OrNone, duration, whole
 from remediator.config.section import (
     MINUTE,
     SECOND,
@@ -22,6 +22,7 @@ from remediator.config.section import (
     WhenWord,
 )
 from remediator.core.policy import Rate
+from remediator.ports import KEPT
 
 SPARED_APPLICATIONS = (
     "pg_dump",
@@ -33,6 +34,8 @@ SPARED_APPLICATIONS = (
     "wal-g*",
 )
 """Backups look idle between two reads; these are spared whatever the file says."""
+
+Rates = tuple[Annotated[Rate, RATE], ...]
 
 _UTILIZATION = "Holds above this share of the slots that an ordinary role can get; `none` switches it off."
 _IDLE = "Holds when this many sessions are idle for this long; `none` switches it off."
@@ -181,21 +184,36 @@ class Spare(Section):
 
 
 class TerminateLimits(Section):
-    """How many sessions may be terminated."""
+    """How many sessions may be terminated. All limits hold."""
 
-    per_step: Annotated[int | float, PER_STEP] = 0.5
-    """At most this many, or this share of the used slots, in one step."""
+    per_step: Annotated[tuple[Annotated[int | float, PER_STEP], ...], OneOrMore()] = (0.5, 500)
+    """At most this many, or this share of the used slots, in one step; of several the lowest counts."""
     per_hour: Count = 500
     """At most this many in any hour."""
+    rates: Annotated[Rates, OneOrMore(least=0)] = ()
+    """Further limits over other lengths of time, such as `2000 per 1d`."""
+
+
+class Backoff(Section):
+    """The wait between two restarts of a service, which doubles with each restart."""
+
+    base: Duration = 30 * MINUTE
+    """After the first restart."""
+    cap: Annotated[timedelta, duration(most=KEPT)] = timedelta(hours=8)
+    """At most. Restarts older than this, and than every rate of `per_service`, are forgotten."""
 
 
 class RestartLimits(Section):
-    """How often services may be restarted."""
+    """How often services may be restarted. All limits hold."""
 
-    per_service: Annotated[Rate, RATE] = Rate(1, timedelta(minutes=30))
-    """How often one and the same service."""
+    per_service: Annotated[Rates, OneOrMore()] = (Rate(1, timedelta(minutes=30)), Rate(3, timedelta(days=1)))
+    """How often one and the same service, whichever database it is for."""
+    backoff: Annotated[Backoff | None, OrNone()] = Backoff()
+    """How long a service is left alone after repeated restarts; `none` switches it off."""
     per_day: Count = 3
-    """How often altogether in any 24 hours."""
+    """How often altogether in any 24 hours, for one database."""
+    rates: Annotated[Rates, OneOrMore(least=0)] = ()
+    """Further limits altogether, over other lengths of time, such as `2 per 1h`."""
     min_uptime: Pause = MINUTE
     """How long a container must have been up, and past `starting` if it has a health check; `0s` switches
     this off. A restart right after a deploy would fight it."""

@@ -23,7 +23,8 @@ at once, with exit status 78.
 |---|---|
 | duration | numbers with units, largest first: `500ms`, `10s`, `5m`, `1h30m`, `1d`; at most `365d` |
 | percentage | `50%` or `12.5%`; above 0 % and at most 100 % |
-| rate | a number, `per` and a duration: `1 per 30m` |
+| rate | a number, `per` and a duration up to `31d`: `1 per 30m` |
+| ..., or a list | one value, or several: `[3 per 1h, 7 per 1d]`; each of them holds |
 | name | letters, digits, `.`, `_` and `-`, at most 63 |
 
 **Variables**: in any value, `${VAR}` is replaced by the environment variable and is a mistake when that is
@@ -80,4 +81,6 @@ def _default(child: dict[str, Any]) -> str:
     if "default" not in child:
         return ""
     value = child["default"]
+    if isinstance(value, list):
+        return f"`[{', '.join(str(item) for item in value)}]`"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"

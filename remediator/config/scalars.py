@@ -76,6 +76,39 @@ class OrNone:
         return {**either, "x-kind": f"{kind} or none"} if kind else either
 
 
+@dataclass(frozen=True, slots=True)
+class OneOrMore:
+    """Annotation of a pydantic tuple that may also be written as its only value.
+
+    Attributes:
+        least: How many values there must be.
+    """
+
+    least: int = 1
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """Take a single value as a list of one."""
+
+        def read(value: object, inner: core_schema.ValidatorFunctionWrapHandler) -> Any:
+            found = inner([value] if isinstance(value, str) else value)
+            if len(found) < self.least:
+                raise ValueError("is empty; at least one value is needed")
+            return found
+
+        return core_schema.no_info_wrap_validator_function(read, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Describe one value, or a list of them."""
+        several = handler(schema)
+        one = several["items"]
+        several = {**several, "minItems": self.least} if self.least else several
+        return {"anyOf": [one, several], "x-kind": f"{one['x-kind']}, or a list"}
+
+
 def duration(
     least: timedelta = timedelta(milliseconds=1), most: timedelta = units.LONGEST, *, seconds: bool = False
 ) -> Kind:

@@ -75,8 +75,11 @@ class _Generator(GenerateJsonSchema):
         value = schema.get("default")
         if value is None and {"const": "none"} in inner.get("anyOf", []):
             return {**inner, "default": "none"}
-        if value is None or isinstance(value, BaseModel | tuple):
+        if value is None or value == () or isinstance(value, BaseModel):
             return inner
+        if isinstance(value, tuple):
+            written = None if isinstance(value[0], BaseModel) else [_written(item) for item in value]
+            return {**inner, "default": written} if written else inner
         return {**inner, "default": _written(value)}
 
 

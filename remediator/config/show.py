@@ -115,16 +115,24 @@ def _step(step: Step) -> dict[str, Any]:
 
 
 def _limits(limits: Limits) -> dict[str, Any]:
-    per_step = limits.terminate_per_step
+    (per_hour, *others), (per_day, *more) = limits.terminate, limits.restart
+    backoff = limits.backoff
     return {
         "terminate": {
-            "per_step": format_percent(per_step) if isinstance(per_step, float) else per_step,
-            "per_hour": limits.terminate.count,
+            "per_step": [_cap(cap) for cap in limits.terminate_per_step],
+            "per_hour": per_hour.count,
+            "rates": [format_rate(rate) for rate in others],
         },
         "restart": {
-            "per_service": format_rate(limits.restart_per_service),
-            "per_day": limits.restart.count,
+            "per_service": [format_rate(rate) for rate in limits.restart_per_service],
+            "backoff": {"base": backoff.base, "cap": backoff.cap} if backoff else "none",
+            "per_day": per_day.count,
+            "rates": [format_rate(rate) for rate in more],
             "min_uptime": limits.min_uptime,
         },
         "failed_rounds": limits.failed_rounds,
     }
+
+
+def _cap(cap: float) -> str | int:
+    return cap if isinstance(cap, int) else format_percent(cap)

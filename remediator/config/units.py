@@ -7,6 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from remediator.core.policy import Rate
+from remediator.ports import KEPT
 
 _NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,3})?"
 
@@ -110,6 +111,9 @@ def parse_rate(text: str) -> Rate:
         raise ValueError(f"is not a rate: a part of it {error}") from None
     if not rate.per:
         raise ValueError("is not a rate; the length of time must be above 0s")
+    if rate.per > KEPT:
+        kept = format_duration(KEPT)
+        raise ValueError(f"looks back too far; at most {kept} is allowed, since older records may be gone")
     return rate
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from remediator.core.assess import critical_evidence
+from remediator.core.budgets import usages
 from remediator.core.guards import gate, service_objections, spare_replica, spare_session
 from remediator.core.incident import relapse
 from remediator.core.ledger import Incident, Ledger, Occasion, Phase
@@ -216,15 +217,15 @@ def _choose(situation: Situation, step: TerminateIdle, eligible: Sequence[Sessio
     until = situation.policy.remediate.until
     needed = _needed(situation.policy, situation.sample) if slots else len(eligible)
     cap = limits.terminate_cap(used)
-    spent = situation.ledger.terminations(situation.database, limits.terminate, situation.now)
-    left = max(0, limits.terminate.count - spent)
+    spent = situation.ledger.terminations(situation.database)
+    scarcest = min(usages(limits.terminate, spent, situation.now), key=lambda budget: budget.left)
     chosen: list[Proposal] = []
     for rank, session in enumerate(eligible):
         action = TerminateSession(session)
         if rank >= needed:
             chosen.append(Hold(action, (Objection.ENOUGH,), f"target {percent(until)}"))
-        elif rank >= left:
-            chosen.append(Hold(action, (Objection.RATE_LIMIT,), f"limit {limits.terminate}"))
+        elif rank >= scarcest.left:
+            chosen.append(Hold(action, (Objection.RATE_LIMIT,), scarcest.describe(situation.now)))
         elif rank >= cap:
             chosen.append(Hold(action, (Objection.STEP_LIMIT,), f"limit {cap} of {used} per step"))
         else:

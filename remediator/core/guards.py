@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from remediator.core.budgets import cooldown, usages
 from remediator.core.ledger import Incident, Ledger, Occasion, Phase, database_scope, service_scope
 from remediator.core.model import (
     CLIENT_BACKEND,
@@ -95,16 +96,15 @@ def service_objections(
         objections.append(Objection.IN_FLIGHT)
     if any(entry.doubtful for entry in ledger.restarted_on(occasion).values()):
         objections.append(Objection.NOT_UP)
-    rate = limits.restart_per_service
-    charged = ledger.restarts_of(service, rate, now, apart_from=occasion)
-    if len(charged) >= rate.count:
+    waits = cooldown(limits, ledger.restarts_of(service, apart_from=occasion), now)
+    if waits:
         objections.append(Objection.COOLDOWN)
-        free = charged[-rate.count] + rate.per if rate.count else None
-        wait = f", again in {duration(free - now)}" if free else ""
-        details.append(f"limit {rate}{wait}")
-    if len(ledger.restarts(database, limits.restart, now, apart_from=occasion)) >= limits.restart.count:
+        details += waits
+    others = ledger.restarts(database, apart_from=occasion)
+    full = [used.describe(now) for used in usages(limits.restart, others, now) if not used.left]
+    if full:
         objections.append(Objection.RATE_LIMIT)
-        details.append(f"limit {limits.restart} for all services")
+        details += [f"{limit}, for all services" for limit in full]
     return tuple(objections), "; ".join(details)
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from remediator.core.model import SessionId
 from remediator.core.plan import Action, RestartReplica, TerminateSession
-from remediator.core.policy import Rate
 
 
 class Result(StrEnum):
@@ -191,29 +190,23 @@ class Ledger:
         """Tell whether a restart of this service, for any database, has no outcome yet."""
         return any(e.outcome is None and _service(e) == service for e in self.entries)
 
-    def terminations(self, database: str, rate: Rate, now: datetime) -> int:
-        """How many terminations count against this rate now."""
-        return sum(
-            1 for entry in self._charged(TerminateSession, rate.per, now) if entry.intent.database == database
-        )
+    def terminations(self, database: str) -> tuple[datetime, ...]:
+        """When each session of a database was terminated that counts against its limits."""
+        charged = self._charged(TerminateSession)
+        return tuple(sorted(e.intent.at for e in charged if e.intent.database == database))
 
-    def restarts_of(
-        self, service: str, rate: Rate, now: datetime, apart_from: Occasion | None = None
-    ) -> tuple[datetime, ...]:
-        """When each restart of a service that counts against this rate now was last charged, ascending.
+    def restarts_of(self, service: str, apart_from: Occasion | None = None) -> tuple[datetime, ...]:
+        """When each restart of a service that counts against its limits was last charged, ascending.
 
         A rolling restart counts once. One that is under way is left out by `apart_from`: going on
         with it is not another restart.
         """
-        entries = (e for e in self._charged(RestartReplica, rate.per, now) if _service(e) == service)
-        return _occasions(entries, apart_from)
+        return _occasions((e for e in self._charged(RestartReplica) if _service(e) == service), apart_from)
 
-    def restarts(
-        self, database: str, rate: Rate, now: datetime, apart_from: Occasion | None = None
-    ) -> tuple[datetime, ...]:
-        """When each restart of any service that counts against a database's rate now was last charged."""
-        entries = (e for e in self._charged(RestartReplica, rate.per, now) if e.intent.database == database)
-        return _occasions(entries, apart_from)
+    def restarts(self, database: str, apart_from: Occasion | None = None) -> tuple[datetime, ...]:
+        """When each restart of any service that counts against a database's limits was last charged."""
+        charged = self._charged(RestartReplica)
+        return _occasions((e for e in charged if e.intent.database == database), apart_from)
 
     def of_round(self, incident: Incident) -> tuple[Entry, ...]:
         """The entries of an incident's current round."""
@@ -240,13 +233,8 @@ class Ledger:
             and e.outcome.result is Result.SIMULATED
         )
 
-    def _charged(self, kind: type[Action], per: timedelta, now: datetime) -> Iterator[Entry]:
-        # A record dated in the future (the clock went back) still counts: a budget never refills early.
-        return (
-            e
-            for e in self.entries
-            if e.charged and isinstance(e.intent.action, kind) and e.intent.at > now - per
-        )
+    def _charged(self, kind: type[Action]) -> Iterator[Entry]:
+        return (e for e in self.entries if e.charged and isinstance(e.intent.action, kind))
 
 
 def _service(entry: Entry) -> str:

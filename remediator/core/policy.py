@@ -130,30 +130,65 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class Backoff:
+    """The wait before a service is restarted again: `base`, doubled by each restart, at most `cap`."""
+
+    base: timedelta
+    cap: timedelta
+
+    def after(self, restarts: int) -> timedelta:
+        """The wait after so many restarts, at least one."""
+        wait = self.base
+        for _ in range(restarts - 1):
+            if wait >= self.cap:
+                break
+            wait *= 2
+        return min(wait, self.cap)
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
-    """How much may be done at most.
+    """How much may be done at most. Where there are several rates, each of them holds.
 
     Attributes:
-        terminate_per_step: Sessions per step: a number, or (a float) a ratio of the used slots.
+        terminate_per_step: Sessions per step, numbers or (floats) ratios of the used slots; the lowest holds.
+        terminate: How many sessions of this database may be terminated.
         restart_per_service: How often one service may be restarted.
         restart: How often services may be restarted altogether for this database.
         failed_rounds: Rounds without relief in one incident before the database is locked until `ack`.
         min_uptime: How long a replica must have been up to be restarted.
+        backoff: The growing wait between restarts of one service, None without one.
     """
 
-    terminate_per_step: int | float
-    terminate: Rate
-    restart_per_service: Rate
-    restart: Rate
+    terminate_per_step: tuple[int | float, ...]
+    terminate: tuple[Rate, ...]
+    restart_per_service: tuple[Rate, ...]
+    restart: tuple[Rate, ...]
     failed_rounds: int
     min_uptime: timedelta = timedelta(0)
+    backoff: Backoff | None = None
 
     def terminate_cap(self, used: int) -> int:
         """How many sessions one step may terminate with this many slots used; a ratio allows at least one."""
-        if isinstance(self.terminate_per_step, float):
-            share = int(round(self.terminate_per_step * used, 7))
-            return max(1, share) if self.terminate_per_step else 0
-        return self.terminate_per_step
+        return min(_of(cap, used) for cap in self.terminate_per_step)
+
+    @property
+    def backoff_memory(self) -> timedelta:
+        """How far back restarts of a service make the wait after the next one longer."""
+        cap = self.backoff.cap if self.backoff else timedelta(0)
+        return max([cap, *(rate.per for rate in self.restart_per_service)])
+
+    @property
+    def horizon(self) -> timedelta:
+        """How far back anything that was done may count."""
+        rates = (*self.terminate, *self.restart_per_service, *self.restart)
+        return max([self.backoff_memory, *(rate.per for rate in rates)])
+
+
+def _of(cap: float, total: int) -> int:
+    if isinstance(cap, int):
+        return cap
+    return max(1, int(round(cap * total, 7))) if cap else 0
 
 
 @dataclass(frozen=True, slots=True)

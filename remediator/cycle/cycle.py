@@ -197,9 +197,7 @@ class Cycle:
         return bounded
 
     async def _load(self, moment: Moment) -> Ledger:
-        limits = self.policy.limits
-        horizon = max(limits.terminate.per, limits.restart.per, limits.restart_per_service.per)
-        return await self._store.load(moment.at - horizon)
+        return await self._store.load(moment.at - self.policy.limits.horizon)
 
     async def _conclude(
         self, found: Sequence[tuple[Entry, Outcome]], incident: Incident | None, moment: Moment

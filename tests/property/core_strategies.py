@@ -25,6 +25,7 @@ from remediator.core.model import (
 )
 from remediator.core.plan import RestartReplica, Survey, TerminateSession
 from remediator.core.policy import (
+    Backoff,
     Conditions,
     IdleCount,
     LevelRule,
@@ -123,8 +124,9 @@ policies = st.builds(
     steps=st.lists(steps, min_size=1, max_size=4),
     until=st.integers(1, 59).map(lambda whole: whole / 100),
     spare=spares,
-    per_step=percentages | st.integers(1, 30),
-    terminate=rates,
+    per_step=st.lists(percentages | st.integers(1, 30), min_size=1, max_size=2),
+    terminate=st.lists(rates, min_size=1, max_size=3),
+    backoff=st.none() | st.builds(Backoff, ages, ages),
     restart_per_service=st.builds(Rate, st.integers(1, 2), st.just(timedelta(minutes=30))),
     restart=st.builds(Rate, st.integers(1, 4), st.just(timedelta(days=1))),
 )

@@ -14,7 +14,7 @@ from remediator.core.decide import Situation, decide
 from remediator.core.ledger import Entry, Incident, Ledger, Lock, Occasion, Outcome, Result
 from remediator.core.model import Moment, Session
 from remediator.core.plan import RestartReplica, StepPlan, Survey, TerminateSession
-from remediator.core.policy import Rate, RestartService, TerminateIdle, When
+from remediator.core.policy import Backoff, Rate, RestartService, TerminateIdle, When
 from tests.builders import (
     START,
     TEN_MINUTES,
@@ -28,6 +28,7 @@ from tests.builders import (
 
 DATABASES = ("shop", "blog")
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+BACKOFF = Backoff(timedelta(minutes=30), timedelta(hours=2))
 POLICY = make_policy(
     steps=(
         TerminateIdle(TEN_MINUTES),
@@ -36,9 +37,10 @@ POLICY = make_policy(
         RestartService("web", When.ALWAYS),
     ),
     per_step=15,
-    terminate=Rate(20, HOUR),
-    restart_per_service=Rate(1, timedelta(minutes=30)),
-    restart=Rate(2, DAY),
+    terminate=(Rate(20, HOUR), Rate(50, DAY)),
+    restart_per_service=(Rate(1, timedelta(minutes=30)), Rate(2, DAY)),
+    restart=(Rate(2, HOUR), Rate(3, DAY)),
+    backoff=BACKOFF,
     retry=timedelta(minutes=1),
 )
 SERVICES = {
@@ -195,6 +197,7 @@ class Budgets(RuleBasedStateMachine):
             times = [e.intent.at for e in self.charged(TerminateSession) if e.intent.database == database]
             for end in set(times):
                 assert sum(1 for at in times if end - HOUR < at <= end) <= 20
+                assert sum(1 for at in times if end - DAY < at <= end) <= 50
 
     @invariant()
     def no_step_terminates_more_than_its_limit(self) -> None:
@@ -212,13 +215,15 @@ class Budgets(RuleBasedStateMachine):
                 if isinstance(e.intent.action, RestartReplica) and e.intent.action.replica.service == service
             ]
             assert _most_in_a_window(entries, timedelta(minutes=30)) <= 1
+            assert _most_in_a_window(entries, DAY) <= 2
 
     @invariant()
     def restarts_of_a_database_in_any_window_are_within_the_limit(self) -> None:
         """Of all services together."""
         for database in DATABASES:
             entries = [e for e in self.charged(RestartReplica) if e.intent.database == database]
-            assert _most_in_a_window(entries, DAY) <= 2
+            assert _most_in_a_window(entries, HOUR) <= 2
+            assert _most_in_a_window(entries, DAY) <= 3
 
     @invariant()
     def no_service_has_two_replicas_in_restart(self) -> None:

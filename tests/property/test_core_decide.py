@@ -110,10 +110,12 @@ def test_oldest_first_and_never_beyond_target_step_or_rate(situation: Situation)
         used = slots.used - gone
         if going and situation.policy.levels[Level.CRITICAL].conditions.idle is None:
             assert (used - (len(going) - 1)) / slots.usable > until
-        cap = limits.terminate_per_step
-        assert len(going) <= (max(1, cap * used + 1e-9) if isinstance(cap, float) else cap)
-        spent = situation.ledger.terminations(situation.database, limits.terminate, situation.now)
-        assert len(going) + spent <= max(spent, limits.terminate.count)
+        for cap in limits.terminate_per_step:
+            assert len(going) <= (max(1, cap * used + 1e-9) if isinstance(cap, float) else cap)
+        for rate in limits.terminate:
+            times = situation.ledger.terminations(situation.database)
+            spent = sum(1 for at in times if at > situation.now - rate.per)
+            assert len(going) + spent <= max(spent, rate.count)
 
 
 @given(ratios, st.integers(1, 300_000), st.integers(0, 300_000))

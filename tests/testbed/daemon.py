@@ -39,7 +39,7 @@ POLICY: Record = {
     },
     "limits": {
         "terminate": {"per_step": "100%", "per_hour": 10000},
-        "restart": {"per_service": "1 per 30m", "per_day": 3, "min_uptime": "0s"},
+        "restart": {"per_service": "1 per 30m", "backoff": "none", "per_day": 3, "min_uptime": "0s"},
     },
 }
 CONNECT: Record = {"timeout": "1s", "query_timeout": "1s", "probe_every": "300ms"}

@@ -255,6 +255,28 @@ IN_POLICY = {
             f" {UNITS}"
         ),
     ),
+    "rate in a list": (
+        "limits: {restart: {per_service: [1 per 30m, 3 a day]}}",
+        (
+            '3:49: policies[0].limits.restart.per_service[1]: "3 a day" is not a rate; write a'
+            ' number, "per" and a length of time, such as 1 per 30m'
+        ),
+    ),
+    "rate beyond what is kept": (
+        "limits: {terminate: {rates: [1 per 31d, 9 per 32d]}}",
+        (
+            '3:45: policies[0].limits.terminate.rates[1]: "9 per 32d" looks back too far; at most 31d is'
+            " allowed, since older records may be gone"
+        ),
+    ),
+    "no rate": (
+        "limits: {restart: {per_service: []}}",
+        "3:37: policies[0].limits.restart.per_service: is empty; at least one value is needed",
+    ),
+    "backoff beyond what is kept": (
+        "limits: {restart: {backoff: {cap: 32d}}}",
+        '3:39: policies[0].limits.restart.backoff.cap: "32d" is out of range; 1ms to 31d is allowed',
+    ),
     "per step": (
         "limits: {terminate: {per_step: half}}",
         (

@@ -152,6 +152,11 @@ def test_the_example_says_the_defaults(tmp_path: Path) -> None:
         ("policies: [{name: default, limits: {terminate: {per_step: half}}}]", False),
         ("policies: [{name: default, limits: {restart: {per_service: 2 per 30m}}}]", True),
         ("policies: [{name: default, limits: {restart: {per_service: 2 per 30}}}]", False),
+        ("policies: [{name: default, limits: {restart: {per_service: [2 per 30m, 9 per 1d]}}}]", True),
+        ("policies: [{name: default, limits: {restart: {per_service: []}}}]", False),
+        ("policies: [{name: default, limits: {restart: {backoff: none, rates: []}}}]", True),
+        ("policies: [{name: default, limits: {terminate: {per_step: [50%, 100]}}}]", True),
+        ("policies: [{name: default, limits: {terminate: {per_step: [50%, many]}}}]", False),
         (
             "policies: [{name: default, remediate: {steps: [{restart: {service: a}, terminate_idle: {}}]}}]",
             False,
@@ -197,7 +202,9 @@ services: [{name: "1", command: {restart: [echo, "~", "a\\nb", $$HOME], inspect:
 policies:
   - name: "null"
     levels: {monitor: {utilization: none}, critical: {idle: {count: 99}}}
-    limits: {terminate: {per_step: 12}, restart: {per_service: 0 per 1d12h}}
+    limits:
+      terminate: {per_step: [12, 0.5%], rates: 7 per 1d}
+      restart: {per_service: [0 per 1d12h, 1 per 2d], rates: [3 per 1h], backoff: none}
     spare: {users: ["a,b", "yes"]}
   - {name: "010", remediate: {steps: []}, clear: {margin: 0.0125%}}
 """

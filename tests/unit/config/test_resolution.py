@@ -23,6 +23,7 @@ from remediator.config import (
 )
 from remediator.core.model import Level, Mode
 from remediator.core.policy import (
+    Backoff,
     ClearRule,
     Conditions,
     IdleCount,
@@ -52,6 +53,28 @@ def database(directory: Path, text: str = "", **env: str) -> DatabaseSettings:
     """The only database's settings."""
     (only,) = loaded(directory, text, **env).databases
     return only
+
+
+def test_limits_may_be_lists_and_the_short_forms_stay(tmp_path: Path) -> None:
+    """Each rate holds; what is not written keeps its default, so that a list never loosens another limit."""
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        """\
+databases: [{dsn: host=db}]
+policies:
+  - name: default
+    limits:
+      terminate: {per_step: [40%, 100], rates: [600 per 2h, 2000 per 1d]}
+      restart: {per_service: [3 per 1h, 7 per 1d], rates: 2 per 1h, backoff: none}
+"""
+    )
+    limits = load(path, {}).databases[0].policy.limits
+    hour, day = timedelta(hours=1), timedelta(days=1)
+    assert limits.terminate_per_step == (0.4, 100)
+    assert limits.terminate == (Rate(500, hour), Rate(600, 2 * hour), Rate(2000, day))
+    assert limits.restart_per_service == (Rate(3, hour), Rate(7, day))
+    assert limits.restart == (Rate(3, day), Rate(2, hour))
+    assert limits.backoff is None
 
 
 def test_an_empty_file_gives_the_documented_defaults(tmp_path: Path) -> None:
@@ -86,12 +109,13 @@ def test_the_default_policy(tmp_path: Path) -> None:
     assert policy.spare.users == ()
     assert policy.spare.spares_application("pgbackrest restore")
     assert policy.limits == Limits(
-        terminate_per_step=0.5,
-        terminate=Rate(500, timedelta(hours=1)),
-        restart_per_service=Rate(1, 30 * MINUTE),
-        restart=Rate(3, timedelta(days=1)),
+        terminate_per_step=(0.5, 500),
+        terminate=(Rate(500, timedelta(hours=1)),),
+        restart_per_service=(Rate(1, 30 * MINUTE), Rate(3, timedelta(days=1))),
+        restart=(Rate(3, timedelta(days=1)),),
         failed_rounds=3,
         min_uptime=MINUTE,
+        backoff=Backoff(30 * MINUTE, timedelta(hours=8)),
     )
 
 
@@ -138,10 +162,10 @@ def test_what_is_written_arrives(tmp_path: Path) -> None:
     assert policy.remediate.steps == (RestartService("w", When.ALWAYS), TerminateIdle(SECOND / 2))
     assert policy.spare.users == ("a",)
     assert policy.spare.applications[-2:] == ("wal-g*", "0123")
-    assert policy.limits.terminate_per_step == 7
-    assert policy.limits.restart_per_service == Rate(2, 90 * MINUTE)
     assert policy.limits.min_uptime == 5 * SECOND
-    assert policy.limits.restart.count == 0
+    assert policy.limits.terminate_per_step == (7,)
+    assert policy.limits.restart_per_service == (Rate(2, 90 * MINUTE),)
+    assert policy.limits.restart == (Rate(0, timedelta(days=1)),)
     assert settings.databases[0].connect == ConnectSettings(timeout=90 * SECOND, keepalives_count=7)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
 from remediator.core.decide import Situation, decide
-from remediator.core.ledger import Entry, Incident, Ledger, Lock, Pause, Phase, Result
+from remediator.core.ledger import Entry, Incident, Ledger, Lock, Outcome, Pause, Phase, Result
 from remediator.core.model import Exempt, Level, Replica, ReplicaState, Sample, Session, Trouble, TroubleKind
 from remediator.core.plan import (
     Act,
@@ -21,6 +22,7 @@ from remediator.core.plan import (
     TerminateSession,
 )
 from remediator.core.policy import (
+    Backoff,
     Conditions,
     IdleCount,
     LevelRule,
@@ -332,6 +334,57 @@ def test_a_cooldown_says_when_it_ends() -> None:
     ]
     step = plan_for(policy=policy, incident=make_incident(step=1), entries=entries).steps[0]
     assert step.detail == "limit 2 per 30m, again in 10m"
+
+
+def test_of_several_rates_each_holds() -> None:
+    """Three in an hour and four in a day: the day's limit holds when the hour's has room again."""
+    policy = make_policy(
+        restart_per_service=(Rate(3, timedelta(hours=1)), Rate(4, timedelta(days=1))),
+        restart=Rate(9, timedelta(days=1)),
+    )
+    hours = (20, 3, 2, 1.5)
+    entries = [restarted(1, incident=f"i{h}", at=START - timedelta(hours=h)) for h in hours]
+    step = plan_for(policy=policy, incident=make_incident(step=1), entries=entries).steps[0]
+    assert (step.objections, step.detail) == ((Objection.COOLDOWN,), "limit 4 per 1d, again in 4h")
+    step = plan_for(policy=policy, incident=make_incident(step=1), entries=entries[1:]).steps[0]
+    assert step.acts
+
+
+def test_the_scarcest_of_several_rates_counts_for_terminations() -> None:
+    """What it leaves is done, and the others are held with its words."""
+    policy = make_policy(terminate=(Rate(20, timedelta(hours=1)), Rate(25, timedelta(days=1))))
+    earlier = [make_entry(id=i, incident="i0", at=START - timedelta(hours=5)) for i in range(22)]
+    done = [replace(e, outcome=Outcome(Result.CONFIRMED, START)) for e in earlier]
+    step = plan_for(policy=policy, entries=done, sessions=idle_sessions(30)).steps[0]
+    assert len(step.acts) == 3
+    assert {(hold.objections, hold.detail) for hold in step.holds} == {
+        ((Objection.RATE_LIMIT,), "limit 25 per 1d")
+    }
+
+
+@pytest.mark.parametrize(
+    ("ago", "detail"),
+    [
+        ((31,), ""),
+        ((29,), "backoff after 1 restart, again in 1m"),
+        ((90, 50), "backoff after 2 restarts, again in 10m"),
+        ((90, 61), ""),
+        ((300, 150, 119), "backoff after 3 restarts, again in 1m"),
+        ((400, 300, 150, 119), "backoff after 4 restarts, again in 1m"),
+        ((2000, 1900, 31), ""),
+    ],
+)
+def test_the_wait_between_restarts_of_a_service_grows(ago: tuple[int, ...], detail: str) -> None:
+    """It doubles up to its cap; what is older than every limit is forgotten."""
+    policy = make_policy(
+        restart_per_service=Rate(9, timedelta(days=1)),
+        restart=Rate(9, timedelta(days=1)),
+        backoff=Backoff(timedelta(minutes=30), timedelta(hours=2)),
+    )
+    entries = [restarted(1, incident=f"i{m}", at=START - timedelta(minutes=m)) for m in ago]
+    step = plan_for(policy=policy, incident=make_incident(step=1), entries=entries).steps[0]
+    assert step.detail == detail
+    assert step.objections == ((Objection.COOLDOWN,) if detail else ())
 
 
 def test_a_locked_service_is_skipped_also_within_a_rolling_restart() -> None:

@@ -1,0 +1,87 @@
+"""What is left of each limit at one moment, computed from when things were done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from remediator.core.policy import Limits, Rate
+from remediator.core.text import count, duration
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much of a rate is used up.
+
+    Attributes:
+        used: How many count against it now.
+        frees_at: When there is room for one more, or, where there is room already, when the oldest one
+            stops counting; None when none counts, or when nothing is ever allowed.
+    """
+
+    rate: Rate
+    used: int
+    frees_at: datetime | None = None
+
+    @property
+    def left(self) -> int:
+        """How many are allowed now."""
+        return max(0, self.rate.count - self.used)
+
+    def describe(self, now: datetime) -> str:
+        """The limit in words, with the wait when it is used up."""
+        if self.left or self.frees_at is None:
+            return f"limit {self.rate}"
+        return f"limit {self.rate}, again in {duration(self.frees_at - now)}"
+
+
+def usage(rate: Rate, times: Iterable[datetime], now: datetime) -> Usage:
+    """Say how much of a rate is used up.
+
+    Args:
+        rate: The rate.
+        times: When each thing that may count was done. One in the future counts: a budget never
+            refills early.
+        now: The time to count back from.
+    """
+    counted = sorted(at for at in times if at > now - rate.per)
+    if not counted or not rate.count:
+        return Usage(rate, len(counted))
+    return Usage(rate, len(counted), counted[max(0, len(counted) - rate.count)] + rate.per)
+
+
+def usages(rates: Sequence[Rate], times: Iterable[datetime], now: datetime) -> tuple[Usage, ...]:
+    """Say how much of each rate is used up; all of them must have room for one more."""
+    known = tuple(times)
+    return tuple(usage(rate, known, now) for rate in rates)
+
+
+def backoff_ends(limits: Limits, times: Iterable[datetime], now: datetime) -> tuple[int, datetime] | None:
+    """Say until when a service is left alone because it has been restarted repeatedly.
+
+    Args:
+        limits: The policy's limits.
+        times: When the service was restarted.
+        now: The time to count back from.
+
+    Returns:
+        How many restarts that rests on, and the time; None when nothing has to be waited for.
+    """
+    if limits.backoff is None:
+        return None
+    counted = [at for at in times if at > now - limits.backoff_memory]
+    if not counted:
+        return None
+    ends = max(counted) + limits.backoff.after(len(counted))
+    return (len(counted), ends) if ends > now else None
+
+
+def cooldown(limits: Limits, times: Sequence[datetime], now: datetime) -> list[str]:
+    """List in words what keeps a service from being restarted again now, each with its wait."""
+    found = [used.describe(now) for used in usages(limits.restart_per_service, times, now) if not used.left]
+    waiting = backoff_ends(limits, times, now)
+    if waiting is not None:
+        restarts, ends = waiting
+        found.append(f"backoff after {count(restarts, 'restart')}, again in {duration(ends - now)}")
+    return found
