@@ -19,6 +19,9 @@ from remediator.core.plan import Objection
 from remediator.daemon import once as run_once
 from remediator.errors import LedgerError
 
+# For a reader of the log that is slow: a service manager waits much longer for the end of a service.
+_LAST_WORDS = 2.0
+
 
 @click.command()
 @config_option
@@ -37,15 +40,16 @@ def run(config: Path | None, mode: str | None, *, once: bool) -> None:
     75 another daemon uses it, 78 the config is wrong.
     """
     settings = settings_from(config)
-    asyncio.run(_run(settings, mode_of(settings, mode), config, once=once))
+    with log.in_background(
+        settings.log.format,
+        settings.log.level,
+        [secret.reveal() for secret in settings.secrets],
+        last_words=None if once else _LAST_WORDS,
+    ):
+        asyncio.run(_run(settings, mode_of(settings, mode), config, once=once))
 
 
 async def _run(settings: Settings, mode: Mode, config: Path | None, *, once: bool) -> None:
-    log.configure(
-        settings.log.format,
-        settings.log.level,
-        secrets=[secret.reveal() for secret in settings.secrets],
-    )
     observer = log.LogObserver()
     async with assembled(settings, mode, observer, os.environ, lambda: settings_from(config)) as (
         daemon,

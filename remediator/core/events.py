@@ -90,6 +90,11 @@ class Event(Enum):
         "The ledger cannot be read or written; remediator only observes.",
     )
     LEDGER_AVAILABLE = ("ledger_available", Severity.INFO, "The ledger can be used again.")
+    LOG_GAP = (
+        "log_gap",
+        Severity.WARNING,
+        "Nobody took the log, so that lines had to be dropped; nothing else was held up by it.",
+    )
     LIBRARY = ("library", Severity.WARNING, "A library warned, or worse; `logger` says which.")
 
     def __init__(self, event_name: str, severity: Severity, meaning: str) -> None:

@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from tests.testbed.waiting import wait_until
 
@@ -330,12 +330,16 @@ class Daemon:
     def start(self, *options: str, wait: bool = True) -> None:
         """Start it, and wait until it has completed a cycle."""
         cycles = len(self.said("cycle"))
-        with self._out.open("ab") as out, self._err.open("ab") as err:
+        with self.open_output() as out, self._err.open("ab") as err:
             self._process = subprocess.Popen(
                 self.argv("run", *options), stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self._env()
             )
         if wait:
             self.wait(lambda: len(self.said("cycle")) > cycles, "its first cycle")
+
+    def open_output(self) -> BinaryIO:
+        """What becomes its standard output."""
+        return self._out.open("ab")
 
     def kill(self) -> None:
         """End it as a crash does."""

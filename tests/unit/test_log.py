@@ -6,6 +6,8 @@ import io
 import json
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -185,15 +187,15 @@ def test_a_log_that_cannot_be_written_disturbs_nobody(capsys: pytest.CaptureFixt
     assert (shown.out, shown.err) == ("", "")
 
 
-def test_no_standard_output_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", ["log.configure()", "log.in_background(last_words=1).__enter__()"])
+def test_no_standard_output_is_no_problem(way: str) -> None:
     """As for a process that was started with it closed."""
-    monkeypatch.setattr("sys.stdout", None)
-    log.configure()
-    log.LogObserver().emit(Event.CYCLE, database="shop")
-    (handler,) = logging.getLogger().handlers
-    assert isinstance(handler, logging.StreamHandler)
-    assert handler.stream.name == os.devnull
-    handler.stream.close()
+    code = f"import sys; from remediator import log; from remediator.core.events import Event; {way}"
+    code += "; log.LogObserver().emit(Event.CYCLE); sys.exit(sys.stdout is not None)"
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" >&-', sys.executable, code], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_values_that_json_does_not_know_are_written_as_text() -> None:

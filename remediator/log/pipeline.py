@@ -7,64 +7,29 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Collection, Mapping
-from functools import lru_cache
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, Protocol, TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from remediator.core.events import Event, Severity
+from remediator.log.outlet import Gap, Outlet
+from remediator.log.redact import Redactor
 
 LogFormat = Literal["auto", "json", "console"]
 
-_MASK = "********"
-_SECRET_KEY = re.compile(r"passw|secret|token|dsn|authorization|credential", re.IGNORECASE)
-_PASSWORD_IN_URL = re.compile(r"(?P<before>\w+://[^\s:/@]*:)[^\s@]+(?=@)")
-_SHORTEST_SECRET = 4
 _SEVERITIES = {"warn": "warning", "exception": "error"}
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 ERROR_PREFIX = f"<{_PRIORITIES['error']}>"
 """What marks a plain line as an error for journald."""
 
 
-class Redactor:
-    """Masks secrets wherever they turn up: by key, inside URLs, and by value.
+class _Put(Protocol):
+    """Takes a finished line."""
 
-    Args:
-        secrets: Known secret values; very short ones are masked by key only, since they would
-            blacken innocent text.
-    """
-
-    def __init__(self, secrets: Collection[str] = ()) -> None:
-        self._secrets = sorted((s for s in secrets if len(s) >= _SHORTEST_SECRET), key=len, reverse=True)
-
-    def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-        """Act as a structlog processor; must be the last one before the renderer."""
-        return {key: _MASK if _names_secret(key) else self.clean(value) for key, value in event.items()}
-
-    def clean(self, value: Any) -> Any:
-        """Mask secrets in a value, however deep."""
-        match value:
-            case str():
-                return self._text(value)
-            case Mapping():
-                return {k: _MASK if _names_secret(str(k)) else self.clean(v) for k, v in value.items()}
-            case list() | tuple():
-                return [self.clean(item) for item in value]
-            case _:
-                return value
-
-    def _text(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, _MASK)
-        return _PASSWORD_IN_URL.sub(rf"\g<before>{_MASK}", text) if "://" in text else text
-
-
-@lru_cache(maxsize=1024)
-def _names_secret(key: str) -> bool:
-    return _SECRET_KEY.search(key) is not None
+    def __call__(self, text: str, *, urgent: bool) -> None: ...
 
 
 def configure(
@@ -73,7 +38,7 @@ def configure(
     stream: TextIO | None = None,
     secrets: Collection[str] = (),
 ) -> None:
-    """Set up logging for the whole process; the last call counts.
+    """Set up logging for the whole process, each line written before the call returns; the last call counts.
 
     Args:
         log_format: `auto` is `console` on a terminal and `json` elsewhere.
@@ -81,7 +46,59 @@ def configure(
         stream: Where to; standard output if not given.
         secrets: Values that must never appear.
     """
-    stream = stream or sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115  nobody listens, for as long as we live
+    stream = stream or _standard_output()
+
+    def put(text: str, *, urgent: bool) -> None:  # noqa: ARG001  nothing is ever left out here
+        stream.write(f"{text}\n")
+        stream.flush()
+
+    _configure(log_format, level, stream, secrets, put)
+
+
+@contextlib.contextmanager
+def in_background(
+    log_format: LogFormat = "auto",
+    level: str = "info",
+    secrets: Collection[str] = (),
+    *,
+    last_words: float | None,
+) -> Iterator[None]:
+    """Log to standard output in such a way that nobody waits for its reader.
+
+    Args:
+        log_format: As for `configure`.
+        level: As for `configure`.
+        secrets: As for `configure`.
+        last_words: Seconds at the end for what was not taken until then; None waits for the reader.
+    """
+    stream = _standard_output()
+    try:
+        descriptor = stream.fileno()
+    except OSError:  # a stream that is none of the system's, which cannot hang either
+        configure(log_format, level, stream, secrets)
+        yield
+        return
+    stream.flush()
+
+    def tell(gap: Gap) -> None:
+        LogObserver().emit(Event.LOG_GAP, lines=gap.lines, seconds=round(gap.seconds, 1))
+
+    outlet = Outlet(descriptor, tell, encoding=stream.encoding)
+    _configure(log_format, level, stream, secrets, outlet.put)
+    try:
+        yield
+    finally:
+        outlet.close(last_words)
+
+
+def _standard_output() -> TextIO:
+    # Without one nobody listens, for as long as we live.
+    return sys.stdout or Path(os.devnull).open("w")
+
+
+def _configure(
+    log_format: LogFormat, level: str, stream: TextIO, secrets: Collection[str], put: _Put
+) -> None:
     console = log_format == "console" or (log_format == "auto" and stream.isatty())
     shared: list[Processor] = [
         _severity,
@@ -95,10 +112,10 @@ def configure(
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=lambda *_: _Lines(put),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream)
+    handler = _Handler(put)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
@@ -109,6 +126,39 @@ def configure(
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
     logging.raiseExceptions = False  # a full disk or a closed pipe must not disturb the daemon
+
+
+class _Lines:
+    """What structlog calls with a finished line."""
+
+    def __init__(self, put: _Put) -> None:
+        self._put = put
+
+    def info(self, line: str) -> None:
+        """Pass on a line that may be left out when nobody reads."""
+        self._put(line, urgent=False)
+
+    def warning(self, line: str) -> None:
+        """Pass on a line that somebody may have to act on."""
+        self._put(line, urgent=True)
+
+    debug = info
+    error = warning
+
+
+class _Handler(logging.Handler):
+    """Passes on what libraries log."""
+
+    def __init__(self, put: _Put) -> None:
+        super().__init__()
+        self._put = put
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass it on; all that gets this far are warnings or worse."""
+        try:
+            self._put(self.format(record), urgent=True)
+        except Exception:  # noqa: BLE001  as the standard library's own handlers do
+            self.handleError(record)
 
 
 def _renderers(*, console: bool, journal: bool) -> list[Processor]:
