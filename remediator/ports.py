@@ -33,7 +33,11 @@ class Clock(Protocol):
 
 
 class Database(Protocol):
-    """One PostgreSQL server."""
+    """One PostgreSQL server.
+
+    What is asked after a sample is asked of the very server that the sample is of: when the connection was
+    lost in between, there is no answer, and nothing is done, before the next sample.
+    """
 
     @property
     def name(self) -> str:

@@ -18,7 +18,6 @@ from remediator.core.model import (
     Replica,
     ReplicaState,
     Sample,
-    Server,
     Session,
     SessionGroup,
     SessionId,
@@ -42,6 +41,7 @@ from remediator.core.policy import (
     Step,
     TerminateIdle,
 )
+from remediator.core.server import Server
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 TEN_MINUTES = timedelta(minutes=10)

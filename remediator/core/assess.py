@@ -196,6 +196,21 @@ def critical_evidence(policy: Policy, sample: Sample, *, relieved: bool = False)
     return any_of(list(_findings(conditions, Level.CRITICAL, sample, margin)))
 
 
+def only_logins(policy: Policy, sample: Sample) -> bool:
+    """Tell whether it is critical for nothing but clients that never finish logging in.
+
+    That is so when the server refuses, but its sessions are few enough for the ladder's target: what
+    holds the other slots is no session, and no session's service is to blame for it.
+    """
+    probe, slots = sample.probe, sample.slots
+    if probe is None or probe.result is not ProbeResult.REFUSING or probe.own_limit or slots is None:
+        return False
+    sessions = sample.logged_in()
+    if sessions.slots is None or sessions.slots.excess(policy.remediate.until):
+        return False
+    return critical_evidence(policy, sessions) is Evidence.CLEAR
+
+
 def _findings(conditions: Conditions, level: Level, sample: Sample, margin: float) -> Iterator[Finding]:
     if conditions.utilization is not None:
         yield _utilization(conditions.utilization, level, sample, margin)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from remediator.core.assess import critical_evidence
+from remediator.core.assess import critical_evidence, only_logins
 from remediator.core.budgets import usages
 from remediator.core.guards import gate, service_objections, spare_replica, spare_session
 from remediator.core.incident import relapse
@@ -74,13 +74,23 @@ def decide(situation: Situation) -> Plan:
     )
     steps = tuple(_steps(situation, evidence, gone))
     if not objections:
-        objections, detail = _elsewhere(steps) or _just_started(steps) or _unreadable(steps)
+        objections, detail = (
+            _cut_off(situation) or _elsewhere(steps) or _just_started(steps) or _unreadable(steps)
+        )
     plan = Plan(steps=steps, objections=objections, detail=detail, relapsed=relapsed, renews=renews)
     if objections or plan.next_step is not None:
         return plan
     if evidence is Evidence.CLEAR:
         return replace(plan, relieved=True)
     return replace(plan, exhausted=True)
+
+
+def _cut_off(situation: Situation) -> tuple[tuple[Objection, ...], str] | None:
+    """Wait when the server could be read a moment ago and its sessions cannot: it may be another by now."""
+    sessions = situation.survey.sessions
+    if situation.sample.slots is None or not isinstance(sessions, Trouble):
+        return None
+    return (Objection.UNREADABLE,), sessions.detail
 
 
 def _elsewhere(steps: Sequence[StepPlan]) -> tuple[tuple[Objection, ...], str] | None:
@@ -254,6 +264,8 @@ def _restart(situation: Situation, index: int, step: RestartService) -> StepPlan
     objections, detail = service_objections(
         occasion, situation.database, situation.ledger, situation.policy.limits, situation.now
     )
+    if only_logins(situation.policy, situation.sample):
+        objections = (*objections, Objection.LOGINS)
     turn = f"step {index + 1} of {len(situation.policy.remediate.steps)}"
     because = f"{turn}, critical still" if step.when is When.STILL_CRITICAL else f"{turn}, always taken"
     proposals: list[Proposal] = []

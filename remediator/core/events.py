@@ -59,6 +59,16 @@ class Event(Enum):
         "The state of the database is not known; nothing is done until it is.",
     )
     EVIDENCE_REGAINED = ("evidence_regained", Severity.INFO, "The state of the database is known again.")
+    SERVER_CHANGED = (
+        "server_changed",
+        Severity.WARNING,
+        "Another server answers now: nothing is done in this cycle, and levels are confirmed anew.",
+    )
+    SERVER_RESTARTED = (
+        "server_restarted",
+        Severity.WARNING,
+        "The server was started again: none of its sessions is left, and levels are confirmed anew.",
+    )
     # incidents
     INCIDENT_OPENED = ("incident_opened", Severity.ERROR, "Critical is confirmed; remediation begins.")
     INCIDENT_RELAPSED = (

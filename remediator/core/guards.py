@@ -138,6 +138,8 @@ def _gate(
         yield Objection.UNKNOWN_EVIDENCE, sample.trouble.detail if sample.trouble else ""
     if sample.server is not None and sample.server.in_recovery:
         yield Objection.STANDBY, ""
+    if sample.replaced:
+        yield Objection.SERVER_CHANGED, sample.replaced
     if ledger.open_entries(database):
         yield Objection.IN_FLIGHT, ""
     if incident.not_before is not None and now < incident.not_before:

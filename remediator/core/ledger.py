@@ -34,6 +34,7 @@ class Intent:
     Attributes:
         round: How often the ladder has been started in this incident, from 1.
         step: Index of the step in the policy.
+        server: The identity of the server that a session was on; empty when it is not known.
     """
 
     incident: str
@@ -43,6 +44,7 @@ class Intent:
     action: Action
     because: str
     at: datetime
+    server: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,10 @@ from datetime import datetime, timedelta
 from enum import Enum, IntEnum, StrEnum
 from math import floor
 
+from remediator.core.server import Server
+
 IDLE = "idle"
+LOGGING_IN = "starting"  # as PostgreSQL 18 shows clients in authentication; before, it shows none
 CLIENT_BACKEND = "client backend"
 
 
@@ -154,12 +157,14 @@ class Probe:
     Attributes:
         sqlstate: The server's code when it refused, which, unlike the text, is never translated.
         seconds: How long the attempt took.
+        own_limit: Refused by a limit of the one database connected to, not for want of the server's slots.
     """
 
     result: ProbeResult
     sqlstate: str | None = None
     detail: str = ""
     seconds: float = 0.0
+    own_limit: bool = False
 
 
 class TroubleKind(StrEnum):
@@ -172,6 +177,7 @@ class TroubleKind(StrEnum):
     FULL = "full"
     DENIED = "denied"
     HIDDEN = "sessions_hidden"
+    MOVED = "moved"
     FAILED = "failed"
 
 
@@ -184,29 +190,13 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """Which server answered.
-
-    Attributes:
-        version: As `server_version_num`, for example 160004.
-        address: The server's own address as it sees it, None on a unix socket.
-        can_signal: Our role may terminate other roles' sessions.
-    """
-
-    version: int
-    started_at: datetime
-    in_recovery: bool
-    address: str | None
-    can_signal: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Sample:
     """One reading of one database, taken at one moment.
 
     Attributes:
         slots: None when they could not be read; then `trouble` says why.
         probe: The freshest connect probe, None when there is none recent enough to mean anything.
+        replaced: How the server differs from the one that answered before, when it is another one.
     """
 
     moment: Moment
@@ -215,6 +205,7 @@ class Sample:
     probe: Probe | None = None
     trouble: Trouble | None = None
     server: Server | None = None
+    replaced: str = ""
 
     def idle_older_than(self, cutoff: timedelta) -> int:
         """Count the idle sessions whose state has not changed for at least `cutoff`.
@@ -223,6 +214,14 @@ class Sample:
         """
         seconds = cutoff.total_seconds()
         return sum(g.count for g in self.groups if g.state == IDLE and g.idle_for_at_least >= seconds)
+
+    def logged_in(self) -> Sample:
+        """The sample as it would be without clients that are still logging in, whether seen or not."""
+        if self.slots is None:
+            return self
+        logging_in = sum(g.count for g in self.groups if g.state == LOGGING_IN)
+        slots = replace(self.slots, used=max(0, self.slots.used - logging_in))
+        return replace(self, slots=slots, probe=Probe(ProbeResult.ACCEPTED, detail="projected"))
 
     def without(self, sessions: int) -> Sample:
         """The sample as it would be had this many client sessions gone."""

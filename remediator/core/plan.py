@@ -41,12 +41,14 @@ class Objection(StrEnum):
     NOT_FOUND = "not_found"
     UNREADABLE = "unreadable"
     MAY_NOT_SIGNAL = "may_not_signal"
+    LOGINS = "logins"
     SERVICE_LOCKED = "service_locked"
     NOT_UP = "not_up"
     # everything
     UNKNOWN_EVIDENCE = "unknown_evidence"
     UNCONFIRMED = "unconfirmed"
     STANDBY = "standby"
+    SERVER_CHANGED = "server_changed"
     PAUSED = "paused"
     LOCKED = "locked"
     IN_FLIGHT = "in_flight"
@@ -86,11 +88,13 @@ _MEANINGS = {
     Objection.NOT_FOUND: "no container carries these labels",
     Objection.UNREADABLE: "its state cannot be read",
     Objection.MAY_NOT_SIGNAL: "our role lacks pg_signal_backend",
+    Objection.LOGINS: "clients that never finish logging in hold the slots, not sessions",
     Objection.SERVICE_LOCKED: "locked after a failed restart until `remediator ack`",
     Objection.NOT_UP: "a replica restarted before it is not known to be up",
     Objection.UNKNOWN_EVIDENCE: "the state of the database is not known",
     Objection.UNCONFIRMED: "critical again, not for long enough yet",
     Objection.STANDBY: "the server is a standby",
+    Objection.SERVER_CHANGED: "another server answers than before; it is looked at first",
     Objection.PAUSED: "paused by an operator",
     Objection.LOCKED: "locked after failed rounds until `remediator ack`",
     Objection.IN_FLIGHT: "an earlier action is not verified yet",
@@ -225,6 +229,7 @@ _PASSING = frozenset(
         Objection.UNKNOWN_EVIDENCE,
         Objection.UNCONFIRMED,
         Objection.JUST_STARTED,
+        Objection.SERVER_CHANGED,
     }
 )
 

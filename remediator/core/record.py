@@ -165,6 +165,7 @@ def _write_intent(intent: Intent) -> Record:
         "action": to_record(intent.action),
         "because": intent.because,
         "at": instant(intent.at),
+        **({"server": intent.server} if intent.server else {}),
     }
 
 
@@ -177,6 +178,7 @@ def _read_intent(record: Mapping[str, Any]) -> Intent:
         action=_read_action(record["action"]),
         because=record["because"],
         at=_time(record["at"]),
+        server=record.get("server", ""),
     )
 
 

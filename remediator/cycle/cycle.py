@@ -28,6 +28,7 @@ from remediator.core.policy import Policy, Service
 from remediator.core.text import count, duration
 from remediator.cycle.acting import Actor
 from remediator.cycle.concluding import Concluder
+from remediator.cycle.lineage import Lineage
 from remediator.cycle.surveying import survey
 from remediator.cycle.telling import Teller
 from remediator.cycle.verifying import Verifier
@@ -94,7 +95,8 @@ class Cycle:
         self._deciding = deciding
         self._fence = fence
         self._teller = Teller(observer, database.name, mode)
-        self._verifier = Verifier(database, services, runtimes)
+        self._lineage = Lineage(self._teller)
+        self._verifier = Verifier(database, services, runtimes, self._lineage)
         self._actor = Actor(database, store, self._verifier, self._teller, clock)
         self._concluder = Concluder(store, self._teller)
         self._watch = Watch()
@@ -104,7 +106,7 @@ class Cycle:
 
     async def run(self, moment: Moment) -> Turn:
         """Go through one cycle."""
-        sample = await self.database.sample(moment)
+        sample, self._watch = self._lineage.note(await self.database.sample(moment), self._watch)
         if not self._resumed:
             await self._resume(moment)
         assessment = assess(self.policy, self._watch, sample)

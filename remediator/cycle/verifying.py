@@ -12,9 +12,11 @@ from remediator.core.model import Moment, Replica, SessionId, Trouble, TroubleKi
 from remediator.core.plan import RestartReplica, TerminateSession
 from remediator.core.policy import Service
 from remediator.core.verify import Sighting, verify_restart, verify_termination
+from remediator.cycle.lineage import Lineage
 from remediator.errors import RejectedError, RemediatorError, UnavailableError
 from remediator.ports import Database, Receipt, Runtime
 
+_ELSEWHERE = "another server answers now, on which its session cannot be looked for"
 _IMMEDIATE = {
     Receipt.SIMULATED: Result.SIMULATED,
     Receipt.CHANGED: Result.CHANGED,
@@ -36,11 +38,13 @@ class Verifier:
         database: Where sessions are looked for.
         services: Every configured service by name.
         runtimes: Their runtimes by name.
+        lineage: Which server answers.
     """
 
     database: Database
     services: Mapping[str, Service]
     runtimes: Mapping[str, Runtime]
+    lineage: Lineage
     _requests: dict[int, asyncio.Task[Receipt]] = field(default_factory=dict)
     _sightings: dict[int, Sighting] = field(default_factory=dict)
 
@@ -73,19 +77,24 @@ class Verifier:
     ) -> list[tuple[Entry, Outcome]]:
         sessions: list[SessionId] = []
         terminations: list[Entry] = []
+        found: list[tuple[Entry, Outcome]] = []
         for entry in entries:
-            if isinstance(entry.intent.action, TerminateSession):
-                sessions.append(entry.intent.action.session.id)
-                terminations.append(entry)
+            if not isinstance(entry.intent.action, TerminateSession):
+                continue
+            if self.lineage.elsewhere(entry):
+                found.append((entry, Outcome(Result.UNKNOWN, moment.at, _ELSEWHERE)))
+                continue
+            sessions.append(entry.intent.action.session.id)
+            terminations.append(entry)
         if not terminations:
-            return []
+            return found
         alive: frozenset[SessionId] | Trouble
         try:
             alive = await self.database.alive(sessions, patience)
         except UnavailableError as error:
             alive = Trouble(TroubleKind.UNREACHABLE, str(error))
         told = [(entry, verify_termination(entry, alive, moment.at)) for entry in terminations]
-        return [(entry, outcome) for entry, outcome in told if outcome is not None]
+        return found + [(entry, outcome) for entry, outcome in told if outcome is not None]
 
     async def _restart(self, entry: Entry, replica: Replica, moment: Moment) -> Outcome | None:
         outcome = self._answer(entry.id, moment)

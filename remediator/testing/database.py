@@ -16,7 +16,6 @@ from remediator.core.model import (
     Probe,
     ProbeResult,
     Sample,
-    Server,
     Session,
     SessionGroup,
     SessionId,
@@ -24,6 +23,7 @@ from remediator.core.model import (
     Trouble,
     TroubleKind,
 )
+from remediator.core.server import Server
 from remediator.errors import UnavailableError
 from remediator.ports import Clock, Receipt
 from remediator.testing.session import TICK, FakeSession
@@ -40,6 +40,8 @@ class FakeDatabase:
 
     Attributes:
         cutoffs: Idle ages to count sessions by, ascending.
+        system: The system identifier; None for a server that does not tell it.
+        timeline: Another one after each `fail_over`.
         half_open: Slots held by clients that have not logged in: they are in no view.
         trouble: Why there is no answer, as long as it is set: samples carry it, all else fails with it.
         readable: Our role may see other roles' sessions.
@@ -59,6 +61,8 @@ class FakeDatabase:
     version: int = 160000
     in_recovery: bool = False
     address: str | None = "10.0.0.1"
+    system: int | None = 7_700_000_000_000_000_000
+    timeline: int = 1
     half_open: int = 0
     trouble: Trouble | None = None
     readable: bool = True
@@ -69,6 +73,8 @@ class FakeDatabase:
     closed: bool = False
     _epoch: Moment = field(init=False)
     _started_at: datetime = field(init=False)
+    _starts: int = field(default=0, init=False)
+    _read_on: int | None = field(default=None, init=False)
     _sessions: dict[SessionId, FakeSession] = field(default_factory=dict, init=False)
     _pids: count[int] = field(default_factory=lambda: count(1000), init=False)
 
@@ -82,10 +88,16 @@ class FakeDatabase:
 
     def restart(self) -> None:
         """Restart the server: only our own session is there afterwards."""
-        self._started_at = self.now()
+        self._started_at = self.now() + TICK * self._starts  # no two starts are in the same instant
+        self._starts += 1
         self._sessions.clear()
         self.half_open = 0
         self.open(user="remediator", application="remediator", own=True).run()
+
+    def fail_over(self) -> None:
+        """Let a standby that was promoted take this server's place, with none of its sessions."""
+        self.timeline += 1
+        self.restart()
 
     def open(
         self,
@@ -129,8 +141,10 @@ class FakeDatabase:
             full = self.trouble.kind is TroubleKind.FULL
             result = ProbeResult.REFUSING if full else ProbeResult.UNAVAILABLE
             probe = Probe(result, "53300" if full else None, self.trouble.detail)
+            self._read_on = 0
             return Sample(moment, probe=probe, trouble=self.trouble)
-        server = Server(self.version, self._started_at, self.in_recovery, self.address, self.can_signal)
+        self._read_on = self._starts
+        server = self._server()
         if not self.readable:
             return Sample(moment, probe=self._probe(), trouble=_HIDDEN, server=server)
         return Sample(moment, self._slots(), self._groups(), self._probe(), server=server)
@@ -139,7 +153,7 @@ class FakeDatabase:
         """Read every session with what decides whether it may be terminated.
 
         Raises:
-            UnavailableError: `trouble` is set.
+            UnavailableError: `trouble` is set, or the server was restarted since the last sample.
         """
         await self._answer()
         return tuple(self._read(session) for session in self._present())
@@ -147,7 +161,7 @@ class FakeDatabase:
     async def terminate(self, sessions: Sequence[Session], older_than: timedelta) -> tuple[Receipt, ...]:
         """Terminate each session that is still as it was and idle for long enough."""
         await self._wait()
-        if self.trouble is not None:
+        if self.trouble is not None or self._moved:
             return (Receipt.UNKNOWN,) * len(sessions)
         receipts: list[Receipt] = []
         for index, chosen in enumerate(sessions):
@@ -217,6 +231,23 @@ class FakeDatabase:
         await self._wait()
         if self.trouble is not None:
             raise UnavailableError(self.trouble.detail)
+        if self._moved:
+            raise UnavailableError("the connection was lost since the sample was taken")
+
+    @property
+    def _moved(self) -> bool:
+        return self._read_on is not None and self._read_on != self._starts
+
+    def _server(self) -> Server:
+        return Server(
+            self.version,
+            self._started_at,
+            self.in_recovery,
+            self.address,
+            self.can_signal,
+            system=self.system,
+            timeline=None if self.in_recovery else self.timeline,
+        )
 
     def _clients(self) -> list[FakeSession]:
         return [session for session in self._present() if session.backend_type == CLIENT_BACKEND]

@@ -76,6 +76,10 @@ class World(ABC):
         """Let more time pass than the short cutoff."""
 
     @abstractmethod
+    def restart(self) -> None:
+        """Restart the server: none of its sessions is left."""
+
+    @abstractmethod
     def grant(self, *, stats: bool = True, signal: bool = True) -> None:
         """Set the rights of the role that watches."""
 
@@ -107,6 +111,10 @@ class FakeWorld(World):
     def age(self) -> None:
         """Move the clock."""
         self.clock.advance(SHORT * 2)
+
+    def restart(self) -> None:
+        """Restart the fake."""
+        self.server.restart()
 
     def grant(self, *, stats: bool = True, signal: bool = True) -> None:
         """Set the server's attributes."""
@@ -180,6 +188,10 @@ class RealWorld(World):
     def age(self) -> None:
         """Wait."""
         time.sleep(SHORT.total_seconds() * 2)
+
+    def restart(self) -> None:
+        """Stop and start."""
+        self.server.restart()
 
     def grant(self, *, stats: bool = True, signal: bool = True) -> None:
         """Grant and revoke."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from remediator.core.model import IDLE, ProbeResult, Session, SessionId, TroubleKind
+from remediator.core.server import replaced, restarted
+from remediator.errors import UnavailableError
 from remediator.ports import Receipt
 from tests.contract.database_worlds import (
     LONG,
@@ -326,3 +328,25 @@ async def test_hidden_sessions_are_no_reading(world: World) -> None:
     finally:
         world.grant()
     assert (await world.database.sample(world.moment())).trouble is None
+
+
+async def test_what_follows_a_sample_is_asked_of_the_server_it_is_of(world: World) -> None:
+    """After a restart nothing is read or done before the next sample, which knows it for the same server."""
+    client = world.open()
+    world.age()
+    before = (await world.database.sample(world.moment())).server
+    chosen = await _choose(world, client)
+    world.restart()
+    for _ in range(3):
+        with pytest.raises(UnavailableError):
+            await world.database.sessions()
+        with pytest.raises(UnavailableError):
+            await world.database.alive([chosen[0].id], timedelta(0))
+        assert await world.database.terminate(chosen, SHORT) == (Receipt.UNKNOWN,)
+    now = (await world.database.sample(world.moment())).server
+    assert before is not None
+    assert now is not None
+    assert restarted(before, now)
+    assert replaced(before, now) == ""
+    assert now.identity == before.identity != ""
+    assert await world.database.alive([chosen[0].id], timedelta(0)) == frozenset()

@@ -112,7 +112,7 @@ def test_a_replica_recorded_before_its_start_was_known_as_a_time_is_still_read()
     [
         (TerminateSession(SESSION), {"id": {"pid", "backend_start"}}),
         (RestartReplica(REPLICA), {}),
-        (Intent("i1", "shop", 1, 0, RestartReplica(REPLICA), "because", AT), {}),
+        (Intent("i1", "shop", 1, 0, RestartReplica(REPLICA), "because", AT, "77/1"), {}),
         (Outcome(Result.CONFIRMED, AT, "gone"), {}),
         (Incident("i1", "shop", AT), {}),
         (Lock("service:api", AT, "did not come back"), {}),

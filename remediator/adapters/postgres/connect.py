@@ -27,8 +27,10 @@ from remediator.core.model import Trouble, TroubleKind
 _VERBOSITY_DEFAULT, _VERBOSITY_VERBOSE = 1, 2
 # "SEVERITY:  CODE: text"; the two blanks tell a code from a severity of five letters, such as FATAL.
 _CODE = re.compile(r": {2}([0-9A-Z]{5}): (.*)")
-# Where in the server's source a role's own CONNECTION LIMIT is checked; the text would be translated.
+# Where in the server's source the CONNECTION LIMIT of a role and of a database is checked; the text would
+# be translated.
 _ROLE_LIMIT = re.compile(r"\bInitializeSessionUserId, miscinit\.c:\d+\s*$")
+_DATABASE_LIMIT = re.compile(r"\bCheckMyDatabase, postinit\.c:\d+\s*$")
 _KINDS = {
     "53300": TroubleKind.FULL,
     "57P03": TroubleKind.STARTING,
@@ -44,10 +46,12 @@ class ConnectError(Exception):
 
     Attributes:
         sqlstate: The server's code, None when no server answered.
+        own_limit: Refused by the CONNECTION LIMIT of the database that was asked for.
     """
 
     trouble: Trouble
     sqlstate: str | None = None
+    own_limit: bool = False
 
     def __str__(self) -> str:
         return self.trouble.detail
@@ -177,4 +181,5 @@ def _error(message: str) -> ConnectError:
     kind = _KINDS.get(sqlstate)
     if kind is None:
         kind = TroubleKind.DENIED if sqlstate.startswith(_DENIED_CLASSES) else TroubleKind.FAILED
-    return ConnectError(Trouble(kind, text.strip()), sqlstate)
+    limited = sqlstate == "53300" and _DATABASE_LIMIT.search(message) is not None
+    return ConnectError(Trouble(kind, text.strip()), sqlstate, own_limit=limited)

@@ -24,6 +24,7 @@ from remediator.errors import UnavailableError
 
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.5, 15.0
 _MOST_FAILURES = 10  # by then the backoff is the longest
+_NOT_THE_SAME = Trouble(TroubleKind.MOVED, "the connection was lost since the sample was taken")
 
 
 class NoAnswerError(UnavailableError):
@@ -44,11 +45,13 @@ class Connection:
         query_timeout: Seconds for one exchange. The deadline is kept on this side by shutting the
             socket down, because keepalives, `tcp_user_timeout` and `statement_timeout` all leave a
             client waiting for ever when the server process is frozen.
+        opened: How often a connection was opened so far; 0 before the first.
     """
 
     params: Mapping[str, str] = field(repr=False)
     connect_timeout: float
     query_timeout: float
+    opened: int = 0
     _open: AsyncConnection[TupleRow] | None = None
     _failures: int = 0
     _not_before: float = 0.0
@@ -60,30 +63,40 @@ class Connection:
         return self._open.info.hostaddr or None if self._open is not None else None
 
     async def fetch(
-        self, query: LiteralString, params: Mapping[str, Any] | None = None
+        self, query: LiteralString, params: Mapping[str, Any] | None = None, *, on: int | None = None
     ) -> Sequence[TupleRow]:
         """Run one statement and return its rows.
+
+        Args:
+            query: The statement.
+            params: Its parameters.
+            on: As for `cursor`.
 
         Raises:
             NoAnswerError: No connection, or no answer in time; the connection is closed then.
         """
-        async with self.cursor() as cursor:
+        async with self.cursor(on=on) as cursor:
             await cursor.execute(query, params, prepare=True)
             return await cursor.fetchall()
 
     @asynccontextmanager
-    async def cursor(self, within: float | None = None) -> AsyncIterator[AsyncCursor[TupleRow]]:
+    async def cursor(
+        self, within: float | None = None, *, on: int | None = None
+    ) -> AsyncIterator[AsyncCursor[TupleRow]]:
         """Give a cursor for one exchange that ends at the deadline.
 
         Args:
             within: Seconds, the query timeout if not given.
+            on: What `opened` must be: another connection may lead to another server.
 
         Raises:
-            NoAnswerError: No connection, or the exchange failed or was not over in time.
+            NoAnswerError: No connection, not that one, or the exchange failed or was not over in time.
         """
         seconds = within or self.query_timeout
         connection = await self._connected()
-        deadline = _Deadline(connection, seconds)
+        if on is not None and on != self.opened:
+            raise NoAnswerError(_NOT_THE_SAME)
+        deadline = Deadline(connection, seconds)
         try:
             with deadline:
                 async with connection.cursor() as cursor:
@@ -119,6 +132,7 @@ class Connection:
                 self._failures = min(self._failures + 1, _MOST_FAILURES)
                 self._not_before = loop.time() + backoff
             raise
+        self.opened += 1
         self._failures = 0
         self._trouble = None
         return self._open
@@ -132,7 +146,7 @@ class Connection:
         connection.adapters.register_loader("name", _ForgivingText)
         set_json_loads(_forgiving_json, connection)
         statement_timeout = f"{max(1, int(self.query_timeout * 1000))}ms"
-        deadline = _Deadline(connection, self.query_timeout)
+        deadline = Deadline(connection, self.query_timeout)
         try:
             with deadline:
                 await connection.execute(queries.SETTINGS, {"statement_timeout": statement_timeout})
@@ -145,7 +159,7 @@ class Connection:
         return connection
 
 
-class _Deadline:
+class Deadline:
     """Shuts a connection's socket down when the time is over, which wakes whoever waits on it."""
 
     def __init__(self, connection: AsyncConnection[TupleRow], seconds: float) -> None:

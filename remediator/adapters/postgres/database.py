@@ -16,12 +16,12 @@ from psycopg.rows import TupleRow
 from remediator.adapters.postgres import queries
 from remediator.adapters.postgres.connect import ConnectError, connect
 from remediator.adapters.postgres.connection import Connection, NoAnswerError
+from remediator.adapters.postgres.identity import Identity, Whereabouts
 from remediator.core.model import (
     Moment,
     Probe,
     ProbeResult,
     Sample,
-    Server,
     Session,
     SessionGroup,
     SessionId,
@@ -29,8 +29,10 @@ from remediator.core.model import (
     Trouble,
     TroubleKind,
 )
+from remediator.core.server import Server
 from remediator.ports import Receipt
 
+_MOVED = Trouble(TroubleKind.MOVED, "new connections reach another server than the one that was read")
 _LOOK_EVERY = 0.05
 _SECONDS_PER_TERMINATION = 0.02
 
@@ -72,6 +74,12 @@ class PostgresDatabase:
     _probed_at: float = field(default=0.0, init=False)
     _addresses: frozenset[str] = field(default=frozenset(), init=False)
     _server: Server | None = field(default=None, init=False)
+    _read_on: int | None = field(default=None, init=False)
+    _identity: Identity = field(init=False)
+    _whereabouts: Whereabouts = field(default_factory=Whereabouts, init=False)
+
+    def __post_init__(self) -> None:
+        self._identity = Identity(self.connection)
 
     @property
     def addresses(self) -> frozenset[str]:
@@ -87,15 +95,20 @@ class PostgresDatabase:
         cutoffs = self.cutoffs  # a reload may change them while the server answers
         try:
             rows = await self.connection.fetch(queries.SAMPLE, {"cutoffs": list(cutoffs)})
+            server = await self._identity.of(_server(rows[0]), self.connection.opened)
         except NoAnswerError as error:
             return await self._without_reading(moment, error.trouble)
-        sample = _sample(moment, rows[0], cutoffs)
-        self._server = sample.server
-        if sample.server is not None:
-            found = (sample.server.address, self.connection.server_address)
-            self._addresses = frozenset(address for address in found if address)
+        sample = replace(_sample(moment, rows[0], cutoffs), server=server)
+        if self._read_on != self.connection.opened:
+            self._probe = None  # it may have met another server
+        self._server, self._read_on = server, self.connection.opened
+        found = (server.address, self.connection.server_address)
+        self._addresses = frozenset(address for address in found if address)
         full = sample.slots is not None and not sample.slots.free
         probe = await self._probe_if_due(full=full)
+        if self._whereabouts.moved(server):
+            await self.connection.close()
+            return await self._without_reading(moment, _MOVED)
         return replace(sample, probe=_truly_accepted(probe) if full else probe)
 
     async def _without_reading(self, moment: Moment, trouble: Trouble) -> Sample:
@@ -104,6 +117,7 @@ class PostgresDatabase:
             probe = Probe(ProbeResult.REFUSING, "53300", trouble.detail)
         else:
             probe = Probe(ProbeResult.UNAVAILABLE, None, trouble.detail)
+        self._read_on = 0  # of a server that has not been looked at, no session is touched
         self._probe = None  # ask afresh as soon as there is a connection
         return Sample(moment, probe=probe, trouble=trouble, server=self._server)
 
@@ -125,9 +139,12 @@ class PostgresDatabase:
         except ConnectError as error:
             full = error.trouble.kind is TroubleKind.FULL
             result = ProbeResult.REFUSING if full else ProbeResult.UNAVAILABLE
-            return Probe(result, error.sqlstate, error.trouble.detail, perf_counter() - begun)
+            seconds = perf_counter() - begun
+            return Probe(result, error.sqlstate, error.trouble.detail, seconds, own_limit=error.own_limit)
+        seconds = perf_counter() - begun
+        await self._whereabouts.meet(connection, max(0.1, self.connection.connect_timeout - seconds))
         await connection.close()
-        return Probe(ProbeResult.ACCEPTED, seconds=perf_counter() - begun)
+        return Probe(ProbeResult.ACCEPTED, seconds=seconds)
 
     async def sessions(self) -> tuple[Session, ...]:
         """Read every session with what decides whether it may be terminated.
@@ -136,7 +153,7 @@ class PostgresDatabase:
             UnavailableError: The server did not answer in time.
         """
         own = self.connection.params.get("application_name", "")
-        rows = await self.connection.fetch(queries.SESSIONS, {"own": own})
+        rows = await self.connection.fetch(queries.SESSIONS, {"own": own}, on=self._read_on)
         return tuple(_session(row) for row in rows)
 
     async def terminate(self, sessions: Sequence[Session], older_than: timedelta) -> tuple[Receipt, ...]:
@@ -148,7 +165,7 @@ class PostgresDatabase:
         receipts: list[Receipt] = []
         timeout = self.connection.query_timeout + _SECONDS_PER_TERMINATION * len(sessions)
         try:
-            async with self.connection.cursor(timeout) as cursor:
+            async with self.connection.cursor(timeout, on=self._read_on) as cursor:
                 for session in sessions:
                     receipts.append(await _terminate(cursor, session, older_than))  # noqa: PERF401
         except NoAnswerError:
@@ -171,7 +188,7 @@ class PostgresDatabase:
 
     async def _look(self, ids: Sequence[SessionId]) -> frozenset[SessionId]:
         wanted = {"pids": [i.pid for i in ids], "starts": [i.backend_start for i in ids]}
-        rows = await self.connection.fetch(queries.ALIVE, wanted)
+        rows = await self.connection.fetch(queries.ALIVE, wanted, on=self._read_on)
         return frozenset(SessionId(pid, start) for pid, start in rows)
 
     async def privileges(self) -> Privileges:
@@ -228,11 +245,10 @@ async def _terminate(cursor: AsyncCursor[TupleRow], session: Session, older_than
 
 
 def _sample(moment: Moment, row: TupleRow, cutoffs: Sequence[float]) -> Sample:
-    maximum, superuser, reserved, used, hidden, version, started, recovery, address, signal, groups = row
-    server = Server(version, started, recovery, address, signal)
+    maximum, superuser, reserved, used, hidden, *_, groups = row
     if hidden:
         text = "our role may not see other roles' sessions; grant pg_read_all_stats to it"
-        return Sample(moment, trouble=Trouble(TroubleKind.HIDDEN, text), server=server)
+        return Sample(moment, trouble=Trouble(TroubleKind.HIDDEN, text))
     ages = (0.0, *cutoffs)
     return Sample(
         moment,
@@ -241,8 +257,12 @@ def _sample(moment: Moment, row: TupleRow, cutoffs: Sequence[float]) -> Sample:
             SessionGroup(user, application, peer, state, ages[reached], sessions)
             for user, application, peer, state, reached, sessions in groups
         ),
-        server=server,
     )
+
+
+def _server(row: TupleRow) -> Server:
+    version, started, recovery, address, signal = row[5:10]
+    return Server(version, started, recovery, address, signal)
 
 
 def _truly_accepted(probe: Probe | None) -> Probe | None:

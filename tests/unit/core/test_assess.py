@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from remediator.core.assess import Assessment, Watch, assess, critical_evidence
+from remediator.core.assess import Assessment, Watch, assess, critical_evidence, only_logins
 from remediator.core.model import Evidence, Level, Probe, ProbeResult, Sample
 from remediator.core.policy import ClearRule, Conditions, IdleCount, LevelRule, Policy
 from tests.builders import ACCEPTED, REFUSED, TEN_MINUTES, make_group, make_policy, make_sample, moment
@@ -247,3 +247,30 @@ def test_the_reasons_are_in_words() -> None:
         "new connections are refused (sorry, too many clients already)"
     )
     assert "1 session idle for 10m or longer, at least 1" in assessment.because(Level.MONITOR)
+
+
+@pytest.mark.parametrize(
+    ("sample", "alone"),
+    [
+        (make_sample(used=10, probe=REFUSED), True),
+        (make_sample(used=50, probe=REFUSED), True),
+        (make_sample(used=51, probe=REFUSED), False),
+        (make_sample(used=97, probe=REFUSED, groups=[make_group(count=90, state="starting")]), True),
+        (make_sample(used=97, probe=REFUSED, groups=[make_group(count=40, state="starting")]), False),
+        (make_sample(used=10, probe=replace(REFUSED, own_limit=True)), False),
+        (make_sample(used=10, probe=ACCEPTED), False),
+        (make_sample(used=10, probe=None), False),
+        (make_sample(used=None, probe=REFUSED), False),
+    ],
+)
+def test_logins_are_to_blame_when_the_sessions_are_few(sample: Sample, alone: bool) -> None:
+    """Shown by the view or not; a limit of the database itself is about its sessions."""
+    assert only_logins(make_policy(), sample) is alone
+
+
+def test_logins_are_not_alone_to_blame_where_idle_sessions_are_critical_too() -> None:
+    """What sessions do is reason enough by itself."""
+    conditions = Conditions(0.9, IdleCount(TEN_MINUTES, 5), refusing_connections=True)
+    policy = make_policy(levels={Level.CRITICAL: LevelRule(conditions)})
+    assert not only_logins(policy, make_sample(used=10, probe=REFUSED, groups=[make_group(count=5)]))
+    assert only_logins(policy, make_sample(used=10, probe=REFUSED, groups=[make_group(count=4)]))

@@ -713,3 +713,23 @@ def test_every_act_says_why_and_every_hold_too() -> None:
     act = plan_for(sessions=sessions).steps[0].acts[0]
     assert act.because == "idle for 2h 46m, longer than 10m"
     assert act.action.label == "terminate session 100 (celery)"
+
+
+def test_a_server_that_is_cut_off_after_its_sample_gets_nothing_restarted() -> None:
+    """It could be read a moment ago: whether it is critical still, and which server it is, is not known."""
+    plan = plan_for(sessions=TROUBLE)
+    assert plan.next_step is None
+    assert plan.objections == (Objection.UNREADABLE,)
+    assert plan.detail == TROUBLE.detail
+    assert plan_for(sample=make_sample(used=None, probe=REFUSED), sessions=TROUBLE).next_step is not None
+
+
+def test_services_are_spared_when_only_logins_hold_the_slots() -> None:
+    """Each replica is held, with the reason; a person is needed."""
+    plan = plan_for(sample=make_sample(used=10, probe=REFUSED), sessions=idle_sessions(5))
+    assert plan.next_step is None
+    assert plan.held
+    assert [step.objections for step in plan.steps] == [(), (Objection.LOGINS,), (Objection.LOGINS,)]
+    assert {hold.objections for hold in plan.steps[0].holds} == {(Objection.ENOUGH,)}
+    assert {hold.objections for hold in plan.steps[1].holds} == {(Objection.LOGINS,)}
+    assert len(plan.steps[1].holds) == 2

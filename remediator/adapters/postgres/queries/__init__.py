@@ -14,6 +14,8 @@ def _read(name: str) -> LiteralString:
 
 
 SAMPLE = _read("sample.sql")
+IDENTITY = _read("identity.sql")
+WHEREABOUTS = _read("whereabouts.sql")
 SESSIONS = _read("sessions.sql")
 TERMINATE = _read("terminate.sql")
 ALIVE = _read("alive.sql")

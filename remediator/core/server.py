@@ -1,0 +1,75 @@
+"""The server that answers, and whether it is the one that answered before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Which server answered.
+
+    Attributes:
+        version: As `server_version_num`, for example 160004.
+        address: The server's own address as it sees it, None on a unix socket.
+        can_signal: Our role may terminate other roles' sessions.
+        system: The cluster's system identifier, which its standbys and copies share; None if not told.
+        timeline: The timeline that is written, another one after each promotion; None on a standby or
+            if not told.
+        position: Bytes of write-ahead log by then, which never become fewer; None like the timeline.
+    """
+
+    version: int
+    started_at: datetime
+    in_recovery: bool
+    address: str | None
+    can_signal: bool
+    system: int | None = None
+    timeline: int | None = None
+    position: int | None = None
+
+    @property
+    def identity(self) -> str:
+        """What a restart leaves and a failover changes, for records; empty when it was not told."""
+        if self.system is None or (self.timeline is None and not self.in_recovery):
+            return ""
+        return f"{self.system}/{'standby' if self.in_recovery else self.timeline}"
+
+
+def restarted(before: Server | None, now: Server | None) -> bool:
+    """Tell whether the postmaster is another one, be it of the same server or not."""
+    return before is not None and now is not None and before.started_at != now.started_at
+
+
+def replaced(before: Server | None, now: Server | None) -> str:
+    """Say how a server differs from the one that answered before, empty when it is the same.
+
+    A plain restart leaves all of it as it was. What the server does not tell is not compared.
+
+    Args:
+        before: The server of the newest reading so far, None when there is none.
+        now: The server of this reading, None when nothing is known of it.
+    """
+    if before is None or now is None:
+        return ""
+    return ", ".join(_differences(before, now))
+
+
+def _differences(before: Server, now: Server) -> Iterator[str]:
+    if now.in_recovery != before.in_recovery:
+        yield "a standby now" if now.in_recovery else "a primary now, was a standby"
+    if _differ(before.system, now.system):
+        yield f"system identifier {now.system}, was {before.system}"
+    elif _differ(before.timeline, now.timeline):
+        yield f"timeline {now.timeline}, was {before.timeline}"
+    elif before.position is not None and now.position is not None and now.position < before.position:
+        yield f"{before.position - now.position} bytes of write-ahead log behind what was there before"
+    # One server can have several addresses, but it is the same one as long as it was not started again.
+    if restarted(before, now) and now.address != before.address:
+        yield f"address {now.address or 'local'}, was {before.address or 'local'}"
+
+
+def _differ(before: int | None, now: int | None) -> bool:
+    return before is not None and now is not None and before != now
