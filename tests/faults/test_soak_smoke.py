@@ -30,7 +30,7 @@ while True:
 """
 CAUGHT = {
     "descriptors": "file descriptors flat",
-    "memory": "resident memory flat",
+    "memory": "resident KiB flat",
     "threads": "threads flat",
 }
 

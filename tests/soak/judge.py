@@ -12,10 +12,9 @@ from statistics import median
 from remediator.core.policy import Rate
 from tests.soak.readings import Reading
 
-# How much may be gained over the whole second half of a run, by the robust slope.
+# How much memory may be gained over the whole second half of a run.
 GROWN_KIB = 2048
-GROWN_DESCRIPTORS = 1
-# A leak per fault shows in few, high steps, which a slope overlooks: the medians of the window's ends tell.
+# More points make no better slope, and the pairs of them many.
 POINTS = 400
 # A process that lived through less of the second half says too little about it.
 SHARE = 0.5
@@ -46,12 +45,27 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
 
 def growth(points: Sequence[tuple[float, float]]) -> float:
-    """How much was gained over all points: by the slope, or between the medians of the outer quarters."""
+    """How much was gained over all points: by the slope, or between the medians of the outer quarters.
+
+    A leak per fault shows in few, high steps, which the slope overlooks and the medians do not.
+    """
     if not points:
         return 0.0
     quarter = max(1, len(points) // 4)
     ends = [median(value for _, value in part) for part in (points[:quarter], points[-quarter:])]
     return max(slope(points) * (points[-1][0] - points[0][0]), ends[1] - ends[0])
+
+
+def raised(points: Sequence[tuple[float, float]]) -> float:
+    """By how much the least of the last quarter is above the least of the first.
+
+    What is counted comes and goes with the work at hand; a leak lifts what is left when there is none.
+    """
+    if not points:
+        return 0.0
+    quarter = max(1, len(points) // 4)
+    first, last = (min(value for _, value in part) for part in (points[:quarter], points[-quarter:]))
+    return last - first
 
 
 def second_half(readings: Sequence[Reading]) -> list[Reading]:
@@ -82,20 +96,18 @@ def judge_process(readings: Sequence[Reading], grown: int = GROWN_KIB) -> list[F
             f">= {SHARE:.0%} of {half:.0f} s",
         )
     ]
-    held: tuple[tuple[str, Callable[[Reading], int], int, str], ...] = (
-        ("resident memory", lambda r: r.rss, grown, "KiB"),
-        ("proportional memory", lambda r: r.pss, grown, "KiB"),
-        ("file descriptors", lambda r: r.descriptors, GROWN_DESCRIPTORS, ""),
-        ("threads", lambda r: r.threads, GROWN_DESCRIPTORS, ""),
-        ("sockets in CLOSE_WAIT", lambda r: r.close_wait, GROWN_DESCRIPTORS, ""),
+    held: tuple[tuple[str, Callable[[Reading], int], Callable[..., float], int], ...] = (
+        ("resident KiB", lambda r: r.rss, growth, grown),
+        ("proportional KiB", lambda r: r.pss, growth, grown),
+        ("file descriptors", lambda r: r.descriptors, raised, 0),
+        ("threads", lambda r: r.threads, raised, 0),
+        ("sockets in CLOSE_WAIT", lambda r: r.close_wait, raised, 0),
     )
-    for what, value, bound, unit in held:
-        gained = growth([(r.at, value(r)) for r in late])
+    for what, value, measure, bound in held:
+        gained = measure([(r.at, value(r)) for r in late])
         values = [value(r) for r in late] or [0]
-        figure = f"{gained:+.1f} {unit} around {median(values):.0f}, at most {max(values)}".replace("  ", " ")
-        findings.append(
-            Finding(f"{what} flat", bool(late) and gained <= bound, figure, f"<= +{bound} {unit}")
-        )
+        figure = f"{gained:+.0f}; {min(values)} to {max(values)}, median {median(values):.0f}"
+        findings.append(Finding(f"{what} flat", bool(late) and gained <= bound, figure, f"<= +{bound}"))
     return findings
 
 
