@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.faults.conftest import Figure
-from tests.soak.judge import Finding, judge_process
+from tests.soak.judge import Bounds, Finding, judge_process
 from tests.soak.readings import Reading, read_process
 from tests.soak.run import Pace, soak
 from tests.testbed.daemon import ended
@@ -44,7 +44,7 @@ def test_a_short_soak(postgres_versions: Mapping[int, Path], tmp_path: Path, fig
     if 16 not in postgres_versions:
         missing("no PostgreSQL 16 server binaries (make testbed installs them)")
     seed = time.time_ns() % 1_000_000
-    pace = Pace(gap=0.4, longest=0.8, look=0.2, grown=8192)
+    pace = Pace(gap=0.4, longest=0.8, look=0.2, bounds=Bounds(8192, 6))
     verdict = soak(tmp_path, seconds=SECONDS, seed=seed, pace=pace)
     assert verdict.ok, (seed, [f for f in verdict.findings if not f.ok], verdict.facts)
     figure("faults", f"{sum(verdict.facts['faults'].values())} in {SECONDS:g} s, seed {seed}")

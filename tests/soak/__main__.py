@@ -11,11 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.soak.judge import Bounds
 from tests.soak.run import Pace, soak
 from tests.soak.verdict import Verdict
 from tests.testbed.environment import drop_inherited_settings
 
-BRISK = Pace(gap=1.0, longest=1.5, look=0.25, grown=8192)
+BRISK = Pace(gap=1.0, longest=1.5, look=0.25, bounds=Bounds(8192, 6))
 _BRISK_BELOW = 3.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -91,6 +92,11 @@ class Faults:
     def _service(self) -> LeakingService:
         return self._chance.choice(list(self._world.services.values()))
 
+    @staticmethod
+    def _start(service: LeakingService) -> None:
+        with suppress(subprocess.TimeoutExpired):  # the daemon has restarted it just then: it runs already
+            service.start()
+
     @property
     def _shop(self) -> PostgresServer:
         return self._world.servers["shop"]
@@ -107,7 +113,7 @@ class Faults:
         service.every = self._chance.choice(_LEAKS)
         service.configure()
         service.stop()
-        service.start()
+        self._start(service)
 
     def restart_server(self) -> None:
         """The server stops in one way or the other, stays away, and comes back."""
@@ -155,7 +161,7 @@ class Faults:
         service = self._service()
         service.stop()
         self._a_while()
-        service.start()
+        self._start(service)
 
     def reload(self) -> None:
         """The same or another pace, by SIGHUP."""

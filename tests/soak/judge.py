@@ -12,12 +12,23 @@ from statistics import median
 from remediator.core.policy import Rate
 from tests.soak.readings import Reading
 
-# How much memory may be gained over the whole second half of a run.
-GROWN_KIB = 2048
 # More points make no better slope, and the pairs of them many.
 POINTS = 400
 # A process that lived through less of the second half says too little about it.
 SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much may be gained over the second half of a run.
+
+    Attributes:
+        kib: Memory in KiB.
+        number: Of anything that is counted: descriptors, threads, sockets.
+    """
+
+    kib: int = 2048
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +89,12 @@ def second_half(readings: Sequence[Reading]) -> list[Reading]:
     return [reading for reading in late if reading.pid == pid]
 
 
-def judge_process(readings: Sequence[Reading], grown: int = GROWN_KIB) -> list[Finding]:
+def judge_process(readings: Sequence[Reading], bounds: Bounds = Bounds()) -> list[Finding]:
     """Judge whether what a process holds stays the same over the second half of a run.
 
     Args:
         readings: All of the run, in order.
-        grown: How much memory it may gain, in KiB.
+        bounds: How much it may gain.
     """
     late = second_half(readings)
     lived = late[-1].at - late[0].at if late else 0.0
@@ -97,11 +108,11 @@ def judge_process(readings: Sequence[Reading], grown: int = GROWN_KIB) -> list[F
         )
     ]
     held: tuple[tuple[str, Callable[[Reading], int], Callable[..., float], int], ...] = (
-        ("resident KiB", lambda r: r.rss, growth, grown),
-        ("proportional KiB", lambda r: r.pss, growth, grown),
-        ("file descriptors", lambda r: r.descriptors, raised, 0),
-        ("threads", lambda r: r.threads, raised, 0),
-        ("sockets in CLOSE_WAIT", lambda r: r.close_wait, raised, 0),
+        ("resident KiB", lambda r: r.rss, growth, bounds.kib),
+        ("proportional KiB", lambda r: r.pss, growth, bounds.kib),
+        ("file descriptors", lambda r: r.descriptors, raised, bounds.number),
+        ("threads", lambda r: r.threads, raised, bounds.number),
+        ("sockets in CLOSE_WAIT", lambda r: r.close_wait, raised, bounds.number),
     )
     for what, value, measure, bound in held:
         gained = measure([(r.at, value(r)) for r in late])

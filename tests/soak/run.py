@@ -16,7 +16,7 @@ from remediator.adapters.ledger import SqliteLedger
 from remediator.core.ledger import Entry
 from remediator.core.model import Mode
 from tests.soak.faults import Faults
-from tests.soak.judge import GROWN_KIB, judge_process
+from tests.soak.judge import Bounds, judge_process
 from tests.soak.readings import read_process, size_of
 from tests.soak.verdict import (
     Seen,
@@ -42,13 +42,13 @@ class Pace:
         gap: The longest pause between two faults.
         longest: The longest that a fault lasts.
         look: The pause between two readings.
-        grown: How much memory may be gained over the second half, in KiB; a short run is all warming up.
+        bounds: How much the daemon may gain over the second half; a short run is all warming up.
     """
 
     gap: float = 8.0
     longest: float = 6.0
     look: float = 1.0
-    grown: int = GROWN_KIB
+    bounds: Bounds = Bounds()
 
 
 def soak(directory: Path, *, seconds: float, seed: int, pace: Pace, with_engine: bool = True) -> Verdict:
@@ -77,7 +77,7 @@ def soak(directory: Path, *, seconds: float, seed: int, pace: Pace, with_engine:
         events = world.events()
         entries = asyncio.run(_entries(world.daemon.state_dir, begun))
         findings = [
-            *judge_process(seen.readings, pace.grown),
+            *judge_process(seen.readings, pace.bounds),
             *judge_sessions(seen, left),
             *judge_ledger(world, seen, entries),
             *judge_actions(world, entries),
