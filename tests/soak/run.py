@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class Pace:
     gap: float = 8.0
     longest: float = 6.0
     look: float = 1.0
-    bounds: Bounds = Bounds()
+    bounds: Bounds = field(default_factory=Bounds)
 
 
 def soak(directory: Path, *, seconds: float, seed: int, pace: Pace, with_engine: bool = True) -> Verdict:
