@@ -78,6 +78,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop, number)
         loop.add_signal_handler(signal.SIGHUP, self._on_reload)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # one may be pending since our start
         soon = self._clock.now().at + _FIRST_HOUSEKEEPING
         self._scheduler.add_job(self._daily, IntervalTrigger(days=1), next_run_time=soon)
         self._scheduler.start()

@@ -81,6 +81,29 @@ def test_a_reload_puts_new_thresholds_in_force_and_keeps_the_old_ones_of_a_broke
         daemon.wait_for("incident_relieved")
 
 
+def test_a_reload_that_comes_too_early_is_taken_up_once_the_daemon_is_there(
+    watch: str, tmp_path: Path
+) -> None:
+    """Whoever has just started it may ask at once; without a handler the signal would end the process."""
+    with Daemon(tmp_path, watch, mode="dry-run") as daemon:
+        daemon.terminate()
+        before = len(daemon.said("config_reloaded"))
+        daemon.start(wait=False)
+        daemon.wait(lambda: holds_back(daemon.pid, signal.SIGHUP), "the process to hold it back")
+        daemon.signal(signal.SIGHUP)
+        daemon.wait(lambda: len(daemon.said("config_reloaded")) > before, "the reload")
+        daemon.wait_cycles(2)
+        assert not holds_back(daemon.pid, signal.SIGHUP)  # nor do the commands that it starts
+        assert daemon.terminate() == 0
+
+
+def holds_back(pid: int, number: signal.Signals) -> bool:
+    """Tell whether a process has a signal blocked."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = next(line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:"))
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
 def test_a_burst_of_reloads_interrupts_nothing(
     server: PostgresServer, app: str, watch: str, tmp_path: Path
 ) -> None:
