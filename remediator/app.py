@@ -23,6 +23,7 @@ from remediator.cycle import Cycle, settle_orphans
 from remediator.daemon import Daemon
 from remediator.errors import ConfigError, LedgerError
 from remediator.ports import Clock, Database, LedgerStore, Observer, Runtime
+from remediator.recurrence import window_at
 
 # What a cycle consists of at most: a sample with its probe, a look at open entries, and either reading
 # sessions or terminating them, each of which may have to connect again.
@@ -153,6 +154,7 @@ def make_cycles(
             store=store,
             observer=observer,
             clock=clock,
+            windows=window_at,
             mode=mode,
             deciding=deciding,
             fence=fence,

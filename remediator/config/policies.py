@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from remediator.config.maintenance import Maintenance
 from remediator.config.scalars import BOOLEAN, PER_STEP, RATE, OneOrMore, OrNone, duration, whole
 from remediator.config.section import (
     MINUTE,
@@ -247,3 +248,5 @@ class Policy(Section):
     """Sessions left alone."""
     limits: Limits = Limits()
     """How much may be done at most."""
+    maintenance: tuple[Maintenance, ...] = ()
+    """When nothing is done, besides the windows for all databases."""

@@ -12,6 +12,7 @@ from remediator.core.budgets import usages
 from remediator.core.guards import gate, service_objections, spare_replica, spare_session
 from remediator.core.incident import relapse
 from remediator.core.ledger import Incident, Ledger, Occasion, Phase
+from remediator.core.maintenance import Window
 from remediator.core.model import IDLE, Evidence, Level, Sample, Session, SessionGroup, Trouble
 from remediator.core.plan import (
     Act,
@@ -34,6 +35,7 @@ class Situation:
 
     Attributes:
         assume_critical: Plan as if the sample showed critical, for a look ahead.
+        maintenance: The maintenance window that is in force.
     """
 
     database: str
@@ -43,6 +45,7 @@ class Situation:
     ledger: Ledger
     survey: Survey
     assume_critical: bool = False
+    maintenance: Window | None = None
 
     @property
     def now(self) -> datetime:
@@ -70,7 +73,13 @@ def decide(situation: Situation) -> Plan:
         renews = not any(step.acts for step in _steps(goes_on, evidence, gone))
         situation = replace(situation, incident=relapse(situation.incident, new_round=renews))
     objections, detail = gate(
-        situation.database, situation.sample, evidence, situation.incident, situation.ledger, situation.now
+        situation.database,
+        situation.sample,
+        evidence,
+        situation.incident,
+        situation.ledger,
+        situation.maintenance,
+        situation.now,
     )
     steps = tuple(_steps(situation, evidence, gone))
     if not objections:

@@ -50,6 +50,7 @@ class Objection(StrEnum):
     STANDBY = "standby"
     SERVER_CHANGED = "server_changed"
     PAUSED = "paused"
+    MAINTENANCE = "maintenance"
     LOCKED = "locked"
     IN_FLIGHT = "in_flight"
     SETTLING = "settling"
@@ -96,6 +97,7 @@ _MEANINGS = {
     Objection.STANDBY: "the server is a standby",
     Objection.SERVER_CHANGED: "another server answers than before; it is looked at first",
     Objection.PAUSED: "paused by an operator",
+    Objection.MAINTENANCE: "in a maintenance window",
     Objection.LOCKED: "locked after failed rounds until `remediator ack`",
     Objection.IN_FLIGHT: "an earlier action is not verified yet",
     Objection.SETTLING: "waiting for the last step to settle",

@@ -8,6 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from remediator.core.maintenance import Recurrence
 from remediator.core.model import Level
 from remediator.core.text import duration
 
@@ -193,7 +194,11 @@ def _of(cap: float, total: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Everything that decides for one database."""
+    """Everything that decides for one database.
+
+    Attributes:
+        maintenance: Windows in which nothing is done.
+    """
 
     name: str
     check_every: Mapping[Level, timedelta]
@@ -202,6 +207,7 @@ class Policy:
     remediate: Remediate
     spare: Spare
     limits: Limits
+    maintenance: tuple[Recurrence, ...] = ()
 
     @property
     def cutoffs(self) -> tuple[timedelta, ...]:

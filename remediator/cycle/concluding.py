@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from remediator.core import incident as incidents
 from remediator.core.events import Event
-from remediator.core.ledger import Entry, Incident, Lock, Outcome, Result, service_scope
+from remediator.core.ledger import Entry, Incident, Lock, Outcome, Result, database_scope, service_scope
 from remediator.core.model import Moment
 from remediator.core.plan import RestartReplica
-from remediator.core.policy import Remediate
-from remediator.core.text import duration
+from remediator.core.policy import Limits, Remediate
+from remediator.core.text import count, duration
 from remediator.cycle.telling import Teller
 from remediator.ports import LedgerStore
 
@@ -57,6 +57,31 @@ class Concluder:
         if settled != incident:
             self.teller.emit(Event.STEP_SETTLING, settled, settle=duration(remediate.settle))
         return settled
+
+    async def relieve(self, incident: Incident, moment: Moment) -> Incident:
+        """Note relief, whoever brought it."""
+        relieved = incidents.relieve(incident, moment.at)
+        if relieved.phase is not incident.phase:
+            seconds = (moment.at - incident.opened_at).total_seconds()
+            self.teller.emit(Event.INCIDENT_RELIEVED, relieved, seconds=round(seconds, 3))
+            await self.store.save_incident(relieved)
+        return relieved
+
+    async def close(self, incident: Incident, moment: Moment) -> None:
+        """End an incident: the critical level has been left."""
+        closed = incidents.close(incident, moment.at)
+        await self.store.save_incident(closed)
+        lasted = duration(moment.at - incident.opened_at)
+        self.teller.emit(Event.INCIDENT_CLOSED, closed, lasted=lasted, rounds=closed.round)
+
+    async def lock_if_failing(
+        self, before: Incident, after: Incident, limits: Limits, moment: Moment
+    ) -> None:
+        """Lock the database when one more round has failed, and that is as many as may."""
+        limit = limits.failed_rounds
+        if after.failed_rounds > before.failed_rounds and after.failed_rounds % limit == 0:
+            reason = f"{count(limit, 'round')} without relief in incident {after.id}"
+            await self.lock(Lock(database_scope(after.database), moment.at, reason), after)
 
     async def _lock_if_refuted(self, entry: Entry, outcome: Outcome) -> None:
         action = entry.intent.action

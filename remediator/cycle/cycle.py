@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from remediator.core import incident as incidents
 from remediator.core.assess import Assessment, Watch, assess, critical_evidence
@@ -17,15 +17,13 @@ from remediator.core.ledger import (
     Entry,
     Incident,
     Ledger,
-    Lock,
     Outcome,
     Phase,
-    database_scope,
 )
+from remediator.core.maintenance import Recurrence, Window
 from remediator.core.model import Evidence, Level, Mode, Moment
 from remediator.core.plan import Objection, Plan
 from remediator.core.policy import Policy, Service
-from remediator.core.text import count, duration
 from remediator.cycle.acting import Actor
 from remediator.cycle.concluding import Concluder
 from remediator.cycle.lineage import Lineage
@@ -36,7 +34,7 @@ from remediator.errors import LedgerError
 from remediator.ports import Clock, Database, LedgerStore, Observer, Runtime
 
 # With nothing of ours going on, relief is relief even when we did not bring it.
-_MERELY_HELD = frozenset({Objection.WAITING, Objection.PAUSED, Objection.LOCKED})
+_MERELY_HELD = frozenset({Objection.WAITING, Objection.PAUSED, Objection.MAINTENANCE, Objection.LOCKED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +43,7 @@ class Turn:
 
     Attributes:
         plan: None while nothing had to be planned.
+        maintenance: The maintenance window in force.
         incident: The open incident, None without one.
         in_flight: Actions whose outcome is not known yet.
     """
@@ -53,6 +52,7 @@ class Turn:
     plan: Plan | None = None
     incident: Incident | None = None
     in_flight: int = 0
+    maintenance: Window | None = None
 
 
 class Cycle:
@@ -71,6 +71,7 @@ class Cycle:
         mode: For records.
         deciding: Shared by all cycles, so that two of them cannot spend the same budget at once.
         fence: Raises LedgerError when we are no longer the only one who may act.
+        windows: Tells which of a policy's maintenance windows is in force at a time.
     """
 
     def __init__(
@@ -86,12 +87,14 @@ class Cycle:
         mode: Mode,
         deciding: asyncio.Lock,
         fence: Callable[[], None] = lambda: None,
+        windows: Callable[[Sequence[Recurrence], datetime], Window | None] = lambda *_: None,
     ) -> None:
         self.database = database
         self.policy = policy
         self._runtimes = runtimes
         self._store = store
         self._clock = clock
+        self._windows = windows
         self._deciding = deciding
         self._fence = fence
         self._teller = Teller(observer, database.name, mode)
@@ -150,9 +153,14 @@ class Cycle:
             ledger,
             await survey(self.database, self.policy, self._runtimes),
             assume_critical=sample.slots is not None or assessment.pending is Level.CRITICAL,
+            maintenance=self.maintenance(moment),
         )
         in_flight = len(ledger.open_entries(self.database.name))
-        return Turn(assessment, decide(situation), incident, in_flight)
+        return Turn(assessment, decide(situation), incident, in_flight, situation.maintenance)
+
+    def maintenance(self, moment: Moment) -> Window | None:
+        """The maintenance window that is in force."""
+        return self._windows(self.policy.maintenance, moment.at)
 
     async def _remediate(self, assessment: Assessment) -> Turn:
         try:
@@ -222,10 +230,7 @@ class Cycle:
         """Close the incident, once nothing of it is in flight any more."""
         if incident is None or ledger.open_entries(self.database.name):
             return incident
-        closed = incidents.close(incident, moment.at)
-        await self._store.save_incident(closed)
-        lasted = duration(moment.at - incident.opened_at)
-        self._teller.emit(Event.INCIDENT_CLOSED, closed, lasted=lasted, rounds=closed.round)
+        await self._concluder.close(incident, moment)
         return None
 
     async def _climb(
@@ -235,19 +240,24 @@ class Cycle:
         sample = assessment.sample
         relieved = incident.phase is Phase.RELIEVED
         evidence = critical_evidence(self.policy, sample, relieved=relieved)
-        objections, detail = gate(self.database.name, sample, evidence, incident, ledger, sample.moment.at)
+        window = self.maintenance(sample.moment)
+        objections, detail = gate(
+            self.database.name, sample, evidence, incident, ledger, window, sample.moment.at
+        )
         if not objections and evidence is Evidence.BREACH and not self._lasted(assessment):
             objections = (Objection.UNCONFIRMED,)
         if objections or (relieved and evidence is Evidence.CLEAR):
             plan = Plan(objections=objections, detail=detail, relieved=not objections)
             self._teller.plan(incident, plan) if objections else None
             if evidence is Evidence.CLEAR and not relieved and _MERELY_HELD.issuperset(objections):
-                incident = await self._relieve(incident, sample.moment)
+                incident = await self._concluder.relieve(incident, sample.moment)
             return incident, plan
         seen = await survey(self.database, self.policy, self._runtimes)
         async with self._deciding:
             ledger = await self._load(sample.moment)
-            situation = Situation(self.database.name, self.policy, sample, incident, ledger, seen)
+            situation = Situation(
+                self.database.name, self.policy, sample, incident, ledger, seen, maintenance=window
+            )
             plan = decide(situation)
             if plan.relapsed:
                 incident = incidents.relapse(incident, new_round=plan.renews)
@@ -270,27 +280,12 @@ class Cycle:
     async def _rest(self, plan: Plan, incident: Incident, ledger: Ledger, moment: Moment) -> Incident:
         """Note that the plan has nothing to do now: relief, or a hold."""
         if plan.relieved:
-            return await self._relieve(incident, moment)
+            return await self._concluder.relieve(incident, moment)
         if plan.exhausted:
             rested = incidents.exhaust(incident, ledger, self.policy.remediate, moment.at)
-            await self._lock_if_failing(incident, rested, moment)
+            await self._concluder.lock_if_failing(incident, rested, self.policy.limits, moment)
         else:
             return incident
         if rested != incident or plan.relapsed:
             await self._store.save_incident(rested)
         return rested
-
-    async def _relieve(self, incident: Incident, moment: Moment) -> Incident:
-        """Note relief, whoever brought it."""
-        relieved = incidents.relieve(incident, moment.at)
-        if relieved.phase is not incident.phase:
-            seconds = (moment.at - incident.opened_at).total_seconds()
-            self._teller.emit(Event.INCIDENT_RELIEVED, relieved, seconds=round(seconds, 3))
-            await self._store.save_incident(relieved)
-        return relieved
-
-    async def _lock_if_failing(self, before: Incident, after: Incident, moment: Moment) -> None:
-        limit = self.policy.limits.failed_rounds
-        if after.failed_rounds > before.failed_rounds and after.failed_rounds % limit == 0:
-            reason = f"{count(limit, 'round')} without relief in incident {after.id}"
-            await self._concluder.lock(Lock(database_scope(self.database.name), moment.at, reason), after)

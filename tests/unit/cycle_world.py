@@ -16,6 +16,7 @@ from remediator.core.plan import RestartReplica, TerminateSession
 from remediator.core.policy import Policy, RestartService, Service, TerminateIdle, Verification
 from remediator.cycle import Cycle, Turn
 from remediator.ports import Database, LedgerStore, Runtime
+from remediator.recurrence import window_at
 from remediator.testing import FakeClock, FakeDatabase, FakeRuntime
 from remediator.testing.ledger import MemoryLedger
 from tests.builders import make_policy
@@ -119,6 +120,7 @@ class World:
                 store=store or self.store,
                 observer=self.told,
                 clock=self.clock,
+                windows=window_at,
                 mode=self.mode,
                 deciding=self.deciding,
             )
