@@ -7,10 +7,19 @@ from dataclasses import dataclass, replace
 
 from remediator.core import incident as incidents
 from remediator.core.events import Event
-from remediator.core.ledger import Entry, Incident, Lock, Outcome, Result, database_scope, service_scope
+from remediator.core.ledger import (
+    Entry,
+    Incident,
+    Ledger,
+    Lock,
+    Outcome,
+    Result,
+    database_scope,
+    service_scope,
+)
 from remediator.core.model import Moment
 from remediator.core.plan import RestartReplica
-from remediator.core.policy import Limits, Remediate
+from remediator.core.policy import Remediate
 from remediator.core.text import count, duration
 from remediator.cycle.telling import Teller
 from remediator.ports import LedgerStore
@@ -74,21 +83,33 @@ class Concluder:
         lasted = duration(moment.at - incident.opened_at)
         self.teller.emit(Event.INCIDENT_CLOSED, closed, lasted=lasted, rounds=closed.round)
 
-    async def lock_if_failing(
-        self, before: Incident, after: Incident, limits: Limits, moment: Moment
-    ) -> None:
-        """Lock the database when one more round has failed, and that is as many as may."""
-        limit = limits.failed_rounds
-        if after.failed_rounds > before.failed_rounds and after.failed_rounds % limit == 0:
-            reason = f"{count(limit, 'round')} without relief in incident {after.id}"
-            await self.lock(Lock(database_scope(after.database), moment.at, reason), after)
-
     async def _lock_if_refuted(self, entry: Entry, outcome: Outcome) -> None:
         action = entry.intent.action
         if outcome.result is Result.REFUTED and isinstance(action, RestartReplica):
             scope = service_scope(action.replica.service)
             reason = f"{action.replica.name} was restarted: {outcome.detail}"
             await self.lock(Lock(scope, outcome.at, reason))
+
+    async def lock_if_failing(
+        self, before: Incident, after: Incident, ledger: Ledger, limit: int, moment: Moment
+    ) -> None:
+        """Lock what too many rounds without relief have shown to be beyond us: a service, the database.
+
+        Args:
+            before: The incident in the round that has ended.
+            after: The incident as it stands now.
+            ledger: The ledger.
+            limit: How many failed rounds it takes, each time.
+            moment: Now.
+        """
+        if after.failed_rounds == before.failed_rounds:
+            return
+        scopes = [service_scope(name) for name in incidents.failing_services(before, ledger, limit)]
+        if after.failed_rounds % limit == 0:
+            scopes.append(database_scope(after.database))
+        reason = f"{count(limit, 'round')} without relief in incident {after.id}"
+        for scope in scopes:
+            await self.lock(Lock(scope, moment.at, reason), after)
 
     async def lock(self, lock: Lock, incident: Incident | None = None) -> None:
         """Lock a database or service until somebody acknowledges, and say so."""

@@ -283,7 +283,8 @@ class Cycle:
             return await self._concluder.relieve(incident, moment)
         if plan.exhausted:
             rested = incidents.exhaust(incident, ledger, self.policy.remediate, moment.at)
-            await self._concluder.lock_if_failing(incident, rested, self.policy.limits, moment)
+            limit = self.policy.limits.failed_rounds
+            await self._concluder.lock_if_failing(incident, rested, ledger, limit, moment)
         else:
             return incident
         if rested != incident or plan.relapsed:
