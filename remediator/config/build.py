@@ -185,7 +185,9 @@ def _limits(limits: written.Limits) -> Limits:
     return Limits(
         terminate_per_step=terminate.per_step,
         terminate=(Rate(terminate.per_hour, timedelta(hours=1)), *terminate.rates),
+        terminate_abort_above=terminate.abort_above,
         restart_per_service=restart.per_service,
+        restart_per_step=restart.per_step,
         restart=(Rate(restart.per_day, timedelta(days=1)), *restart.rates),
         failed_rounds=limits.failed_rounds,
         min_uptime=limits.restart.min_uptime,

@@ -131,11 +131,13 @@ def _limits(limits: Limits) -> dict[str, Any]:
     return {
         "terminate": {
             "per_step": [_cap(cap) for cap in limits.terminate_per_step],
+            "abort_above": [_cap(cap) for cap in limits.terminate_abort_above],
             "per_hour": per_hour.count,
             "rates": [format_rate(rate) for rate in others],
         },
         "restart": {
             "per_service": [format_rate(rate) for rate in limits.restart_per_service],
+            "per_step": [_cap(cap) for cap in limits.restart_per_step],
             "backoff": {"base": backoff.base, "cap": backoff.cap} if backoff else "none",
             "per_day": per_day.count,
             "rates": [format_rate(rate) for rate in more],

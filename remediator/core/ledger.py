@@ -224,6 +224,17 @@ class Ledger:
             if isinstance(e.intent.action, RestartReplica) and Occasion.of(e.intent) == occasion
         }
 
+    def last_restarts(self, service: str) -> Mapping[str, datetime]:
+        """When each replica of a service, by name, was last restarted, as far as that counts."""
+        last: dict[str, datetime] = {}
+        for entry in self._charged(RestartReplica):
+            action = entry.intent.action
+            if isinstance(action, RestartReplica) and action.replica.service == service:
+                last[action.replica.name] = max(
+                    entry.intent.at, last.get(action.replica.name, entry.intent.at)
+                )
+        return last
+
     def simulated_sessions(self, incident: Incident) -> frozenset[SessionId]:
         """Sessions that a dry run would have terminated in this incident."""
         return frozenset(

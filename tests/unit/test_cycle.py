@@ -368,6 +368,18 @@ async def test_a_service_restarted_in_three_failed_rounds_is_locked_and_ack_lift
     await world.turns_until(lambda _: len(world.restarted) == 4)
 
 
+async def test_a_plan_that_wants_nearly_everything_is_not_begun_and_a_person_is_told() -> None:
+    """Neither the part of it that the limits leave, nor the harsher steps behind it."""
+    world = World(make_policy(until=0.05))
+    world.fill()
+    await world.told_of(Event.INCIDENT_HELD)
+    await world.turns(100)
+    assert not world.entries
+    (held,) = world.told.of(Event.INCIDENT_HELD)
+    assert "too many at once to be right" in held["because"]
+    assert "92 of 96 would have to go, more than 80% or 2000" in held["because"]
+
+
 async def test_relief_that_does_not_last_begins_another_round() -> None:
     """The ladder starts from its foot, in the same incident; the budgets go on counting."""
     world = World()
