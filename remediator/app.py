@@ -13,7 +13,7 @@ from remediator.adapters.command import CommandRuntime
 from remediator.adapters.compose import ComposeRuntime, DockerEngine
 from remediator.adapters.dryrun import DryRunDatabase, DryRunRuntime
 from remediator.adapters.heartbeat import Heartbeat
-from remediator.adapters.ledger import SqliteLedger, StateLock
+from remediator.adapters.ledger import LateLock, SqliteLedger
 from remediator.adapters.postgres import PostgresDatabase, open_database
 from remediator.adapters.sdnotify import Notifier
 from remediator.config import CommandTarget, ComposeTarget, DatabaseSettings, ServiceSettings, Settings
@@ -201,7 +201,7 @@ class Watchers:
 async def assembled(
     settings: Settings, mode: Mode, observer: Observer, env: Mapping[str, str], load: Callable[[], Settings]
 ) -> AsyncIterator[tuple[Daemon, tuple[Cycle, ...]]]:
-    """Hold a daemon that is ready to run, alone on its state directory.
+    """Hold a daemon that is ready to run; it acts once it is alone on a usable state directory.
 
     Args:
         settings: The settings.
@@ -211,27 +211,26 @@ async def assembled(
         load: Reads the settings anew, for SIGHUP.
 
     Raises:
-        LedgerError: The state directory cannot be used.
         BusyError: Another daemon uses it.
     """
     clock = SystemClock()
-    lock = StateLock.acquire(settings.state_dir, clock.now().at)
+    lock = LateLock(settings.state_dir, lambda: clock.now().at)
+    with suppress(LedgerError):  # said by the first cycle, which tries again
+        lock.ensure()
     store = SqliteLedger(settings.state_dir, mode)
     world = make_world(settings, mode)
 
-    def fence() -> None:
-        if not lock.held():
-            where = settings.state_dir / "lock"
-            raise LedgerError(f"{where} was removed or replaced: another daemon may act; restart this one")
-
     async def keep_house() -> None:
         with suppress(LedgerError):  # said by the cycles, which need it more
+            lock.fence()
             await settle_orphans(store, world.databases, observer, mode, clock.now())
             await store.prune(clock.now().at - KEEP_RECORDS)
 
     try:
         await keep_house()
-        cycles = make_cycles(settings, mode, world, store=store, observer=observer, clock=clock, fence=fence)
+        cycles = make_cycles(
+            settings, mode, world, store=store, observer=observer, clock=clock, fence=lock.fence
+        )
         daemon = Daemon(
             cycles,
             clock=clock,

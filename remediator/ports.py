@@ -149,6 +149,10 @@ class LedgerStore(Protocol):
         """
         ...
 
+    async def check(self) -> None:
+        """Make sure that a record could be made now."""
+        ...
+
     async def close(self) -> None:
         """Let go of the store; using it again opens it again."""
         ...

@@ -25,6 +25,7 @@ from remediator.core.model import Evidence, Level, Mode, Moment
 from remediator.core.plan import Objection, Plan
 from remediator.core.policy import Policy, Service
 from remediator.cycle.acting import Actor
+from remediator.cycle.bookkeeping import Bookkeeping
 from remediator.cycle.concluding import Concluder
 from remediator.cycle.lineage import Lineage
 from remediator.cycle.surveying import survey
@@ -96,16 +97,15 @@ class Cycle:
         self._clock = clock
         self._windows = windows
         self._deciding = deciding
-        self._fence = fence
         self._teller = Teller(observer, database.name, mode)
         self._lineage = Lineage(self._teller)
         self._verifier = Verifier(database, services, runtimes, self._lineage)
         self._actor = Actor(database, store, self._verifier, self._teller, clock)
         self._concluder = Concluder(store, self._teller)
+        self._books = Bookkeeping(store, self._teller, fence)
         self._watch = Watch()
         self._resumed = False
         self._engaged = True  # there may be an incident or an open intent from before
-        self._ledger_failed = False
 
     async def run(self, moment: Moment) -> Turn:
         """Go through one cycle."""
@@ -116,7 +116,7 @@ class Cycle:
         self._watch = assessment.watch
         self._teller.assessment(assessment)
         turn = Turn(assessment)
-        if assessment.level is Level.CRITICAL or self._engaged:
+        if assessment.level is Level.CRITICAL or self._engaged or self._books.due(moment):
             turn = await self._remediate(assessment)
         seconds = self._clock.now().mono - moment.mono
         self._teller.cycle(assessment, turn.incident, seconds)
@@ -166,19 +166,15 @@ class Cycle:
         try:
             turn = await self._take_turn(assessment)
         except LedgerError as error:
-            if not self._ledger_failed:
-                self._teller.emit(Event.LEDGER_UNAVAILABLE, because=str(error))
-            self._ledger_failed = True
+            self._books.failed(error, assessment.sample.moment)
             held = Plan(objections=(Objection.LEDGER_UNAVAILABLE,), detail=str(error))
             return Turn(assessment, held)
-        if self._ledger_failed:
-            self._teller.emit(Event.LEDGER_AVAILABLE)
-        self._ledger_failed = False
+        self._books.worked()
         return turn
 
     async def _take_turn(self, assessment: Assessment) -> Turn:
-        self._fence()
         moment = assessment.sample.moment
+        await self._books.examine(moment)
         ledger = await self._load(moment)
         incident = await self._bounded(ledger.open_incident(self.database.name), moment)
         # After a crash this is how the past is caught up with: the same look as at any other time.

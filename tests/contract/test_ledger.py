@@ -57,6 +57,16 @@ async def test_new_ledger_is_empty(store: LedgerStore) -> None:
     assert await store.history(NOW - DAY) == ((), ())
 
 
+async def test_checking_changes_nothing(store: LedgerStore) -> None:
+    """Neither in an empty ledger nor in a used one."""
+    await store.check()
+    assert await store.load(NOW - DAY) == Ledger()
+    await done(store, incident(), NOW)
+    before = await store.load(NOW - DAY)
+    await store.check()
+    assert await store.load(NOW - DAY) == before
+
+
 async def test_intents_are_read_back_as_they_were_made(store: LedgerStore) -> None:
     """Entries come back in order, with the incident, each under the id that was returned for it."""
     intents = [intent(terminate(1)), intent(terminate(2)), intent(RESTART)]

@@ -13,7 +13,7 @@ from remediator.core.plan import Objection
 from remediator.core.policy import Rate
 from remediator.errors import LedgerError
 from tests.builders import make_policy
-from tests.unit.cycle_world import FULL, RESTART, SETTLE, TERMINATE, World
+from tests.unit.cycle_world import FULL, PACE, RESTART, SETTLE, TERMINATE, World
 
 UNREACHABLE = Trouble(TroubleKind.UNREACHABLE, "connection refused")
 
@@ -167,6 +167,22 @@ async def test_a_broken_ledger_means_observing_only() -> None:
     assert world.told.names().count("ledger_available") == 1
 
 
+async def test_a_broken_ledger_is_found_out_about_in_calm_times() -> None:
+    """Not only when it is needed; said again every ten minutes while it lasts, and when it is over."""
+    world = World()
+    await world.turns(3)
+    world.store.broken = "no space left"
+    await world.told_of(Event.LEDGER_UNAVAILABLE, within=timedelta(seconds=61))
+    assert world.told.of(Event.LEDGER_UNAVAILABLE)[0]["lasted"] == "0s"
+    await world.turns(int(20 * 60 / PACE))
+    assert [line["lasted"] for line in world.told.of(Event.LEDGER_UNAVAILABLE)] == ["0s", "10m", "20m"]
+    world.store.broken = None
+    await world.turn()
+    assert len(world.told.of(Event.LEDGER_AVAILABLE)) == 1
+    await world.turns(60)
+    assert len(world.told.of(Event.LEDGER_UNAVAILABLE)) == 3
+
+
 async def test_a_ledger_that_breaks_at_the_intent_prevents_the_act() -> None:
     """No record, no action."""
     world = World()
@@ -216,7 +232,7 @@ async def test_a_lost_fence_stops_everything() -> None:
         raise LedgerError("the lock is gone")
 
     for cycle in world.cycles:
-        cycle._fence = lost  # noqa: SLF001
+        cycle._books.fence = lost  # noqa: SLF001
     await world.turns(10)
     assert not world.store.incidents
     assert not world.database.signals

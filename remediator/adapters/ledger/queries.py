@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, TypeVar
+from zlib import crc32
 
 from remediator.core.ledger import Entry, Incident, Intent, Ledger, Lock, Outcome, Pause
 from remediator.core.model import Mode
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from remediator.adapters.ledger.connection import Connection
 
 _T = TypeVar("_T")
+
+_SUM = ', "sum": "'
 
 _CURRENT = """
     SELECT id, intent, outcome FROM entry WHERE id IN (
@@ -173,8 +176,16 @@ def _values(rows: Iterable[tuple[str]], expected: type[_T]) -> tuple[_T, ...]:
 
 
 def _value(text: str, expected: type[_T]) -> _T:
-    return from_record(json.loads(text), expected)
+    body, separator, found = text.rpartition(_SUM)
+    if not separator or found != f'{crc32(body.encode()):08x}"}}':
+        raise LedgerError(
+            f"the ledger is damaged: a record of kind {expected.__name__} is not as it was written; it is "
+            "left as it is: put a sound copy back"
+        )
+    return from_record(json.loads(f"{body}}}"), expected)
 
 
 def _text(value: Recordable) -> str:
-    return json.dumps(to_record(value), allow_nan=False)
+    # SQLite notices damage to its own structure, not to what is stored in it.
+    body = json.dumps(to_record(value), allow_nan=False).removesuffix("}")
+    return f'{body}{_SUM}{crc32(body.encode()):08x}"}}'

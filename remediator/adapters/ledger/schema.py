@@ -51,6 +51,12 @@ _STATEMENTS = (
         only INTEGER PRIMARY KEY CHECK (only = 1),
         record TEXT NOT NULL
     ){_STRICT}""",
+    # Counts the transactions that wrote; what is beside the ledger tells how many there should be.
+    f"""CREATE TABLE revision (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        number INTEGER NOT NULL
+    ){_STRICT}""",
+    "INSERT INTO revision VALUES (1, 0)",
 )
 
 
@@ -72,11 +78,15 @@ def examine(connection: sqlite3.Connection, path: Path) -> None:
             f"ledger {path}: was written by another version of remediator (format {version}, this one "
             f"knows {VERSION}); it is left as it is: run that version, or move it away"
         )
-    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if verdict != "ok":
+    # Entries are found through indexes, which must therefore agree with the tables. A ledger that is not in
+    # WAL mode was damaged in its header: its log would be passed over.
+    (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    (journal,) = connection.execute("PRAGMA journal_mode").fetchone()
+    if verdict != "ok" or journal != "wal":
+        found = " ".join(verdict.split()) if verdict != "ok" else f"journal mode {journal}"
         raise LedgerError(
-            f"ledger {path}: is damaged ({' '.join(verdict.split())}); it is left as it is: "
-            "move it away to start a new one, with empty budgets"
+            f"ledger {path}: is damaged ({found}); it is left as it is: put a sound copy back, or move it "
+            "away together with its mark to start a new one, with empty budgets"
         )
 
 

@@ -111,6 +111,10 @@ class SqliteLedger:
         """Forget closed incidents, and their concluded entries, of both modes; tell how many entries."""
         return await self._write(lambda db: queries.prune(db, before))
 
+    async def check(self) -> None:
+        """Make sure that a record could be made now, by writing to the disk a change that means nothing."""
+        await self._write(lambda _: None)
+
     async def close(self) -> None:
         """Close the file; using the ledger again opens it again."""
         try:
