@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -101,8 +101,7 @@ def _database(settings: DatabaseSettings) -> PostgresDatabase:
 def _runtime(
     settings: ServiceSettings, engine: DockerEngine | None, addresses: Callable[[], frozenset[str]]
 ) -> Runtime:
-    target = settings.runtime
-    name = settings.service.name
+    target, name = settings.runtime, settings.service.name
     match target:
         case ComposeTarget():
             assert engine is not None  # noqa: S101  made because there is a target like this
@@ -142,12 +141,13 @@ def make_cycles(
     """
     deciding = asyncio.Lock()
     services = {s.service.name: s.service for s in settings.services}
-    runtimes = world.runtimes
+    runtimes, databases = world.runtimes, dict[str, Database](world.databases)
     if mode is Mode.DRY_RUN:
+        databases = {name: DryRunDatabase(database) for name, database in databases.items()}
         runtimes = {name: DryRunRuntime(runtime) for name, runtime in runtimes.items()}
     return tuple(
         Cycle(
-            database=_for_mode(world.databases[d.name], mode),
+            database=databases[d.name],
             policy=d.policy,
             services=services,
             runtimes=runtimes,
@@ -161,10 +161,6 @@ def make_cycles(
         )
         for d in settings.databases
     )
-
-
-def _for_mode(database: PostgresDatabase, mode: Mode) -> Database:
-    return DryRunDatabase(database) if mode is Mode.DRY_RUN else database
 
 
 def longest_cycle(settings: Settings) -> timedelta:
@@ -191,6 +187,10 @@ class Watchers:
         """Say that cycles complete."""
         self._notifier.watchdog()
         self._heartbeat.beat(self._longest_silence)
+
+    def stalled(self, databases: Sequence[str]) -> None:
+        """Say whose cycles do not complete; the watchdog is left to bite."""
+        self._heartbeat.beat(self._longest_silence, databases)
 
     def stopping(self) -> None:
         """Say that the end is on purpose."""

@@ -153,10 +153,13 @@ class Daemon:
         return every[max(turn.assessment.level, turn.assessment.pending or Level.NORMAL)]
 
     def _feed(self) -> None:
-        """Show life, provided that no database's cycles have stalled."""
+        """Show life, or whose cycles have stalled."""
         now = self._clock.now().mono
         longest = self._longest_silence().total_seconds()
-        if all(now - completed <= longest for completed in self._completed.values()):
+        stalled = [name for name, completed in self._completed.items() if now - completed > longest]
+        if stalled:
+            self._supervisor.stalled(stalled)
+        else:
             self._supervisor.alive()
 
     def _longest_silence(self) -> timedelta:

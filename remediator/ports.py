@@ -182,6 +182,10 @@ class Supervisor(Protocol):
         """Tell that every database's cycles complete."""
         ...
 
+    def stalled(self, databases: Sequence[str]) -> None:
+        """Tell that no cycle of these databases was completed in time, though others' cycles are."""
+        ...
+
     def stopping(self) -> None:
         """Tell that the daemon is about to end on purpose."""
         ...

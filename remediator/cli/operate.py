@@ -94,6 +94,10 @@ def _with_ledger(settings: Settings, mode: Mode, use: Callable[[SqliteLedger], A
 def health(config: Path | None) -> int:
     """Tell whether the daemon's last completed cycle is recent; for a container's HEALTHCHECK.
 
+    This is about the daemon's own life, not about the databases: one that cannot be read, or that is
+    critical, is no reason to restart the daemon. `check` and the events tell of those. A database whose
+    checks themselves no longer come to an end is named.
+
     \b
     Exit codes: 0 it is, 1 it is not, or there is no daemon.
     """

@@ -226,6 +226,14 @@ class Plan:
             return False
         return self.exhausted or any(objection not in _PASSING for objection in self.objections)
 
+    @property
+    def ordered(self) -> bool:
+        """Whether it is held by nothing but an order of people."""
+        lasting = {objection for objection in self.objections if objection not in _PASSING}
+        return bool(lasting) and _ORDERS.issuperset(lasting)
+
+
+_ORDERS = frozenset({Objection.PAUSED, Objection.MAINTENANCE})
 
 _PASSING = frozenset(
     {

@@ -226,6 +226,11 @@ class Policy:
     maintenance: tuple[Recurrence, ...] = ()
 
     @property
+    def patience(self) -> timedelta:
+        """How long the state of the database may be unknown before a person is called: five checks."""
+        return 5 * self.check_every[Level.NORMAL]
+
+    @property
     def cutoffs(self) -> tuple[timedelta, ...]:
         """The idle ages that a sample must count by, ascending."""
         ages = {rule.conditions.idle.older_than for rule in self.levels.values() if rule.conditions.idle}

@@ -114,8 +114,10 @@ class Cycle:
             await self._resume(moment)
         assessment = assess(self.policy, self._watch, sample)
         self._watch = assessment.watch
-        self._teller.assessment(assessment)
-        turn = Turn(assessment)
+        self._teller.assessment(assessment, self.policy.patience)
+        window = self.maintenance(moment)
+        self._teller.maintenance(window)
+        turn = Turn(assessment, maintenance=window)
         if assessment.level is Level.CRITICAL or self._engaged or self._books.due(moment):
             turn = await self._remediate(assessment)
         seconds = self._clock.now().mono - moment.mono
@@ -244,7 +246,7 @@ class Cycle:
             objections = (Objection.UNCONFIRMED,)
         if objections or (relieved and evidence is Evidence.CLEAR):
             plan = Plan(objections=objections, detail=detail, relieved=not objections)
-            self._teller.plan(incident, plan) if objections else None
+            self._teller.plan(incident, plan, sample.moment) if objections else None
             if evidence is Evidence.CLEAR and not relieved and _MERELY_HELD.issuperset(objections):
                 incident = await self._concluder.relieve(incident, sample.moment)
             return incident, plan
@@ -260,7 +262,7 @@ class Cycle:
                 self._teller.emit(
                     Event.INCIDENT_RELAPSED, incident, round=incident.round, step=incident.step + 1
                 )
-            self._teller.plan(incident, plan)
+            self._teller.plan(incident, plan, sample.moment)
             step = plan.next_step
             if step is None:
                 return await self._rest(plan, incident, ledger, sample.moment), plan

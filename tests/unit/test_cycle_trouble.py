@@ -28,7 +28,7 @@ async def test_a_database_that_cannot_be_read_is_left_alone(kind: TroubleKind) -
     assert turn.assessment.unknown
     assert not world.store.incidents
     assert not world.restarted
-    assert world.told.names() == ["evidence_lost"]
+    assert world.told.names() == ["evidence_lost", "evidence_overdue"]
     assert "for a reason" in world.told.of(Event.EVIDENCE_LOST)[0]["because"]
     world.database.trouble = None
     await world.turn()
