@@ -19,7 +19,7 @@ from remediator.adapters.sdnotify import Notifier
 from remediator.config import CommandTarget, ComposeTarget, DatabaseSettings, ServiceSettings, Settings
 from remediator.core.events import Event
 from remediator.core.model import Mode
-from remediator.cycle import Cycle, settle_orphans
+from remediator.cycle import Cycle, Timekeeper, settle_orphans
 from remediator.daemon import Daemon
 from remediator.errors import ConfigError, LedgerError
 from remediator.ports import Clock, Database, LedgerStore, Observer, Runtime
@@ -139,7 +139,7 @@ def make_cycles(
         clock: The time.
         fence: Raises LedgerError when we are no longer the only one who may act.
     """
-    deciding = asyncio.Lock()
+    deciding, timekeeper = asyncio.Lock(), Timekeeper(store, observer)
     services = {s.service.name: s.service for s in settings.services}
     runtimes, databases = world.runtimes, dict[str, Database](world.databases)
     if mode is Mode.DRY_RUN:
@@ -157,6 +157,7 @@ def make_cycles(
             windows=window_at,
             mode=mode,
             deciding=deciding,
+            timekeeper=timekeeper,
             fence=fence,
         )
         for d in settings.databases

@@ -266,6 +266,7 @@ def make_entry(
     round: int = 1,  # noqa: A002  the attribute's name
     step: int = 0,
     at: datetime = START,
+    steady: datetime | None = None,
     result: Result | None = None,
     concluded_at: datetime | None = None,
 ) -> Entry:
@@ -278,5 +279,6 @@ def make_entry(
         action=action or TerminateSession(make_session()),
         because="oldest first",
         at=at,
+        steady=steady,
     )
     return Entry(id, intent, Outcome(result, concluded_at or at) if result is not None else None)

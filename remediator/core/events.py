@@ -112,6 +112,11 @@ class Event(Enum):
         "The ledger cannot be read or written; remediator only observes.",
     )
     LEDGER_AVAILABLE = ("ledger_available", Severity.INFO, "The ledger can be used again.")
+    CLOCK_JUMPED = (
+        "clock_jumped",
+        Severity.WARNING,
+        "The wall clock was set; budgets and waits go on by the time that really passed.",
+    )
     LOG_GAP = (
         "log_gap",
         Severity.WARNING,

@@ -84,7 +84,7 @@ def service_objections(
         database: The database for whose sake it would be restarted.
         ledger: The ledger.
         limits: The policy's limits.
-        now: Wall-clock time.
+        now: Time on the ledger's clock.
     """
     service = occasion.service
     objections = []
@@ -127,7 +127,7 @@ def gate(
         incident: The open incident.
         ledger: The ledger.
         maintenance: The maintenance window that is in force.
-        now: Wall-clock time.
+        now: Time on the ledger's clock.
     """
     found = list(_gate(database, sample, evidence, incident, ledger, now))
     if maintenance is not None:

@@ -32,5 +32,5 @@ class Situation:
 
     @property
     def now(self) -> datetime:
-        """The wall-clock time of the sample."""
-        return self.sample.moment.at
+        """The time of the sample on the ledger's clock."""
+        return self.sample.moment.steady

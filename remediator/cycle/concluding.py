@@ -57,7 +57,7 @@ class Concluder:
         settled = incident
         if incident is not None:
             concluded = [replace(e, outcome=o) for e, o in found if e.intent.incident == incident.id]
-            settled = incidents.settle(incident, concluded, remediate, moment.at)
+            settled = incidents.settle(incident, concluded, remediate, moment.steady)
         if settled is not None and settled != incident:
             await self.store.save_incident(settled)
         await self.store.conclude([(entry.id, outcome) for entry, outcome in found])

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from remediator.core import incident as incidents
 from remediator.core.assess import Assessment, Watch, assess, critical_evidence
+from remediator.core.clock import stamped
 from remediator.core.decide import Situation, decide
 from remediator.core.events import Event
 from remediator.core.guards import gate
@@ -30,6 +31,7 @@ from remediator.cycle.concluding import Concluder
 from remediator.cycle.lineage import Lineage
 from remediator.cycle.surveying import survey
 from remediator.cycle.telling import Teller
+from remediator.cycle.timekeeping import Timekeeper
 from remediator.cycle.verifying import Verifier
 from remediator.errors import LedgerError
 from remediator.ports import Clock, Database, LedgerStore, Observer, Runtime
@@ -71,6 +73,7 @@ class Cycle:
         clock: For the length of a cycle; what is decided depends on the moment passed to `run` only.
         mode: For records.
         deciding: Shared by all cycles, so that two of them cannot spend the same budget at once.
+        timekeeper: Shared by all cycles, so that a jump of the clock is told once.
         fence: Raises LedgerError when we are no longer the only one who may act.
         windows: Tells which of a policy's maintenance windows is in force at a time.
     """
@@ -87,6 +90,7 @@ class Cycle:
         clock: Clock,
         mode: Mode,
         deciding: asyncio.Lock,
+        timekeeper: Timekeeper | None = None,
         fence: Callable[[], None] = lambda: None,
         windows: Callable[[Sequence[Recurrence], datetime], Window | None] = lambda *_: None,
     ) -> None:
@@ -97,6 +101,7 @@ class Cycle:
         self._clock = clock
         self._windows = windows
         self._deciding = deciding
+        self._timekeeper = timekeeper or Timekeeper(store, observer)
         self._teller = Teller(observer, database.name, mode)
         self._lineage = Lineage(self._teller)
         self._verifier = Verifier(database, services, runtimes, self._lineage)
@@ -109,6 +114,7 @@ class Cycle:
 
     async def run(self, moment: Moment) -> Turn:
         """Go through one cycle."""
+        moment = await self._timekeeper.stamp(moment)
         sample, self._watch = self._lineage.note(await self.database.sample(moment), self._watch)
         if not self._resumed:
             await self._resume(moment)
@@ -141,6 +147,7 @@ class Cycle:
         Raises:
             LedgerError: The ledger cannot be read.
         """
+        moment = stamped(moment, await self._store.clock())
         assessment = await self.look(moment)
         sample = assessment.sample
         ledger = await self._load(moment)
@@ -199,13 +206,13 @@ class Cycle:
         """Keep a clock that was set back from making a wait longer."""
         if incident is None:
             return None
-        bounded = incidents.bounded(incident, self.policy.remediate, moment.at)
+        bounded = incidents.bounded(incident, self.policy.remediate, moment.steady)
         if bounded != incident:
             await self._store.save_incident(bounded)
         return bounded
 
     async def _load(self, moment: Moment) -> Ledger:
-        return await self._store.load(moment.at - self.policy.limits.horizon)
+        return await self._store.load(moment.steady - self.policy.limits.horizon)
 
     async def _conclude(
         self, found: Sequence[tuple[Entry, Outcome]], incident: Incident | None, moment: Moment
@@ -240,7 +247,7 @@ class Cycle:
         evidence = critical_evidence(self.policy, sample, relieved=relieved)
         window = self.maintenance(sample.moment)
         objections, detail = gate(
-            self.database.name, sample, evidence, incident, ledger, window, sample.moment.at
+            self.database.name, sample, evidence, incident, ledger, window, sample.moment.steady
         )
         if not objections and evidence is Evidence.BREACH and not self._lasted(assessment):
             objections = (Objection.UNCONFIRMED,)
@@ -266,6 +273,7 @@ class Cycle:
             step = plan.next_step
             if step is None:
                 return await self._rest(plan, incident, ledger, sample.moment), plan
+            await self._timekeeper.keep(sample.moment)
             incident, entries = await self._actor.intend(incident, step, sample.moment)
         found = await self._actor.act(step.step, entries, sample.moment)
         return await self._conclude(found, incident, sample.moment) or incident, plan
@@ -280,7 +288,7 @@ class Cycle:
         if plan.relieved:
             return await self._concluder.relieve(incident, moment)
         if plan.exhausted:
-            rested = incidents.exhaust(incident, ledger, self.policy.remediate, moment.at)
+            rested = incidents.exhaust(incident, ledger, self.policy.remediate, moment.steady)
             limit = self.policy.limits.failed_rounds
             await self._concluder.lock_if_failing(incident, rested, ledger, limit, moment)
         else:

@@ -112,8 +112,8 @@ async def test_what_is_no_ledger_is_left_as_it_is(tmp_path: Path, content: bytes
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ("PRAGMA user_version = 99", "format 99, this one knows 1"),
-        ("PRAGMA user_version = 0", "format 0, this one knows 1"),
+        ("PRAGMA user_version = 99", "format 99, this one knows 2"),
+        ("PRAGMA user_version = 0", "format 0, this one knows 2"),
         ("PRAGMA application_id = 42", "not a ledger"),
     ],
 )

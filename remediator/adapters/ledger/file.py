@@ -10,7 +10,8 @@ from remediator.adapters.ledger.connection import Connection, connect
 from remediator.adapters.ledger.creation import absent, create
 from remediator.adapters.ledger.mark import Mark
 from remediator.adapters.ledger.place import check_state_dir
-from remediator.adapters.ledger.schema import examine
+from remediator.adapters.ledger.schema import VERSION, examine
+from remediator.adapters.ledger.upgrading import upgrade
 from remediator.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -116,12 +117,15 @@ class LedgerFile:
             create(self.path)
         # Looked at without the right to write: opening for writing may already change the file.
         with closing(connect(self.path, "ro")) as connection:
-            examine(connection, self.path)
-            if not self._read_only:
+            version = examine(connection, self.path)
+            if not self._read_only and version == VERSION:
                 # Before the log is folded in: of one that is torn, what follows the tear must not be lost.
                 self._mark.check(_revision(connection))
         connection = connect(self.path, "ro" if self._read_only else "rw")
         try:
+            if version < VERSION:
+                connection = _copied(connection) if self._read_only else connection
+                upgrade(connection)
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA journal_size_limit = 1048576")
@@ -153,6 +157,14 @@ class LedgerFile:
         """Which files are there; the log's belong to them: records in a log that nobody finds are lost."""
         names = ("",) if self._read_only else ("", "-wal", "-shm")
         return tuple(_inode(self.path.with_name(self.path.name + suffix)) for suffix in names)
+
+
+def _copied(connection: Connection) -> Connection:
+    """A copy in memory, for whoever may not change the file."""
+    copy = sqlite3.connect(":memory:", isolation_level=None, factory=Connection)
+    with closing(connection):
+        connection.backup(copy)
+    return copy
 
 
 def _count_after(result: _T, connection: Connection) -> _T:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from remediator.adapters.ledger.connection import Connection
+    from remediator.core.clock import ClockMark
     from remediator.core.ledger import Entry, Incident, Intent, Lock, Outcome, Pause
     from remediator.core.model import Mode
 
@@ -74,6 +75,14 @@ class SqliteLedger:
     async def load(self, since: datetime) -> Ledger:
         """Read open incidents with their entries, other entries made since then or open, pause and locks."""
         return await self._read(lambda db: queries.load(db, self._mode, since), Ledger())
+
+    async def clock(self) -> ClockMark | None:
+        """Read where all clocks stood when that was last kept, None when it never was."""
+        return await self._read(queries.clock, None)
+
+    async def keep_clock(self, mark: ClockMark) -> None:
+        """Record where all clocks stand, durably; an entry that is ahead counts as made then."""
+        await self._write(lambda db: queries.keep_clock(db, mark))
 
     async def history(self, since: datetime) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
         """Read incidents opened since then or open, entries made since then or of open ones, oldest first."""
