@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 
 from remediator.core.budgets import cooldown, usages
 from remediator.core.ledger import Incident, Ledger, Occasion, Phase, database_scope, service_scope
-from remediator.core.maintenance import Window
 from remediator.core.model import (
     CLIENT_BACKEND,
     IDLE,
@@ -84,7 +83,7 @@ def service_objections(
         database: The database for whose sake it would be restarted.
         ledger: The ledger.
         limits: The policy's limits.
-        now: Time on the ledger's clock.
+        now: Wall-clock time.
     """
     service = occasion.service
     objections = []
@@ -110,13 +109,7 @@ def service_objections(
 
 
 def gate(
-    database: str,
-    sample: Sample,
-    evidence: Evidence,
-    incident: Incident,
-    ledger: Ledger,
-    maintenance: Window | None,
-    now: datetime,
+    database: str, sample: Sample, evidence: Evidence, incident: Incident, ledger: Ledger, now: datetime
 ) -> tuple[tuple[Objection, ...], str]:
     """List what stops everything for a database, whatever the steps are, and the detail in words.
 
@@ -126,12 +119,9 @@ def gate(
         evidence: What that sample says about the critical level.
         incident: The open incident.
         ledger: The ledger.
-        maintenance: The maintenance window that is in force.
-        now: Time on the ledger's clock.
+        now: Wall-clock time.
     """
     found = list(_gate(database, sample, evidence, incident, ledger, now))
-    if maintenance is not None:
-        found.insert(0, (Objection.MAINTENANCE, maintenance.text))
     return tuple(o for o, _ in found), "; ".join(d for _, d in found if d)
 
 

@@ -43,7 +43,6 @@ class Actor:
                 action=act.action,
                 because=act.because,
                 at=moment.at,
-                steady=moment.stamp,
                 server=self.verifier.lineage.identity,
             )
             for act in incidents.due(step)
