@@ -1,0 +1,46 @@
+"""Run simulations from the command line: many seeds for a look around, or one that failed, with its story."""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ProcessPoolExecutor
+
+import click
+
+from tests.simulation.options import Options
+from tests.simulation.runner import Report, simulate
+
+
+@click.command()
+@click.option("--seeds", default=20, show_default=True, help="How many seeds, from --first on.")
+@click.option("--first", default=0, show_default=True, help="The first seed.")
+@click.option("--seed", type=int, help="Only this one, with a long story when it fails.")
+@click.option("--days", default=2.0, show_default=True, help="Simulated days of each, before peace.")
+@click.option("--forward", is_flag=True, help="Set the wall clock forward, too.")
+@click.option("--tail", default=60, show_default=True, help="Events of a failing seed to show.")
+@click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Processes.")
+def main(seeds: int, first: int, seed: int | None, days: float, forward: bool, tail: int, jobs: int) -> None:
+    """Simulate, and end with 1 when an invariant did not hold."""
+    wanted = [seed] if seed is not None else range(first, first + seeds)
+    asked = [Options(number, days, forward=forward, tail=tail) for number in wanted]
+    began = time.perf_counter()
+    failed: list[Report] = []
+    simulated = 0.0
+    with ProcessPoolExecutor(min(jobs, len(asked))) as pool:
+        for report in pool.map(simulate, asked):
+            simulated += report.days
+            click.echo(report.line)
+            if report.violation is not None:
+                failed.append(report)
+    minutes = (time.perf_counter() - began) / 60
+    for report in failed[:3]:
+        click.echo(f"\nseed {report.options.seed}\n{report.story}")
+    click.echo(f"{simulated:.1f} days in {minutes:.1f} min: {simulated / minutes:.0f} days per minute")
+    if failed:
+        click.echo(f"failed: {', '.join(str(report.options.seed) for report in failed)}")
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

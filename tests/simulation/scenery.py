@@ -1,0 +1,172 @@
+"""What a world is made of: databases, services, and configs in which chance departs from the defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import yaml
+
+from remediator.config import Settings, load
+
+_SIZES = {30: 30, 60: 30, 100: 33, 300: 6, 1000: 1}
+"""`max_connections`, and how often there are so many."""
+_DATABASES = ("shop", "blog", "stats")
+_SERVICES = ("celery", "api", "web", "cron")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceScene:
+    """One service: how many replicas, and which databases they hold sessions of."""
+
+    name: str
+    replicas: int
+    databases: tuple[str, ...]
+    checked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scenery:
+    """What there is; it stays for the whole simulation, while the policies may be edited."""
+
+    sizes: dict[str, int]
+    services: tuple[ServiceScene, ...]
+    mode: str
+
+    def config(self, chance: Random) -> str:
+        """A config for this world."""
+        return yaml.safe_dump(
+            {
+                "version": 1,
+                "mode": self.mode,
+                "state_dir": "/var/lib/remediator",
+                "databases": [
+                    {"name": name, "dsn": f"postgresql://remediator@{name}/{name}", "policy": name}
+                    for name in self.sizes
+                ],
+                "services": [_service(service.name) for service in self.services],
+                "policies": [self._policy(name, chance) for name in self.sizes],
+            },
+            sort_keys=False,
+        )
+
+    def _policy(self, name: str, chance: Random) -> dict[str, Any]:
+        policy: dict[str, Any] = {"name": name}
+        if chance.random() < 0.85:
+            policy["check_every"] = _pace(chance)
+        for section, make in (
+            ("levels", _levels),
+            ("clear", _clear),
+            ("spare", _spare),
+            ("limits", _limits),
+        ):
+            if chance.random() < 0.6:  # else the defaults
+                policy[section] = make(chance)
+        policy["remediate"] = self._remediate(name, chance)
+        return policy
+
+    def _remediate(self, name: str, chance: Random) -> dict[str, Any]:
+        remediate: dict[str, Any] = {}
+        if chance.random() < 0.5:
+            remediate["until"] = {"utilization": chance.choice(["30%", "50%", "80%"])}
+        if chance.random() < 0.5:
+            remediate |= {"settle": chance.choice(["5s", "15s", "1m"]), "retry": chance.choice(["1m", "10m"])}
+        if chance.random() < 0.7:
+            remediate["steps"] = self._steps(name, chance)
+        return remediate
+
+    def _steps(self, name: str, chance: Random) -> list[dict[str, Any]]:
+        """Steps in any order; most restart those who hold sessions, some an innocent."""
+        steps: list[dict[str, Any]] = []
+        if chance.random() < 0.8:
+            steps.append({"terminate_idle": {"older_than": chance.choice(["2m", "10m", "30m"])}})
+        for service in self.services:
+            if name in service.databases or chance.random() < 0.2:
+                step: dict[str, Any] = {"service": service.name}
+                if chance.random() < 0.2:
+                    step["when"] = "always"
+                steps.append({"restart": step})
+        if chance.random() < 0.3:
+            chance.shuffle(steps)
+        return steps or [{"terminate_idle": {"older_than": "5m"}}]
+
+
+def draw_scenery(chance: Random) -> Scenery:
+    """Draw a world's parts."""
+    names = _DATABASES[: chance.choice((1, 1, 2, 2, 3))]
+    sizes = dict(zip(names, chance.choices(list(_SIZES), list(_SIZES.values()), k=len(names)), strict=True))
+    services = tuple(
+        ServiceScene(
+            name,
+            chance.choice((1, 1, 2, 3)),
+            tuple(chance.sample(list(sizes), chance.randint(1, len(sizes)))),
+            chance.random() < 0.5,
+        )
+        for name in _SERVICES[: chance.randint(1, 4)]
+    )
+    return Scenery(sizes, services, "dry-run" if chance.random() < 0.15 else "enforce")
+
+
+def read_config(text: str) -> Settings:
+    """Read a config as the daemon does, from a file."""
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "config.yaml"
+        path.write_text(text)
+        path.chmod(0o600)
+        return load(path, {})
+
+
+def _service(name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "compose": {"project": "simulated", "service": name},
+        "verify": {"within": "90s", "steady_for": "10s"},
+    }
+
+
+def _pace(chance: Random) -> dict[str, str]:
+    critical = chance.choice(["3s", "10s", "10s", "20s"])
+    return {"normal": "5m", "monitor": "2m", "alert": "30s", "critical": critical}
+
+
+def _levels(chance: Random) -> dict[str, Any]:
+    critical: dict[str, Any] = {
+        "utilization": chance.choice(["85%", "90%", "95%"]),
+        "refusing_connections": chance.random() < 0.7,
+        "for": chance.choice(["0s", "5s", "1m"]),
+    }
+    if chance.random() < 0.2:
+        critical["idle"] = {"older_than": "30m", "count": 15}
+    return {"critical": critical}
+
+
+def _clear(chance: Random) -> dict[str, str]:
+    return {"margin": chance.choice(["1%", "5%", "10%"]), "for": chance.choice(["0s", "30s", "5m"])}
+
+
+def _spare(chance: Random) -> dict[str, list[str]]:
+    return {
+        "users": chance.choice([[], ["migrator"]]),
+        "applications": chance.choice([["etl_*"], ["etl_*", "report?"]]),
+    }
+
+
+def _limits(chance: Random) -> dict[str, Any]:
+    return {
+        "terminate": {
+            "per_step": chance.choice(["10%", "50%", 5, 40, ["30%", 20]]),
+            "per_hour": chance.choice([10, 50, 500]),
+            "rates": chance.choice([[], ["30 per 6h"], ["5 per 10m", "100 per 1d"]]),
+        },
+        "restart": {
+            "per_service": chance.choice(["1 per 30m", ["2 per 1h", "3 per 1d"], "1 per 5m"]),
+            "per_day": chance.choice([1, 3, 10]),
+            "rates": chance.choice([[], ["2 per 1h"]]),
+            "backoff": chance.choice(["none", {"base": "5m", "cap": "1h"}, {"base": "30m", "cap": "8h"}]),
+            "min_uptime": chance.choice(["0s", "1m"]),
+        },
+        "failed_rounds": chance.choice([1, 2, 3]),
+    }

@@ -1,1 +1,0 @@
-"""A long run of the real daemon among real parts that leak, churn and fail at random, and its judge."""
