@@ -8,11 +8,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# Arguments for the program behind demo, test, unit, faults and bench: make test ARGS="-k postgres -x"
+# Arguments for the program behind demo, test, unit, faults, soak and bench: make test ARGS="-k postgres -x"
 ARGS ?=
+# How long a soak lasts.
+MINUTES ?= 30
 UNIT_TESTS := tests/unit tests/property tests/architecture
 
-.PHONY: help demo test lint unit faults simulate bench lock wheel clean testbed
+.PHONY: help demo test lint unit faults soak bench lock wheel clean testbed
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -38,9 +40,8 @@ unit: $(VENV)/.dev ## Run the fast tests, which need no server
 faults: testbed $(VENV)/.dev ## Break everything around it, for real, and print what was measured
 	$(BIN)/python -m pytest tests/faults $(ARGS)
 
-simulate: $(VENV)/.dev ## Run the control loop in random worlds (SEEDS=100, or SEED=7; DAYS=2; FORWARD=1)
-	$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) \
-		$(if $(DAYS),--days $(DAYS)) $(if $(FORWARD),--forward) $(ARGS)
+soak: testbed $(VENV)/.dev ## Let it run among faults at random for MINUTES=30 and judge what it holds
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
 
 bench: testbed $(VENV)/.dev ## Measure what the watching costs
 	$(BIN)/python -m benchmarks $(ARGS)

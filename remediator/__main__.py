@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 import sys
-
-from remediator.cli import run
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    sys.exit(run(sys.argv[1:]))
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["run"] and "--once" not in arguments:
+        # A reload may be asked for while the rest is still being imported. It stays pending, and the
+        # daemon takes it up as soon as it can, instead of being ended by it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+
+    from remediator.cli import run  # noqa: PLC0415  importing it takes long enough for a signal to come
+
+    sys.exit(run(arguments))
 
 
 if __name__ == "__main__":

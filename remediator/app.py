@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,16 +13,17 @@ from remediator.adapters.command import CommandRuntime
 from remediator.adapters.compose import ComposeRuntime, DockerEngine
 from remediator.adapters.dryrun import DryRunDatabase, DryRunRuntime
 from remediator.adapters.heartbeat import Heartbeat
-from remediator.adapters.ledger import SqliteLedger, StateLock
+from remediator.adapters.ledger import LateLock, SqliteLedger
 from remediator.adapters.postgres import PostgresDatabase, open_database
 from remediator.adapters.sdnotify import Notifier
 from remediator.config import CommandTarget, ComposeTarget, DatabaseSettings, ServiceSettings, Settings
 from remediator.core.events import Event
 from remediator.core.model import Mode
-from remediator.cycle import Cycle, settle_orphans
+from remediator.cycle import Cycle, Timekeeper, settle_orphans
 from remediator.daemon import Daemon
 from remediator.errors import ConfigError, LedgerError
 from remediator.ports import Clock, Database, LedgerStore, Observer, Runtime
+from remediator.recurrence import window_at
 
 # What a cycle consists of at most: a sample with its probe, a look at open entries, and either reading
 # sessions or terminating them, each of which may have to connect again.
@@ -100,8 +101,7 @@ def _database(settings: DatabaseSettings) -> PostgresDatabase:
 def _runtime(
     settings: ServiceSettings, engine: DockerEngine | None, addresses: Callable[[], frozenset[str]]
 ) -> Runtime:
-    target = settings.runtime
-    name = settings.service.name
+    target, name = settings.runtime, settings.service.name
     match target:
         case ComposeTarget():
             assert engine is not None  # noqa: S101  made because there is a target like this
@@ -139,30 +139,29 @@ def make_cycles(
         clock: The time.
         fence: Raises LedgerError when we are no longer the only one who may act.
     """
-    deciding = asyncio.Lock()
+    deciding, timekeeper = asyncio.Lock(), Timekeeper(store, observer)
     services = {s.service.name: s.service for s in settings.services}
-    runtimes = world.runtimes
+    runtimes, databases = world.runtimes, dict[str, Database](world.databases)
     if mode is Mode.DRY_RUN:
+        databases = {name: DryRunDatabase(database) for name, database in databases.items()}
         runtimes = {name: DryRunRuntime(runtime) for name, runtime in runtimes.items()}
     return tuple(
         Cycle(
-            database=_for_mode(world.databases[d.name], mode),
+            database=databases[d.name],
             policy=d.policy,
             services=services,
             runtimes=runtimes,
             store=store,
             observer=observer,
             clock=clock,
+            windows=window_at,
             mode=mode,
             deciding=deciding,
+            timekeeper=timekeeper,
             fence=fence,
         )
         for d in settings.databases
     )
-
-
-def _for_mode(database: PostgresDatabase, mode: Mode) -> Database:
-    return DryRunDatabase(database) if mode is Mode.DRY_RUN else database
 
 
 def longest_cycle(settings: Settings) -> timedelta:
@@ -190,6 +189,10 @@ class Watchers:
         self._notifier.watchdog()
         self._heartbeat.beat(self._longest_silence)
 
+    def stalled(self, databases: Sequence[str]) -> None:
+        """Say whose cycles do not complete; the watchdog is left to bite."""
+        self._heartbeat.beat(self._longest_silence, databases)
+
     def stopping(self) -> None:
         """Say that the end is on purpose."""
         self._notifier.stopping()
@@ -199,7 +202,7 @@ class Watchers:
 async def assembled(
     settings: Settings, mode: Mode, observer: Observer, env: Mapping[str, str], load: Callable[[], Settings]
 ) -> AsyncIterator[tuple[Daemon, tuple[Cycle, ...]]]:
-    """Hold a daemon that is ready to run, alone on its state directory.
+    """Hold a daemon that is ready to run; it acts once it is alone on a usable state directory.
 
     Args:
         settings: The settings.
@@ -209,27 +212,26 @@ async def assembled(
         load: Reads the settings anew, for SIGHUP.
 
     Raises:
-        LedgerError: The state directory cannot be used.
         BusyError: Another daemon uses it.
     """
     clock = SystemClock()
-    lock = StateLock.acquire(settings.state_dir, clock.now().at)
+    lock = LateLock(settings.state_dir, lambda: clock.now().at)
+    with suppress(LedgerError):  # said by the first cycle, which tries again
+        lock.ensure()
     store = SqliteLedger(settings.state_dir, mode)
     world = make_world(settings, mode)
 
-    def fence() -> None:
-        if not lock.held():
-            where = settings.state_dir / "lock"
-            raise LedgerError(f"{where} was removed or replaced: another daemon may act; restart this one")
-
     async def keep_house() -> None:
         with suppress(LedgerError):  # said by the cycles, which need it more
+            lock.fence()
             await settle_orphans(store, world.databases, observer, mode, clock.now())
             await store.prune(clock.now().at - KEEP_RECORDS)
 
     try:
         await keep_house()
-        cycles = make_cycles(settings, mode, world, store=store, observer=observer, clock=clock, fence=fence)
+        cycles = make_cycles(
+            settings, mode, world, store=store, observer=observer, clock=clock, fence=lock.fence
+        )
         daemon = Daemon(
             cycles,
             clock=clock,

@@ -78,6 +78,7 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop, number)
         loop.add_signal_handler(signal.SIGHUP, self._on_reload)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})  # one may be pending since our start
         soon = self._clock.now().at + _FIRST_HOUSEKEEPING
         self._scheduler.add_job(self._daily, IntervalTrigger(days=1), next_run_time=soon)
         self._scheduler.start()
@@ -152,10 +153,13 @@ class Daemon:
         return every[max(turn.assessment.level, turn.assessment.pending or Level.NORMAL)]
 
     def _feed(self) -> None:
-        """Show life, provided that no database's cycles have stalled."""
+        """Show life, or whose cycles have stalled."""
         now = self._clock.now().mono
         longest = self._longest_silence().total_seconds()
-        if all(now - completed <= longest for completed in self._completed.values()):
+        stalled = [name for name, completed in self._completed.items() if now - completed > longest]
+        if stalled:
+            self._supervisor.stalled(stalled)
+        else:
             self._supervisor.alive()
 
     def _longest_silence(self) -> timedelta:

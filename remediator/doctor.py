@@ -20,6 +20,7 @@ from remediator.core.model import Mode, Replica, Trouble, TroubleKind
 from remediator.core.text import count, duration
 from remediator.errors import LedgerError, RemediatorError, UnavailableError
 from remediator.ports import Runtime
+from remediator.recurrence import next_start, window_at
 
 OLDEST, NEWEST = 13, 18
 # The minor releases that stopped pg_signal_backend from reaching background workers (CVE-2023-5870).
@@ -66,6 +67,7 @@ async def examine(settings: Settings, mode: Mode) -> list[Finding]:
         found = [Finding(Grade.WARNING, "config", warning) for warning in settings.warnings]
         for group in (*databases, await _engine(world.engine, settings, mode), *services):
             found += group
+        found += _maintenance(settings)
         return [*found, await _state_dir(settings, mode)]
     finally:
         await world.close()
@@ -202,6 +204,18 @@ async def _graces(subject: str, runtime: ComposeRuntime) -> list[Finding]:
             text += "; work in flight may be lost, set stop_grace_period to its longest task"
         found.append(Finding(Grade.WARNING if grace.short else Grade.OK, subject, text))
     return found
+
+
+def _maintenance(settings: Settings) -> Iterator[Finding]:
+    now = SystemClock().now().at
+    for recurrence in dict.fromkeys(one for d in settings.databases for one in d.policy.maintenance):
+        subject = f"maintenance {recurrence.cron} {recurrence.timezone}"
+        window = window_at([recurrence], now)
+        if window is not None:
+            yield Finding(Grade.WARNING, subject, f"in force {window.text}; nothing is done")
+        else:
+            begin = f"{next_start(recurrence, now):%a %Y-%m-%d %H:%M} UTC"
+            yield Finding(Grade.OK, subject, f"next at {begin}, for {duration(recurrence.length)}")
 
 
 async def _state_dir(settings: Settings, mode: Mode) -> Finding:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from remediator.core.clock import ClockMark
 from remediator.core.events import Event
 from remediator.core.ledger import Entry, Incident, Intent, Ledger, Lock, Outcome, Pause
 from remediator.core.model import Moment, Replica, Sample, Session, SessionId
@@ -106,7 +107,19 @@ class LedgerStore(Protocol):
     """Durable records. Every method raises LedgerError when the store cannot be used."""
 
     async def load(self, since: datetime) -> Ledger:
-        """Read open incidents with their entries, other entries made since then or open, pause and locks."""
+        """Read open incidents with their entries, other entries made since then or open, pause and locks.
+
+        Args:
+            since: A time on the ledger's own clock.
+        """
+        ...
+
+    async def clock(self) -> ClockMark | None:
+        """Read where all clocks stood when that was last kept, None when it never was."""
+        ...
+
+    async def keep_clock(self, mark: ClockMark) -> None:
+        """Record where all clocks stand, durably; an entry that is ahead counts as made then."""
         ...
 
     async def save_incident(self, incident: Incident) -> None:
@@ -149,6 +162,10 @@ class LedgerStore(Protocol):
         """
         ...
 
+    async def check(self) -> None:
+        """Make sure that a record could be made now."""
+        ...
+
     async def close(self) -> None:
         """Let go of the store; using it again opens it again."""
         ...
@@ -176,6 +193,10 @@ class Supervisor(Protocol):
 
     def alive(self) -> None:
         """Tell that every database's cycles complete."""
+        ...
+
+    def stalled(self, databases: Sequence[str]) -> None:
+        """Tell that no cycle of these databases was completed in time, though others' cycles are."""
         ...
 
     def stopping(self) -> None:

@@ -159,6 +159,8 @@ def make_policy(
     terminate: Rate | Sequence[Rate] = HOURLY,
     restart_per_service: Rate | Sequence[Rate] = EVERY_HALF_HOUR,
     backoff: Backoff | None = None,
+    abort_above: Sequence[float] = (0.8, 2000),
+    restart_per_step: Sequence[float] = (0.75, 10),
     restart: Rate | Sequence[Rate] = DAILY,
     failed_rounds: int = 3,
     min_uptime: timedelta = timedelta(minutes=1),
@@ -185,6 +187,8 @@ def make_policy(
             failed_rounds=failed_rounds,
             min_uptime=min_uptime,
             backoff=backoff,
+            terminate_abort_above=tuple(abort_above),
+            restart_per_step=tuple(restart_per_step),
         ),
     )
 
@@ -262,6 +266,7 @@ def make_entry(
     round: int = 1,  # noqa: A002  the attribute's name
     step: int = 0,
     at: datetime = START,
+    steady: datetime | None = None,
     result: Result | None = None,
     concluded_at: datetime | None = None,
 ) -> Entry:
@@ -274,5 +279,6 @@ def make_entry(
         action=action or TerminateSession(make_session()),
         because="oldest first",
         at=at,
+        steady=steady,
     )
     return Entry(id, intent, Outcome(result, concluded_at or at) if result is not None else None)

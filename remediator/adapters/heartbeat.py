@@ -10,9 +10,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _NAME = "heartbeat"
+_MOST = 1 << 20
 
 
 class Pulse(StrEnum):
@@ -20,6 +22,7 @@ class Pulse(StrEnum):
 
     FRESH = "fresh"
     STALE = "stale"
+    STALLED = "stalled"
     MISSING = "missing"
 
 
@@ -31,7 +34,7 @@ class HeartbeatStatus:
         age: Time since the last beat; None when there is none. Negative after a clock went back.
         max_age: How old the beat may become, by what the daemon said; None when there is none.
         pid: The daemon's process, in its own pid namespace; None when there is none.
-        detail: Why there is none.
+        detail: Why there is none, or what has stalled.
     """
 
     pulse: Pulse
@@ -50,21 +53,23 @@ class Heartbeat:
 
     def __init__(self, state_dir: Path) -> None:
         self._path = state_dir / _NAME
-        self._told: timedelta | None = None
+        self._told: object = None
 
-    def beat(self, max_age: timedelta) -> bool:
+    def beat(self, max_age: timedelta, stalled: Sequence[str] = ()) -> bool:
         """Say that a cycle was completed; false when it could not be said. Never raises.
 
         Args:
             max_age: How long from now the next beat is to be expected at the latest.
+            stalled: Databases none of whose cycles was completed in time.
         """
+        told = (max_age, tuple(stalled))
         try:
-            if self._told != max_age or not self._touch():
-                self._write(max_age)
+            if self._told != told or not self._touch():
+                self._write(max_age, stalled)
         except OSError:
             self._told = None
             return False
-        self._told = max_age
+        self._told = told
         return True
 
     def _touch(self) -> bool:
@@ -74,9 +79,10 @@ class Heartbeat:
             return False
         return True
 
-    def _write(self, max_age: timedelta) -> None:
+    def _write(self, max_age: timedelta, stalled: Sequence[str]) -> None:
         # Not synced: after a crash of the machine no beat is wanted. Renamed: nobody reads half of it.
-        text = json.dumps({"pid": os.getpid(), "max_age": max_age.total_seconds()})
+        said = {"pid": os.getpid(), "max_age": max_age.total_seconds(), "stalled": list(stalled)}
+        text = json.dumps(said)
         new = self._path.with_name(f"{_NAME}.new")
         new.unlink(missing_ok=True)
         new.touch(mode=0o644, exist_ok=False)
@@ -98,8 +104,9 @@ def read(state_dir: Path, now: datetime) -> HeartbeatStatus:
     try:
         with path.open("rb") as file:
             beaten = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
-            said = json.loads(file.read(4096))
+            said = json.loads(file.read(_MOST))
         max_age, pid = timedelta(seconds=said["max_age"]), int(said["pid"])
+        stalled = ", ".join(said.get("stalled", ()))
     except FileNotFoundError:
         return HeartbeatStatus(Pulse.MISSING, detail=f"{path} does not exist; no cycle was completed yet")
     except OSError as error:
@@ -107,5 +114,10 @@ def read(state_dir: Path, now: datetime) -> HeartbeatStatus:
     except (ValueError, KeyError, TypeError, OverflowError):
         return HeartbeatStatus(Pulse.MISSING, detail=f"{path} was not written by remediator")
     age = now - beaten
-    pulse = Pulse.FRESH if abs(age) <= max_age else Pulse.STALE
-    return HeartbeatStatus(pulse, age, max_age, pid)
+    if abs(age) > max_age:
+        return HeartbeatStatus(Pulse.STALE, age, max_age, pid)
+    if stalled:
+        return HeartbeatStatus(
+            Pulse.STALLED, age, max_age, pid, f"no check of {stalled} was completed in time"
+        )
+    return HeartbeatStatus(Pulse.FRESH, age, max_age, pid)

@@ -30,6 +30,7 @@ from remediator.core.ledger import Entry, Incident, Ledger
 from remediator.core.model import Level, Mode
 from remediator.core.text import count
 from remediator.cycle import Turn
+from remediator.recurrence import window_at
 
 
 @click.command()
@@ -46,12 +47,13 @@ def check(config: Path | None, form: str) -> int:
     """
     settings = settings_from(config)
     quiet_logs(settings)
-    assessments = asyncio.run(_check(settings))
+    turns = asyncio.run(_check(settings))
     policies = {d.name: d.policy for d in settings.databases}
-    for name, assessment in assessments.items():
+    for name, turn in turns.items():
+        assessment = turn.assessment
         match form:
             case "json":
-                print_json([render.assessment_record(name, assessment)])
+                print_json([render.assessment_record(name, assessment, turn.maintenance)])
             case "nagios":
                 limits = {
                     level: rule.conditions.utilization
@@ -60,8 +62,8 @@ def check(config: Path | None, form: str) -> int:
                 }
                 click.echo(render.nagios_line(name, assessment, limits))
             case _:
-                print_lines(render.assessment_lines(name, assessment))
-    return max((_code(a) for a in assessments.values()), key=_SEVERITY.index)
+                print_lines(render.assessment_lines(name, assessment, turn.maintenance))
+    return max((_code(turn.assessment) for turn in turns.values()), key=_SEVERITY.index)
 
 
 # The order of severity is not that of the numbers: a known critical is worse than not knowing.
@@ -77,11 +79,14 @@ def _code(assessment: Assessment) -> Exit:
     return Exit.OK if level is Level.NORMAL else Exit.FAILED
 
 
-async def _check(settings: Settings) -> dict[str, Assessment]:
+async def _check(settings: Settings) -> dict[str, Turn]:
     now = SystemClock().now()
     async with looking(settings, settings.mode) as (_, cycles, _store):
         found = await asyncio.gather(*(cycle.look(now) for cycle in cycles))
-        return {c.database.name: a for c, a in zip(cycles, found, strict=True)}
+        return {
+            c.database.name: Turn(a, maintenance=c.maintenance(now))
+            for c, a in zip(cycles, found, strict=True)
+        }
 
 
 @click.command()
@@ -93,7 +98,7 @@ def plan(config: Path | None, mode: str | None, form: str, *, every: bool) -> in
     """Say what would happen if critical were confirmed now, and why.
 
     Every session and every container is listed with the decision: act or hold, with the reason. Uses
-    the budgets, cooldowns, pause and locks of the configured mode. Changes nothing.
+    the budgets, cooldowns, pause, locks and maintenance windows of the configured mode. Changes nothing.
 
     \b
     Exit codes: 0 there is a plan, 3 a database's state is not known,
@@ -128,11 +133,12 @@ async def _plan(settings: Settings, mode: Mode) -> dict[str, Turn]:
 def history(config: Path | None, mode: str | None, form: str, since: timedelta) -> int:
     """Show incidents, what was done in each and what came of it, from the ledger.
 
-    Oldest first; then what is in force now: a pause, locks.
+    Oldest first; then what is in force now: maintenance, a pause, locks.
     """
     settings = settings_from(config)
     quiet_logs(settings)
     now = SystemClock().now().at
+    windows = {d.name: window_at(d.policy.maintenance, now) for d in settings.databases}
     chosen = mode_of(settings, mode)
     incidents, entries, ledger = asyncio.run(_history(settings, chosen, since))
     by_incident = {i.id: [e for e in entries if e.intent.incident == i.id] for i in incidents}
@@ -143,7 +149,7 @@ def history(config: Path | None, mode: str | None, form: str, since: timedelta) 
         click.echo(asyncio.run(_nothing(settings, chosen, since)))
     for incident in incidents:
         print_lines(render.history_lines(incident, by_incident[incident.id], chosen, now))
-    print_lines(render.standing_lines(ledger, now))
+    print_lines(render.standing_lines(ledger, windows, now))
     return Exit.OK
 
 

@@ -17,6 +17,7 @@ from remediator.cli.common import config_option, mode_of, mode_option, settings_
 from remediator.cli.exits import Exit
 from remediator.cli.types import DURATION
 from remediator.config import Settings
+from remediator.core.clock import stamped
 from remediator.core.ledger import Pause
 from remediator.core.model import Mode
 from remediator.core.text import duration
@@ -39,10 +40,16 @@ def pause(config: Path | None, length: timedelta | None, reason: str) -> int:
         raise click.BadParameter(
             "must be longer than nothing; leave it out for a pause without end", param_hint="--for"
         )
-    now = SystemClock().now().at
-    order = Pause(now, now + length if length else None, reason)
     settings = settings_from(config)
-    _with_ledger(settings, settings.mode, lambda store: store.pause(order))
+
+    async def put_in_force(store: SqliteLedger) -> Pause:
+        now = stamped(SystemClock().now(), await store.clock())
+        until, ends = (now.at + length, now.steady + length) if length else (None, None)
+        order = Pause(now.at, until, reason, ends)
+        await store.pause(order)
+        return order
+
+    order = _with_ledger(settings, settings.mode, put_in_force)
     until = f"until {order.until:%Y-%m-%d %H:%M:%S} UTC" if order.until else "until `remediator resume`"
     click.echo(f"paused {until}")
     return Exit.OK
@@ -93,6 +100,10 @@ def _with_ledger(settings: Settings, mode: Mode, use: Callable[[SqliteLedger], A
 @config_option
 def health(config: Path | None) -> int:
     """Tell whether the daemon's last completed cycle is recent; for a container's HEALTHCHECK.
+
+    This is about the daemon's own life, not about the databases: one that cannot be read, or that is
+    critical, is no reason to restart the daemon. `check` and the events tell of those. A database whose
+    checks themselves no longer come to an end is named.
 
     \b
     Exit codes: 0 it is, 1 it is not, or there is no daemon.

@@ -35,8 +35,11 @@ def run(config: Path | None, mode: str | None, *, once: bool) -> None:
     Logs to standard output: readable on a terminal, JSON lines elsewhere. SIGTERM and SIGINT end it,
     SIGHUP reads the policies anew. An action in flight at the end is settled by the next start.
 
+    While the state directory cannot be used, the daemon observes only, says so, and tries again with
+    each cycle.
+
     \b
-    Exit codes: 0 ended on purpose, 74 the state directory cannot be used,
+    Exit codes: 0 ended on purpose, 74 the state directory cannot be used (with --once),
     75 another daemon uses it, 78 the config is wrong.
     """
     settings = settings_from(config)

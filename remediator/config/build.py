@@ -9,6 +9,7 @@ from pathlib import Path
 
 from remediator.config import policies as written
 from remediator.config import targets
+from remediator.config.maintenance import Maintenance
 from remediator.config.passwords import Password
 from remediator.config.schema import Root
 from remediator.config.secret import Secret
@@ -21,6 +22,7 @@ from remediator.config.settings import (
     ServiceSettings,
     Settings,
 )
+from remediator.core.maintenance import Recurrence
 from remediator.core.model import Level, Mode
 from remediator.core.policy import (
     Backoff,
@@ -54,7 +56,7 @@ def build(root: Root, source: Path, passwords: Mapping[str, Password], warnings:
         warnings: What should be looked at.
     """
     services = tuple(_service(service) for service in root.services)
-    policies = {policy.name: _policy(policy, services) for policy in root.policies}
+    policies = {policy.name: _policy(policy, services, root.maintenance) for policy in root.policies}
     settings = Settings(
         mode=Mode(root.mode),
         state_dir=source.parent.absolute() / root.state_dir,
@@ -122,7 +124,9 @@ def _service(service: targets.Service) -> ServiceSettings:
     return ServiceSettings(Service(service.name, verification), runtime)
 
 
-def _policy(policy: written.Policy, services: tuple[ServiceSettings, ...]) -> Policy:
+def _policy(
+    policy: written.Policy, services: tuple[ServiceSettings, ...], everywhere: tuple[Maintenance, ...]
+) -> Policy:
     every, levels = policy.check_every, policy.levels
     return Policy(
         name=policy.name,
@@ -144,7 +148,12 @@ def _policy(policy: written.Policy, services: tuple[ServiceSettings, ...]) -> Po
             applications=tuple(dict.fromkeys((*written.SPARED_APPLICATIONS, *policy.spare.applications))),
         ),
         limits=_limits(policy.limits),
+        maintenance=tuple(_recurrence(one) for one in (*everywhere, *policy.maintenance)),
     )
+
+
+def _recurrence(maintenance: Maintenance) -> Recurrence:
+    return Recurrence(maintenance.cron, maintenance.for_, maintenance.timezone, maintenance.reason)
 
 
 def _level(level: written.Monitor | written.Alert | written.Critical) -> LevelRule:
@@ -176,7 +185,9 @@ def _limits(limits: written.Limits) -> Limits:
     return Limits(
         terminate_per_step=terminate.per_step,
         terminate=(Rate(terminate.per_hour, timedelta(hours=1)), *terminate.rates),
+        terminate_abort_above=terminate.abort_above,
         restart_per_service=restart.per_service,
+        restart_per_step=restart.per_step,
         restart=(Rate(restart.per_day, timedelta(days=1)), *restart.rates),
         failed_rounds=limits.failed_rounds,
         min_uptime=limits.restart.min_uptime,

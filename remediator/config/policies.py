@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
+from remediator.config.maintenance import Maintenance
 from remediator.config.scalars import BOOLEAN, PER_STEP, RATE, OneOrMore, OrNone, duration, whole
 from remediator.config.section import (
     MINUTE,
@@ -188,6 +189,9 @@ class TerminateLimits(Section):
 
     per_step: Annotated[tuple[Annotated[int | float, PER_STEP], ...], OneOrMore()] = (0.5, 500)
     """At most this many, or this share of the used slots, in one step; of several the lowest counts."""
+    abort_above: Annotated[tuple[Annotated[int | float, PER_STEP], ...], OneOrMore(least=0)] = (0.8, 2000)
+    """A step that wants more sessions gone than this, or than this share of the used slots, is taken for a
+    mistake: nothing is done and a person is told. `[]` switches it off."""
     per_hour: Count = 500
     """At most this many in any hour."""
     rates: Annotated[Rates, OneOrMore(least=0)] = ()
@@ -208,6 +212,9 @@ class RestartLimits(Section):
 
     per_service: Annotated[Rates, OneOrMore()] = (Rate(1, timedelta(minutes=30)), Rate(3, timedelta(days=1)))
     """How often one and the same service, whichever database it is for."""
+    per_step: Annotated[tuple[Annotated[int | float, PER_STEP], ...], OneOrMore()] = (0.75, 10)
+    """At most this many of a service's replicas, or this share of them (rounded up), in one step; of several
+    the lowest counts."""
     backoff: Annotated[Backoff | None, OrNone()] = Backoff()
     """How long a service is left alone after repeated restarts; `none` switches it off."""
     per_day: Count = 3
@@ -247,3 +254,5 @@ class Policy(Section):
     """Sessions left alone."""
     limits: Limits = Limits()
     """How much may be done at most."""
+    maintenance: tuple[Maintenance, ...] = ()
+    """When nothing is done, besides the windows for all databases."""

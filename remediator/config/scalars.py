@@ -13,6 +13,7 @@ from pydantic_core import core_schema
 
 from remediator.config import units
 from remediator.config.problems import did_you_mean
+from remediator.recurrence import check_cron, check_timezone
 
 REFERENCE = {"type": "string", "pattern": r"\$\{.+\}"}
 """What any value may be instead: text that holds a reference to a variable."""
@@ -176,6 +177,16 @@ def secret() -> Kind:
     return Kind(kind.parse, {**kind.json, "writeOnly": True}, "text")
 
 
+def _cron(value: str) -> str:
+    check_cron(value)
+    return value
+
+
+def _timezone(value: str) -> str:
+    check_timezone(value)
+    return value
+
+
 def _boolean(value: str) -> bool:
     if value not in ("true", "false"):
         meant = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(value.lower(), value)
@@ -200,6 +211,10 @@ def _per_step(value: str) -> int | float:
 
 _PERCENT = {"type": "string", "pattern": f"^{units.PERCENT_PATTERN}$"}
 
+_TEXT = {"type": "string", "minLength": 1}
+
+CRON = Kind(_cron, _TEXT, "crontab expression")
+TIMEZONE = Kind(_timezone, _TEXT, "time zone")
 BOOLEAN = Kind(_boolean, {"type": "boolean"}, "`true` or `false`")
 VERSION = Kind(_version, {"const": 1}, "`1`")
 PERCENT = Kind(units.parse_percent, _PERCENT, "percentage")

@@ -13,6 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from remediator.config import units
+from remediator.config.maintenance import Maintenance
 from remediator.config.policies import Policy
 from remediator.config.scalars import VERSION, choice, text
 from remediator.config.section import Section
@@ -50,6 +51,8 @@ class Root(Section):
     """What may be restarted."""
     policies: Annotated[tuple[Policy, ...], Field(min_length=1)] = (Policy(name="default"),)
     """When to do what. Without it: one named `default`, in which everything has its default."""
+    maintenance: tuple[Maintenance, ...] = ()
+    """When nothing is done to any database or service."""
     log: Log = Log()
     """What is logged, and how."""
 

@@ -11,6 +11,7 @@ import yaml
 from remediator.config.secret import MASK
 from remediator.config.settings import ComposeTarget, DatabaseSettings, ServiceSettings, Settings
 from remediator.config.units import format_duration, format_percent, format_rate
+from remediator.core.maintenance import Recurrence
 from remediator.core.model import Level
 from remediator.core.policy import LevelRule, Limits, Policy, Remediate, Step, TerminateIdle
 
@@ -85,6 +86,16 @@ def _policy(policy: Policy) -> dict[str, Any]:
         "remediate": _remediate(policy.remediate),
         "spare": {"users": list(policy.spare.users), "applications": list(policy.spare.applications)},
         "limits": _limits(policy.limits),
+        "maintenance": [_maintenance(recurrence) for recurrence in policy.maintenance],
+    }
+
+
+def _maintenance(recurrence: Recurrence) -> dict[str, Any]:
+    return {
+        "cron": recurrence.cron,
+        "for": recurrence.length,
+        "timezone": recurrence.timezone,
+        "reason": recurrence.reason,
     }
 
 
@@ -120,11 +131,13 @@ def _limits(limits: Limits) -> dict[str, Any]:
     return {
         "terminate": {
             "per_step": [_cap(cap) for cap in limits.terminate_per_step],
+            "abort_above": [_cap(cap) for cap in limits.terminate_abort_above],
             "per_hour": per_hour.count,
             "rates": [format_rate(rate) for rate in others],
         },
         "restart": {
             "per_service": [format_rate(rate) for rate in limits.restart_per_service],
+            "per_step": [_cap(cap) for cap in limits.restart_per_step],
             "backoff": {"base": backoff.base, "cap": backoff.cap} if backoff else "none",
             "per_day": per_day.count,
             "rates": [format_rate(rate) for rate in more],

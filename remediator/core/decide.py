@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 
-from remediator.core.assess import critical_evidence, only_logins
+from remediator.core.assess import critical_evidence
 from remediator.core.budgets import usages
-from remediator.core.guards import gate, service_objections, spare_replica, spare_session
+from remediator.core.guards import gate, spare_session
 from remediator.core.incident import relapse
-from remediator.core.ledger import Incident, Ledger, Occasion, Phase
+from remediator.core.ledger import Phase
 from remediator.core.model import IDLE, Evidence, Level, Sample, Session, SessionGroup, Trouble
 from remediator.core.plan import (
     Act,
@@ -21,33 +21,14 @@ from remediator.core.plan import (
     Proposal,
     RestartReplica,
     StepPlan,
-    Survey,
     TerminateSession,
 )
 from remediator.core.policy import Policy, RestartService, Step, TerminateIdle, When
+from remediator.core.restarting import plan_restart
+from remediator.core.situation import Situation
 from remediator.core.text import count, duration, percent
 
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """All that a decision depends on.
-
-    Attributes:
-        assume_critical: Plan as if the sample showed critical, for a look ahead.
-    """
-
-    database: str
-    policy: Policy
-    sample: Sample
-    incident: Incident
-    ledger: Ledger
-    survey: Survey
-    assume_critical: bool = False
-
-    @property
-    def now(self) -> datetime:
-        """The wall-clock time of the sample."""
-        return self.sample.moment.at
+__all__ = ["Situation", "decide"]
 
 
 def decide(situation: Situation) -> Plan:
@@ -70,12 +51,22 @@ def decide(situation: Situation) -> Plan:
         renews = not any(step.acts for step in _steps(goes_on, evidence, gone))
         situation = replace(situation, incident=relapse(situation.incident, new_round=renews))
     objections, detail = gate(
-        situation.database, situation.sample, evidence, situation.incident, situation.ledger, situation.now
+        situation.database,
+        situation.sample,
+        evidence,
+        situation.incident,
+        situation.ledger,
+        situation.maintenance,
+        situation.now,
     )
     steps = tuple(_steps(situation, evidence, gone))
     if not objections:
         objections, detail = (
-            _cut_off(situation) or _elsewhere(steps) or _just_started(steps) or _unreadable(steps)
+            _cut_off(situation)
+            or _elsewhere(steps)
+            or _just_started(steps)
+            or _too_many(steps)
+            or _unreadable(steps)
         )
     plan = Plan(steps=steps, objections=objections, detail=detail, relapsed=relapsed, renews=renews)
     if objections or plan.next_step is not None:
@@ -118,6 +109,14 @@ def _waits_for_start(step: StepPlan) -> bool:
         and not hold.action.replica.restarts
         for hold in step.holds
     )
+
+
+def _too_many(steps: Sequence[StepPlan]) -> tuple[tuple[Objection, ...], str] | None:
+    """Do nothing at all when the step whose turn it is wants so much that a mistake is likelier."""
+    first = next((step for step in steps if step.acts or Objection.BLAST_RADIUS in step.objections), None)
+    if first is None or first.acts:
+        return None
+    return (Objection.BLAST_RADIUS,), f"{first.step.label}: {first.detail}"
 
 
 def _unreadable(steps: Sequence[StepPlan]) -> tuple[tuple[Objection, ...], str]:
@@ -178,7 +177,7 @@ def _step(situation: Situation, index: int, step: Step, evidence: Evidence, gone
         case TerminateIdle():
             return _terminate(situation, index, step, gone)
         case RestartService():
-            return _restart(situation, index, step)
+            return plan_restart(situation, index, step)
 
 
 def _terminate(situation: Situation, index: int, step: TerminateIdle, gone: frozenset[int]) -> StepPlan:
@@ -186,6 +185,11 @@ def _terminate(situation: Situation, index: int, step: TerminateIdle, gone: froz
     if isinstance(sessions, Trouble):
         return StepPlan(index, step, objections=(Objection.UNREADABLE,), detail=sessions.detail)
     spared, eligible = _sort_out(situation, step, sessions, gone)
+    excess = _suspicion(situation, eligible)
+    if excess:
+        too_many = (Objection.BLAST_RADIUS,)
+        kept = (Hold(TerminateSession(session), too_many) for session in eligible)
+        return StepPlan(index, step, proposals=(*kept, *spared), objections=too_many, detail=excess)
     proposals = [*_choose(situation, step, eligible), *spared]
     server = situation.sample.server
     if server is not None and not server.can_signal:
@@ -196,6 +200,17 @@ def _terminate(situation: Situation, index: int, step: TerminateIdle, gone: froz
         detail = f"{count(len(proposals), 'session')} spared"
         return replace(plan, objections=(Objection.NO_CANDIDATES,), detail=detail)
     return plan
+
+
+def _suspicion(situation: Situation, eligible: Sequence[Session]) -> str:
+    """Say in words by how much a step exceeds what any leak should ask for; empty when it does not."""
+    limits, slots = situation.policy.limits, situation.sample.slots
+    used = slots.used if slots else len(eligible)
+    wanted = min(len(eligible), _needed(situation.policy, situation.sample) if slots else len(eligible))
+    if not limits.suspicious(wanted, used):
+        return ""
+    cap = " or ".join(percent(c) if isinstance(c, float) else str(c) for c in limits.terminate_abort_above)
+    return f"{wanted} of {used} would have to go, more than {cap}"
 
 
 def _refuse(proposal: Proposal, objection: Objection) -> Proposal:
@@ -251,31 +266,3 @@ def _needed(policy: Policy, sample: Sample) -> int:
     if idle is None:
         return excess
     return max(excess, sample.idle_older_than(idle.older_than) - idle.count + 1)
-
-
-def _restart(situation: Situation, index: int, step: RestartService) -> StepPlan:
-    replicas = situation.survey.services.get(step.service, ())
-    occasion = Occasion(step.service, situation.incident.id, situation.incident.round, index)
-    if isinstance(replicas, Trouble):
-        return StepPlan(index, step, objections=(Objection.UNREADABLE,), detail=replicas.detail)
-    if not replicas:
-        return StepPlan(index, step, objections=(Objection.NOT_FOUND,))
-    done = situation.ledger.restarted_on(occasion)
-    objections, detail = service_objections(
-        occasion, situation.database, situation.ledger, situation.policy.limits, situation.now
-    )
-    if only_logins(situation.policy, situation.sample):
-        objections = (*objections, Objection.LOGINS)
-    turn = f"step {index + 1} of {len(situation.policy.remediate.steps)}"
-    because = f"{turn}, critical still" if step.when is When.STILL_CRITICAL else f"{turn}, always taken"
-    proposals: list[Proposal] = []
-    for replica in replicas:
-        action = RestartReplica(replica)
-        against, why = spare_replica(replica, situation.policy.limits.min_uptime, situation.now)
-        if replica.name in done:
-            proposals.append(Hold(action, (Objection.ALREADY_RESTARTED,)))
-        elif against or objections:
-            proposals.append(Hold(action, (*against, *objections), "; ".join(filter(None, (why, detail)))))
-        else:
-            proposals.append(Act(action, because))
-    return StepPlan(index, step, proposals=tuple(proposals), objections=objections, detail=detail)

@@ -47,6 +47,8 @@ class Event(Enum):
         "A cycle ended in an unexpected error; the next one is tried.",
     )
     CYCLE_LATE = ("cycle_late", Severity.WARNING, "A check was not started in time (clock change, overload).")
+    MAINTENANCE_BEGUN = ("maintenance_begun", Severity.INFO, "A maintenance window begins: nothing is done.")
+    MAINTENANCE_OVER = ("maintenance_over", Severity.INFO, "The maintenance window is over.")
     LEVEL_PENDING = (
         "level_pending",
         Severity.INFO,
@@ -57,6 +59,11 @@ class Event(Enum):
         "evidence_lost",
         Severity.ERROR,
         "The state of the database is not known; nothing is done until it is.",
+    )
+    EVIDENCE_OVERDUE = (
+        "evidence_overdue",
+        Severity.ERROR,
+        "The state of the database has not been known for five checks and more: a person is needed.",
     )
     EVIDENCE_REGAINED = ("evidence_regained", Severity.INFO, "The state of the database is known again.")
     SERVER_CHANGED = (
@@ -87,6 +94,11 @@ class Event(Enum):
         Severity.ERROR,
         "Critical still, and nothing may or can be done: a person is needed.",
     )
+    INCIDENT_SUSPENDED = (
+        "incident_suspended",
+        Severity.WARNING,
+        "Critical still, and nothing is done because people ordered it: a pause, maintenance.",
+    )
     INCIDENT_CLOSED = ("incident_closed", Severity.INFO, "The critical level was left; the incident is over.")
     LOCKED = ("locked", Severity.ERROR, "A database or service stays untouched until `remediator ack`.")
     # actions
@@ -100,6 +112,11 @@ class Event(Enum):
         "The ledger cannot be read or written; remediator only observes.",
     )
     LEDGER_AVAILABLE = ("ledger_available", Severity.INFO, "The ledger can be used again.")
+    CLOCK_JUMPED = (
+        "clock_jumped",
+        Severity.WARNING,
+        "The wall clock was set; budgets and waits go on by the time that really passed.",
+    )
     LOG_GAP = (
         "log_gap",
         Severity.WARNING,

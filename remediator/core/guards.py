@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from remediator.core.budgets import cooldown, usages
 from remediator.core.ledger import Incident, Ledger, Occasion, Phase, database_scope, service_scope
+from remediator.core.maintenance import Window
 from remediator.core.model import (
     CLIENT_BACKEND,
     IDLE,
@@ -83,7 +84,7 @@ def service_objections(
         database: The database for whose sake it would be restarted.
         ledger: The ledger.
         limits: The policy's limits.
-        now: Wall-clock time.
+        now: Time on the ledger's clock.
     """
     service = occasion.service
     objections = []
@@ -109,7 +110,13 @@ def service_objections(
 
 
 def gate(
-    database: str, sample: Sample, evidence: Evidence, incident: Incident, ledger: Ledger, now: datetime
+    database: str,
+    sample: Sample,
+    evidence: Evidence,
+    incident: Incident,
+    ledger: Ledger,
+    maintenance: Window | None,
+    now: datetime,
 ) -> tuple[tuple[Objection, ...], str]:
     """List what stops everything for a database, whatever the steps are, and the detail in words.
 
@@ -119,9 +126,12 @@ def gate(
         evidence: What that sample says about the critical level.
         incident: The open incident.
         ledger: The ledger.
-        now: Wall-clock time.
+        maintenance: The maintenance window that is in force.
+        now: Time on the ledger's clock.
     """
     found = list(_gate(database, sample, evidence, incident, ledger, now))
+    if maintenance is not None:
+        found.insert(0, (Objection.MAINTENANCE, maintenance.text))
     return tuple(o for o, _ in found), "; ".join(d for _, d in found if d)
 
 

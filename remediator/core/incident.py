@@ -8,7 +8,7 @@ from datetime import datetime
 
 from remediator.core.ledger import Entry, Incident, Ledger, Phase, Result
 from remediator.core.model import Sample
-from remediator.core.plan import Act, StepPlan, TerminateSession
+from remediator.core.plan import Act, RestartReplica, StepPlan, TerminateSession
 from remediator.core.policy import Remediate
 
 _NOTHING_DONE = frozenset({Result.CHANGED, Result.DENIED, Result.SIMULATED})
@@ -108,7 +108,7 @@ def exhaust(incident: Incident, ledger: Ledger, remediate: Remediate, now: datet
     if all(e.outcome is not None and e.outcome.result is Result.CHANGED for e in entries):
         soon = now + remediate.settle
         return replace(incident, phase=Phase.HELD, round=incident.round + 1, step=0, not_before=soon)
-    acted = any(e.outcome is None or e.outcome.result not in _NOTHING_DONE for e in entries)
+    acted = any(_acted(entry) for entry in entries)
     return replace(
         incident,
         phase=Phase.HELD,
@@ -117,6 +117,27 @@ def exhaust(incident: Incident, ledger: Ledger, remediate: Remediate, now: datet
         failed_rounds=incident.failed_rounds + (1 if acted else 0),
         not_before=now + remediate.retry,
     )
+
+
+def _acted(entry: Entry) -> bool:
+    return entry.outcome is None or entry.outcome.result not in _NOTHING_DONE
+
+
+def failing_services(incident: Incident, ledger: Ledger, limit: int) -> tuple[str, ...]:
+    """List the services that are to be left alone as a round of an incident fails.
+
+    Args:
+        incident: The incident in the round that failed.
+        ledger: The ledger.
+        limit: The number of rounds of the incident in which a service was restarted to no avail, of which
+            each multiple locks it once more.
+    """
+    rounds: dict[str, set[int]] = {}
+    for entry in ledger.entries:
+        action = entry.intent.action
+        if entry.intent.incident == incident.id and isinstance(action, RestartReplica) and _acted(entry):
+            rounds.setdefault(action.replica.service, set()).add(entry.intent.round)
+    return tuple(sorted(s for s, of in rounds.items() if incident.round in of and len(of) % limit == 0))
 
 
 def relapse(incident: Incident, *, new_round: bool) -> Incident:

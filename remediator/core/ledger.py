@@ -35,6 +35,7 @@ class Intent:
         round: How often the ladder has been started in this incident, from 1.
         step: Index of the step in the policy.
         server: The identity of the server that a session was on; empty when it is not known.
+        steady: The time on the ledger's clock, None in a record from before there was one.
     """
 
     incident: str
@@ -45,6 +46,12 @@ class Intent:
     because: str
     at: datetime
     server: str = ""
+    steady: datetime | None = None
+
+    @property
+    def counted_at(self) -> datetime:
+        """When it counts as made."""
+        return self.steady or self.at
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,7 @@ class Incident:
 
     Attributes:
         step: Index of the next step to consider.
-        not_before: No decision before this time: the last step settles, or a round failed.
+        not_before: No decision before this time of the ledger's clock: a step settles, or a round failed.
         failed_rounds: Rounds in which something was done and which brought no relief.
         used: Used slots when it opened.
         usable: Usable slots when it opened.
@@ -133,15 +140,18 @@ class Pause:
 
     Attributes:
         until: When it ends by itself; None means not before `resume`.
+        ends: The same on the ledger's clock, which decides; None when that is not known.
     """
 
     since: datetime
     until: datetime | None
     reason: str = ""
+    ends: datetime | None = None
 
     def holds_at(self, at: datetime) -> bool:
-        """Tell whether the pause is in force at this time."""
-        return self.until is None or at < self.until
+        """Tell whether the pause is in force at this time of the ledger's clock."""
+        ends = self.ends or self.until
+        return ends is None or at < ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +205,7 @@ class Ledger:
     def terminations(self, database: str) -> tuple[datetime, ...]:
         """When each session of a database was terminated that counts against its limits."""
         charged = self._charged(TerminateSession)
-        return tuple(sorted(e.intent.at for e in charged if e.intent.database == database))
+        return tuple(sorted(e.intent.counted_at for e in charged if e.intent.database == database))
 
     def restarts_of(self, service: str, apart_from: Occasion | None = None) -> tuple[datetime, ...]:
         """When each restart of a service that counts against its limits was last charged, ascending.
@@ -224,6 +234,16 @@ class Ledger:
             if isinstance(e.intent.action, RestartReplica) and Occasion.of(e.intent) == occasion
         }
 
+    def last_restarts(self, service: str) -> Mapping[str, datetime]:
+        """When each replica of a service, by name, was last restarted, as far as that counts."""
+        last: dict[str, datetime] = {}
+        for entry in self._charged(RestartReplica):
+            action = entry.intent.action
+            if isinstance(action, RestartReplica) and action.replica.service == service:
+                name, at = action.replica.name, entry.intent.counted_at
+                last[name] = max(at, last.get(name, at))
+        return last
+
     def simulated_sessions(self, incident: Incident) -> frozenset[SessionId]:
         """Sessions that a dry run would have terminated in this incident."""
         return frozenset(
@@ -249,5 +269,6 @@ def _occasions(entries: Iterable[Entry], apart_from: Occasion | None) -> tuple[d
     for entry in entries:
         occasion = Occasion.of(entry.intent)
         if occasion != apart_from:
-            last[occasion] = max(entry.intent.at, last.get(occasion, entry.intent.at))
+            at = entry.intent.counted_at
+            last[occasion] = max(at, last.get(occasion, at))
     return tuple(sorted(last.values()))

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import Enum, IntEnum, StrEnum
 from math import floor
 
+from remediator.core.moment import Moment as Moment  # noqa: PLC0414  it is one of this module's values
 from remediator.core.server import Server
 
 IDLE = "idle"
@@ -41,19 +42,6 @@ class Evidence(StrEnum):
     BREACH = "breach"
     CLEAR = "clear"
     UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """The one `now` of a cycle, read once at the border and passed inwards.
-
-    Attributes:
-        at: Wall-clock time in UTC, for records and for limits that survive a restart.
-        mono: Seconds on the monotonic clock, for dwell times, which a clock change must not bend.
-    """
-
-    at: datetime
-    mono: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ class Objection(StrEnum):
     # limits
     ENOUGH = "enough"
     STEP_LIMIT = "step_limit"
+    BLAST_RADIUS = "blast_radius"
     RATE_LIMIT = "rate_limit"
     COOLDOWN = "cooldown"
     # replicas
@@ -35,6 +36,7 @@ class Objection(StrEnum):
     EXEMPT = "exempt"
     JUST_STARTED = "just_started"
     ALREADY_RESTARTED = "already_restarted"
+    SIBLING_DOWN = "sibling_down"
     # steps
     NOT_NEEDED = "not_needed"
     NO_CANDIDATES = "no_candidates"
@@ -50,6 +52,7 @@ class Objection(StrEnum):
     STANDBY = "standby"
     SERVER_CHANGED = "server_changed"
     PAUSED = "paused"
+    MAINTENANCE = "maintenance"
     LOCKED = "locked"
     IN_FLIGHT = "in_flight"
     SETTLING = "settling"
@@ -77,12 +80,14 @@ _MEANINGS = {
     Objection.SIMULATED: "already counted as gone by the dry run",
     Objection.ENOUGH: "the target is reached without it",
     Objection.STEP_LIMIT: "limit per step reached",
+    Objection.BLAST_RADIUS: "too many at once to be right; a person must look",
     Objection.RATE_LIMIT: "limit for this period reached",
     Objection.COOLDOWN: "restarted too recently",
     Objection.NOT_RUNNING: "is not running; left as it is",
     Objection.EXEMPT: "must never be restarted",
     Objection.JUST_STARTED: "was started moments ago",
     Objection.ALREADY_RESTARTED: "had its turn in this round",
+    Objection.SIBLING_DOWN: "another replica of its service is not up",
     Objection.NOT_NEEDED: "no longer critical",
     Objection.NO_CANDIDATES: "no session may be terminated",
     Objection.NOT_FOUND: "no container carries these labels",
@@ -96,6 +101,7 @@ _MEANINGS = {
     Objection.STANDBY: "the server is a standby",
     Objection.SERVER_CHANGED: "another server answers than before; it is looked at first",
     Objection.PAUSED: "paused by an operator",
+    Objection.MAINTENANCE: "in a maintenance window",
     Objection.LOCKED: "locked after failed rounds until `remediator ack`",
     Objection.IN_FLIGHT: "an earlier action is not verified yet",
     Objection.SETTLING: "waiting for the last step to settle",
@@ -220,6 +226,14 @@ class Plan:
             return False
         return self.exhausted or any(objection not in _PASSING for objection in self.objections)
 
+    @property
+    def ordered(self) -> bool:
+        """Whether it is held by nothing but an order of people."""
+        lasting = {objection for objection in self.objections if objection not in _PASSING}
+        return bool(lasting) and _ORDERS.issuperset(lasting)
+
+
+_ORDERS = frozenset({Objection.PAUSED, Objection.MAINTENANCE})
 
 _PASSING = frozenset(
     {

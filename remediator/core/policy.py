@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from math import ceil
 
+from remediator.core.maintenance import Recurrence
 from remediator.core.model import Level
 from remediator.core.text import duration
 
@@ -157,6 +159,9 @@ class Limits:
         restart: How often services may be restarted altogether for this database.
         failed_rounds: Rounds without relief in one incident before the database is locked until `ack`.
         min_uptime: How long a replica must have been up to be restarted.
+        terminate_abort_above: Sessions that a step may want gone, numbers or ratios of the used slots. A
+            step that wants more is taken for a mistake: nothing is done. Empty for no such limit.
+        restart_per_step: Replicas of a service per step, numbers or ratios of those it has; the lowest holds.
         backoff: The growing wait between restarts of one service, None without one.
     """
 
@@ -167,10 +172,22 @@ class Limits:
     failed_rounds: int
     min_uptime: timedelta = timedelta(0)
     backoff: Backoff | None = None
+    terminate_abort_above: tuple[int | float, ...] = ()
+    restart_per_step: tuple[int | float, ...] = (1.0,)
 
     def terminate_cap(self, used: int) -> int:
         """How many sessions one step may terminate with this many slots used; a ratio allows at least one."""
         return min(_of(cap, used) for cap in self.terminate_per_step)
+
+    def suspicious(self, wanted: int, used: int) -> bool:
+        """Whether one step wants so many of the used slots' sessions gone that a mistake is likelier."""
+        return any(wanted > _of(cap, used) for cap in self.terminate_abort_above)
+
+    def restart_cap(self, replicas: int) -> int:
+        """How many of a service's replicas one step may restart; a ratio is rounded up."""
+        return min(
+            cap if isinstance(cap, int) else ceil(round(cap * replicas, 7)) for cap in self.restart_per_step
+        )
 
     @property
     def backoff_memory(self) -> timedelta:
@@ -193,7 +210,11 @@ def _of(cap: float, total: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Everything that decides for one database."""
+    """Everything that decides for one database.
+
+    Attributes:
+        maintenance: Windows in which nothing is done.
+    """
 
     name: str
     check_every: Mapping[Level, timedelta]
@@ -202,6 +223,12 @@ class Policy:
     remediate: Remediate
     spare: Spare
     limits: Limits
+    maintenance: tuple[Recurrence, ...] = ()
+
+    @property
+    def patience(self) -> timedelta:
+        """How long the state of the database may be unknown before a person is called: five checks."""
+        return 5 * self.check_every[Level.NORMAL]
 
     @property
     def cutoffs(self) -> tuple[timedelta, ...]:

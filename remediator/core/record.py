@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from remediator.core.clock import ClockMark
 from remediator.core.ledger import Incident, Intent, Lock, Outcome, Pause, Phase, Result
 from remediator.core.model import Exempt, Health, Replica, ReplicaState, Session, SessionId
 from remediator.core.plan import Action, RestartReplica, TerminateSession
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 
 Record = dict[str, Any]
-Recordable = TerminateSession | RestartReplica | Intent | Outcome | Incident | Lock | Pause
+Recordable = TerminateSession | RestartReplica | Intent | Outcome | Incident | Lock | Pause | ClockMark
 
 _T = TypeVar("_T")
 
@@ -166,6 +167,7 @@ def _write_intent(intent: Intent) -> Record:
         "because": intent.because,
         "at": instant(intent.at),
         **({"server": intent.server} if intent.server else {}),
+        **({"steady": instant(intent.steady)} if intent.steady else {}),
     }
 
 
@@ -179,6 +181,7 @@ def _read_intent(record: Mapping[str, Any]) -> Intent:
         because=record["because"],
         at=_time(record["at"]),
         server=record.get("server", ""),
+        steady=_maybe_time(record.get("steady")),
     )
 
 
@@ -242,11 +245,39 @@ def _read_lock(record: Mapping[str, Any]) -> Lock:
 
 
 def _write_pause(pause: Pause) -> Record:
-    return {"since": instant(pause.since), "until": _maybe_instant(pause.until), "reason": pause.reason}
+    return {
+        "since": instant(pause.since),
+        "until": _maybe_instant(pause.until),
+        "reason": pause.reason,
+        "ends": _maybe_instant(pause.ends),
+    }
 
 
 def _read_pause(record: Mapping[str, Any]) -> Pause:
-    return Pause(since=_time(record["since"]), until=_maybe_time(record["until"]), reason=record["reason"])
+    return Pause(
+        since=_time(record["since"]),
+        until=_maybe_time(record["until"]),
+        reason=record["reason"],
+        ends=_maybe_time(record.get("ends")),
+    )
+
+
+def _write_clock(mark: ClockMark) -> Record:
+    return {
+        "boot": mark.boot,
+        "uptime": mark.uptime,
+        "at": instant(mark.at),
+        "steady": instant(mark.steady),
+    }
+
+
+def _read_clock(record: Mapping[str, Any]) -> ClockMark:
+    return ClockMark(
+        boot=record["boot"],
+        uptime=record["uptime"],
+        at=_time(record["at"]),
+        steady=_time(record["steady"]),
+    )
 
 
 _CODECS: Mapping[type, tuple[str, Callable[[Any], Record], Callable[[Mapping[str, Any]], object]]] = {
@@ -265,4 +296,5 @@ _CODECS: Mapping[type, tuple[str, Callable[[Any], Record], Callable[[Mapping[str
     Incident: ("incident", _write_incident, _read_incident),
     Lock: ("lock", _write_lock, _read_lock),
     Pause: ("pause", _write_pause, _read_pause),
+    ClockMark: ("clock", _write_clock, _read_clock),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from remediator.core.ledger import Entry, Outcome, Result
 from remediator.core.model import Health, Moment, Replica, ReplicaState, SessionId, Trouble
@@ -30,20 +30,20 @@ class Sighting:
     mono: float
 
 
-def verify_termination(entry: Entry, alive: frozenset[SessionId] | Trouble, now: datetime) -> Outcome | None:
+def verify_termination(entry: Entry, alive: frozenset[SessionId] | Trouble, moment: Moment) -> Outcome | None:
     """Judge a termination by whether the session still exists.
 
     Args:
         entry: An open entry whose action is a termination.
         alive: Those of the sessions asked about that still exist, or why that is not known.
-        now: Wall-clock time.
+        moment: Now.
 
     Returns:
         None while it is too early to tell.
     """
     action = entry.intent.action
     assert isinstance(action, TerminateSession)  # noqa: S101  the caller matched it
-    late = _late(entry, TERMINATION_PATIENCE, now)
+    now, late = moment.at, _late(entry, TERMINATION_PATIENCE, moment)
     if isinstance(alive, Trouble):
         return Outcome(Result.UNKNOWN, now, alive.detail) if late else None
     if action.session.id not in alive:
@@ -75,7 +75,7 @@ def verify_restart(
     action = entry.intent.action
     assert isinstance(action, RestartReplica)  # noqa: S101  the caller matched it
     before = action.replica
-    late = _late(entry, before.stop_timeout + verification.within + verification.steady_for, moment.at)
+    late = _late(entry, before.stop_timeout + verification.within + verification.steady_for, moment)
     if isinstance(replicas, Trouble):
         return (Outcome(Result.UNKNOWN, moment.at, replicas.detail) if late else None), sighting
     replica = next((r for r in replicas if r.id == before.id), None)
@@ -101,9 +101,9 @@ def verify_restart(
     return None, sighting
 
 
-def _late(entry: Entry, patience: timedelta, now: datetime) -> bool:
-    # A clock that was set back must not keep an entry open until it has caught up.
-    return abs(now - entry.intent.at) >= patience
+def _late(entry: Entry, patience: timedelta, moment: Moment) -> bool:
+    # Without a ledger's clock, one that was set back must not keep an entry open until it has caught up.
+    return abs(moment.steady - entry.intent.counted_at) >= patience
 
 
 def _never_started(replica: Replica, moment: Moment) -> Outcome:

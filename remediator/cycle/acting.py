@@ -43,6 +43,7 @@ class Actor:
                 action=act.action,
                 because=act.because,
                 at=moment.at,
+                steady=moment.stamp,
                 server=self.verifier.lineage.identity,
             )
             for act in incidents.due(step)

@@ -7,11 +7,20 @@ from dataclasses import dataclass, replace
 
 from remediator.core import incident as incidents
 from remediator.core.events import Event
-from remediator.core.ledger import Entry, Incident, Lock, Outcome, Result, service_scope
+from remediator.core.ledger import (
+    Entry,
+    Incident,
+    Ledger,
+    Lock,
+    Outcome,
+    Result,
+    database_scope,
+    service_scope,
+)
 from remediator.core.model import Moment
 from remediator.core.plan import RestartReplica
 from remediator.core.policy import Remediate
-from remediator.core.text import duration
+from remediator.core.text import count, duration
 from remediator.cycle.telling import Teller
 from remediator.ports import LedgerStore
 
@@ -48,7 +57,7 @@ class Concluder:
         settled = incident
         if incident is not None:
             concluded = [replace(e, outcome=o) for e, o in found if e.intent.incident == incident.id]
-            settled = incidents.settle(incident, concluded, remediate, moment.at)
+            settled = incidents.settle(incident, concluded, remediate, moment.steady)
         if settled is not None and settled != incident:
             await self.store.save_incident(settled)
         await self.store.conclude([(entry.id, outcome) for entry, outcome in found])
@@ -58,12 +67,49 @@ class Concluder:
             self.teller.emit(Event.STEP_SETTLING, settled, settle=duration(remediate.settle))
         return settled
 
+    async def relieve(self, incident: Incident, moment: Moment) -> Incident:
+        """Note relief, whoever brought it."""
+        relieved = incidents.relieve(incident, moment.at)
+        if relieved.phase is not incident.phase:
+            seconds = (moment.at - incident.opened_at).total_seconds()
+            self.teller.emit(Event.INCIDENT_RELIEVED, relieved, seconds=round(seconds, 3))
+            await self.store.save_incident(relieved)
+        return relieved
+
+    async def close(self, incident: Incident, moment: Moment) -> None:
+        """End an incident: the critical level has been left."""
+        closed = incidents.close(incident, moment.at)
+        await self.store.save_incident(closed)
+        lasted = duration(moment.at - incident.opened_at)
+        self.teller.emit(Event.INCIDENT_CLOSED, closed, lasted=lasted, rounds=closed.round)
+
     async def _lock_if_refuted(self, entry: Entry, outcome: Outcome) -> None:
         action = entry.intent.action
         if outcome.result is Result.REFUTED and isinstance(action, RestartReplica):
             scope = service_scope(action.replica.service)
             reason = f"{action.replica.name} was restarted: {outcome.detail}"
             await self.lock(Lock(scope, outcome.at, reason))
+
+    async def lock_if_failing(
+        self, before: Incident, after: Incident, ledger: Ledger, limit: int, moment: Moment
+    ) -> None:
+        """Lock what too many rounds without relief have shown to be beyond us: a service, the database.
+
+        Args:
+            before: The incident in the round that has ended.
+            after: The incident as it stands now.
+            ledger: The ledger.
+            limit: How many failed rounds it takes, each time.
+            moment: Now.
+        """
+        if after.failed_rounds == before.failed_rounds:
+            return
+        scopes = [service_scope(name) for name in incidents.failing_services(before, ledger, limit)]
+        if after.failed_rounds % limit == 0:
+            scopes.append(database_scope(after.database))
+        reason = f"{count(limit, 'round')} without relief in incident {after.id}"
+        for scope in scopes:
+            await self.lock(Lock(scope, moment.at, reason), after)
 
     async def lock(self, lock: Lock, incident: Incident | None = None) -> None:
         """Lock a database or service until somebody acknowledges, and say so."""

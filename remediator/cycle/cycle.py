@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from remediator.core import incident as incidents
 from remediator.core.assess import Assessment, Watch, assess, critical_evidence
+from remediator.core.clock import stamped
 from remediator.core.decide import Situation, decide
 from remediator.core.events import Event
 from remediator.core.guards import gate
@@ -17,26 +18,26 @@ from remediator.core.ledger import (
     Entry,
     Incident,
     Ledger,
-    Lock,
     Outcome,
     Phase,
-    database_scope,
 )
+from remediator.core.maintenance import Recurrence, Window
 from remediator.core.model import Evidence, Level, Mode, Moment
 from remediator.core.plan import Objection, Plan
 from remediator.core.policy import Policy, Service
-from remediator.core.text import count, duration
 from remediator.cycle.acting import Actor
+from remediator.cycle.bookkeeping import Bookkeeping
 from remediator.cycle.concluding import Concluder
 from remediator.cycle.lineage import Lineage
 from remediator.cycle.surveying import survey
 from remediator.cycle.telling import Teller
+from remediator.cycle.timekeeping import Timekeeper
 from remediator.cycle.verifying import Verifier
 from remediator.errors import LedgerError
 from remediator.ports import Clock, Database, LedgerStore, Observer, Runtime
 
 # With nothing of ours going on, relief is relief even when we did not bring it.
-_MERELY_HELD = frozenset({Objection.WAITING, Objection.PAUSED, Objection.LOCKED})
+_MERELY_HELD = frozenset({Objection.WAITING, Objection.PAUSED, Objection.MAINTENANCE, Objection.LOCKED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class Turn:
 
     Attributes:
         plan: None while nothing had to be planned.
+        maintenance: The maintenance window in force.
         incident: The open incident, None without one.
         in_flight: Actions whose outcome is not known yet.
     """
@@ -53,6 +55,7 @@ class Turn:
     plan: Plan | None = None
     incident: Incident | None = None
     in_flight: int = 0
+    maintenance: Window | None = None
 
 
 class Cycle:
@@ -70,7 +73,9 @@ class Cycle:
         clock: For the length of a cycle; what is decided depends on the moment passed to `run` only.
         mode: For records.
         deciding: Shared by all cycles, so that two of them cannot spend the same budget at once.
+        timekeeper: Shared by all cycles, so that a jump of the clock is told once.
         fence: Raises LedgerError when we are no longer the only one who may act.
+        windows: Tells which of a policy's maintenance windows is in force at a time.
     """
 
     def __init__(
@@ -85,35 +90,41 @@ class Cycle:
         clock: Clock,
         mode: Mode,
         deciding: asyncio.Lock,
+        timekeeper: Timekeeper | None = None,
         fence: Callable[[], None] = lambda: None,
+        windows: Callable[[Sequence[Recurrence], datetime], Window | None] = lambda *_: None,
     ) -> None:
         self.database = database
         self.policy = policy
         self._runtimes = runtimes
         self._store = store
         self._clock = clock
+        self._windows = windows
         self._deciding = deciding
-        self._fence = fence
+        self._timekeeper = timekeeper or Timekeeper(store, observer)
         self._teller = Teller(observer, database.name, mode)
         self._lineage = Lineage(self._teller)
         self._verifier = Verifier(database, services, runtimes, self._lineage)
         self._actor = Actor(database, store, self._verifier, self._teller, clock)
         self._concluder = Concluder(store, self._teller)
+        self._books = Bookkeeping(store, self._teller, fence)
         self._watch = Watch()
         self._resumed = False
         self._engaged = True  # there may be an incident or an open intent from before
-        self._ledger_failed = False
 
     async def run(self, moment: Moment) -> Turn:
         """Go through one cycle."""
+        moment = await self._timekeeper.stamp(moment)
         sample, self._watch = self._lineage.note(await self.database.sample(moment), self._watch)
         if not self._resumed:
             await self._resume(moment)
         assessment = assess(self.policy, self._watch, sample)
         self._watch = assessment.watch
-        self._teller.assessment(assessment)
-        turn = Turn(assessment)
-        if assessment.level is Level.CRITICAL or self._engaged:
+        self._teller.assessment(assessment, self.policy.patience)
+        window = self.maintenance(moment)
+        self._teller.maintenance(window)
+        turn = Turn(assessment, maintenance=window)
+        if assessment.level is Level.CRITICAL or self._engaged or self._books.due(moment):
             turn = await self._remediate(assessment)
         seconds = self._clock.now().mono - moment.mono
         self._teller.cycle(assessment, turn.incident, seconds)
@@ -136,6 +147,7 @@ class Cycle:
         Raises:
             LedgerError: The ledger cannot be read.
         """
+        moment = stamped(moment, await self._store.clock())
         assessment = await self.look(moment)
         sample = assessment.sample
         ledger = await self._load(moment)
@@ -150,27 +162,28 @@ class Cycle:
             ledger,
             await survey(self.database, self.policy, self._runtimes),
             assume_critical=sample.slots is not None or assessment.pending is Level.CRITICAL,
+            maintenance=self.maintenance(moment),
         )
         in_flight = len(ledger.open_entries(self.database.name))
-        return Turn(assessment, decide(situation), incident, in_flight)
+        return Turn(assessment, decide(situation), incident, in_flight, situation.maintenance)
+
+    def maintenance(self, moment: Moment) -> Window | None:
+        """The maintenance window that is in force."""
+        return self._windows(self.policy.maintenance, moment.at)
 
     async def _remediate(self, assessment: Assessment) -> Turn:
         try:
             turn = await self._take_turn(assessment)
         except LedgerError as error:
-            if not self._ledger_failed:
-                self._teller.emit(Event.LEDGER_UNAVAILABLE, because=str(error))
-            self._ledger_failed = True
+            self._books.failed(error, assessment.sample.moment)
             held = Plan(objections=(Objection.LEDGER_UNAVAILABLE,), detail=str(error))
             return Turn(assessment, held)
-        if self._ledger_failed:
-            self._teller.emit(Event.LEDGER_AVAILABLE)
-        self._ledger_failed = False
+        self._books.worked()
         return turn
 
     async def _take_turn(self, assessment: Assessment) -> Turn:
-        self._fence()
         moment = assessment.sample.moment
+        await self._books.examine(moment)
         ledger = await self._load(moment)
         incident = await self._bounded(ledger.open_incident(self.database.name), moment)
         # After a crash this is how the past is caught up with: the same look as at any other time.
@@ -193,13 +206,13 @@ class Cycle:
         """Keep a clock that was set back from making a wait longer."""
         if incident is None:
             return None
-        bounded = incidents.bounded(incident, self.policy.remediate, moment.at)
+        bounded = incidents.bounded(incident, self.policy.remediate, moment.steady)
         if bounded != incident:
             await self._store.save_incident(bounded)
         return bounded
 
     async def _load(self, moment: Moment) -> Ledger:
-        return await self._store.load(moment.at - self.policy.limits.horizon)
+        return await self._store.load(moment.steady - self.policy.limits.horizon)
 
     async def _conclude(
         self, found: Sequence[tuple[Entry, Outcome]], incident: Incident | None, moment: Moment
@@ -222,10 +235,7 @@ class Cycle:
         """Close the incident, once nothing of it is in flight any more."""
         if incident is None or ledger.open_entries(self.database.name):
             return incident
-        closed = incidents.close(incident, moment.at)
-        await self._store.save_incident(closed)
-        lasted = duration(moment.at - incident.opened_at)
-        self._teller.emit(Event.INCIDENT_CLOSED, closed, lasted=lasted, rounds=closed.round)
+        await self._concluder.close(incident, moment)
         return None
 
     async def _climb(
@@ -235,29 +245,35 @@ class Cycle:
         sample = assessment.sample
         relieved = incident.phase is Phase.RELIEVED
         evidence = critical_evidence(self.policy, sample, relieved=relieved)
-        objections, detail = gate(self.database.name, sample, evidence, incident, ledger, sample.moment.at)
+        window = self.maintenance(sample.moment)
+        objections, detail = gate(
+            self.database.name, sample, evidence, incident, ledger, window, sample.moment.steady
+        )
         if not objections and evidence is Evidence.BREACH and not self._lasted(assessment):
             objections = (Objection.UNCONFIRMED,)
         if objections or (relieved and evidence is Evidence.CLEAR):
             plan = Plan(objections=objections, detail=detail, relieved=not objections)
-            self._teller.plan(incident, plan) if objections else None
+            self._teller.plan(incident, plan, sample.moment) if objections else None
             if evidence is Evidence.CLEAR and not relieved and _MERELY_HELD.issuperset(objections):
-                incident = await self._relieve(incident, sample.moment)
+                incident = await self._concluder.relieve(incident, sample.moment)
             return incident, plan
         seen = await survey(self.database, self.policy, self._runtimes)
         async with self._deciding:
             ledger = await self._load(sample.moment)
-            situation = Situation(self.database.name, self.policy, sample, incident, ledger, seen)
+            situation = Situation(
+                self.database.name, self.policy, sample, incident, ledger, seen, maintenance=window
+            )
             plan = decide(situation)
             if plan.relapsed:
                 incident = incidents.relapse(incident, new_round=plan.renews)
                 self._teller.emit(
                     Event.INCIDENT_RELAPSED, incident, round=incident.round, step=incident.step + 1
                 )
-            self._teller.plan(incident, plan)
+            self._teller.plan(incident, plan, sample.moment)
             step = plan.next_step
             if step is None:
                 return await self._rest(plan, incident, ledger, sample.moment), plan
+            await self._timekeeper.keep(sample.moment)
             incident, entries = await self._actor.intend(incident, step, sample.moment)
         found = await self._actor.act(step.step, entries, sample.moment)
         return await self._conclude(found, incident, sample.moment) or incident, plan
@@ -270,27 +286,13 @@ class Cycle:
     async def _rest(self, plan: Plan, incident: Incident, ledger: Ledger, moment: Moment) -> Incident:
         """Note that the plan has nothing to do now: relief, or a hold."""
         if plan.relieved:
-            return await self._relieve(incident, moment)
+            return await self._concluder.relieve(incident, moment)
         if plan.exhausted:
-            rested = incidents.exhaust(incident, ledger, self.policy.remediate, moment.at)
-            await self._lock_if_failing(incident, rested, moment)
+            rested = incidents.exhaust(incident, ledger, self.policy.remediate, moment.steady)
+            limit = self.policy.limits.failed_rounds
+            await self._concluder.lock_if_failing(incident, rested, ledger, limit, moment)
         else:
             return incident
         if rested != incident or plan.relapsed:
             await self._store.save_incident(rested)
         return rested
-
-    async def _relieve(self, incident: Incident, moment: Moment) -> Incident:
-        """Note relief, whoever brought it."""
-        relieved = incidents.relieve(incident, moment.at)
-        if relieved.phase is not incident.phase:
-            seconds = (moment.at - incident.opened_at).total_seconds()
-            self._teller.emit(Event.INCIDENT_RELIEVED, relieved, seconds=round(seconds, 3))
-            await self._store.save_incident(relieved)
-        return relieved
-
-    async def _lock_if_failing(self, before: Incident, after: Incident, moment: Moment) -> None:
-        limit = self.policy.limits.failed_rounds
-        if after.failed_rounds > before.failed_rounds and after.failed_rounds % limit == 0:
-            reason = f"{count(limit, 'round')} without relief in incident {after.id}"
-            await self._concluder.lock(Lock(database_scope(self.database.name), moment.at, reason), after)

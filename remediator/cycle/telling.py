@@ -5,14 +5,39 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from remediator.core.assess import Assessment
 from remediator.core.events import Event
 from remediator.core.ledger import Entry, Incident, Outcome
-from remediator.core.model import Level, Mode
+from remediator.core.maintenance import Window
+from remediator.core.model import Level, Mode, Moment
 from remediator.core.plan import Action, Plan, RestartReplica, StepPlan, TerminateSession
 from remediator.ports import Observer
+
+# How often it is said again that a person is needed.
+REMIND_EVERY = timedelta(minutes=30)
+
+
+@dataclass(slots=True)
+class _Lasting:
+    """Something that lasts, on the monotonic clock.
+
+    Attributes:
+        what: What it is; something else begins anew.
+        since: When it began.
+        said: When it was said last.
+    """
+
+    what: object
+    since: float
+    said: float
+
+    def again(self, mono: float) -> bool:
+        """Whether it is time to say it again; then it counts as said."""
+        due = mono - self.said >= REMIND_EVERY.total_seconds()
+        self.said = mono if due else self.said
+        return due
 
 
 @dataclass(slots=True)
@@ -22,21 +47,28 @@ class Teller:
     observer: Observer
     database: str
     mode: Mode
-    _unknown: bool = False
+    _unknown: float | None = None
+    _overdue: bool = False
+    _window: Window | None = None
+    _hold: _Lasting | None = None
+    _holding: bool = False
     _may_signal: bool = True
     _pending: Level | None = None
     _plan: object = None
 
     def emit(self, event: Event, incident: Incident | None = None, **fields: object) -> None:
         """Emit an event with what every event of a database carries."""
-        if event is Event.INCIDENT_RELIEVED:
-            self._plan = None  # after good news even the same bad news is news
         if incident is not None:
             fields["incident"] = incident.id
         self.observer.emit(event, database=self.database, mode=self.mode.value, **fields)
 
-    def assessment(self, assessment: Assessment) -> None:
-        """Tell level changes and lost or regained evidence."""
+    def assessment(self, assessment: Assessment, patience: timedelta) -> None:
+        """Tell level changes and lost or regained evidence.
+
+        Args:
+            assessment: The newest.
+            patience: How long evidence may be unknown before that is said again, louder.
+        """
         level, previous = assessment.level, assessment.previous
         server = assessment.sample.server
         if server is not None:
@@ -45,12 +77,7 @@ class Teller:
                     Event.MAY_NOT_SIGNAL, because="our role lacks pg_signal_backend; `doctor` says more"
                 )
             self._may_signal = server.can_signal
-        if assessment.unknown and not self._unknown:
-            unknown = [f.text for f in assessment.findings if f.evidence == "unknown"]
-            self.emit(Event.EVIDENCE_LOST, level=level.label, because="; ".join(dict.fromkeys(unknown)))
-        elif self._unknown and not assessment.unknown:
-            self.emit(Event.EVIDENCE_REGAINED, level=level.label)
-        self._unknown = assessment.unknown
+        self._evidence(assessment, patience)
         if level is not previous:
             because = assessment.because(level) or "conditions cleared"
             self.emit(Event.LEVEL_CHANGED, level=level.label, previous=previous.label, because=because)
@@ -59,8 +86,35 @@ class Teller:
             self.emit(Event.LEVEL_PENDING, level=assessment.pending.label, because=because)
         self._pending = assessment.pending
 
+    def _evidence(self, assessment: Assessment, patience: timedelta) -> None:
+        mono, level = assessment.sample.moment.mono, assessment.level.label
+        if not assessment.unknown:
+            if self._unknown is not None:
+                self.emit(Event.EVIDENCE_REGAINED, level=level, seconds=round(mono - self._unknown, 3))
+            self._unknown, self._overdue = None, False
+            return
+        because = "; ".join(dict.fromkeys(f.text for f in assessment.findings if f.evidence == "unknown"))
+        if self._unknown is None:
+            self._unknown = mono
+            self.emit(Event.EVIDENCE_LOST, level=level, because=because)
+        lasted = mono - self._unknown
+        if not self._overdue and lasted >= patience.total_seconds():
+            self._overdue = True
+            self.emit(Event.EVIDENCE_OVERDUE, level=level, because=because, seconds=round(lasted, 3))
+
+    def maintenance(self, window: Window | None) -> None:
+        """Tell when a maintenance window begins and ends."""
+        if window is not None and self._window is None:
+            self.emit(Event.MAINTENANCE_BEGUN, until=window.until.isoformat(), because=window.reason or None)
+        elif window is None and self._window is not None:
+            self.emit(Event.MAINTENANCE_OVER)
+        self._window = window
+
     def cycle(self, assessment: Assessment, incident: Incident | None, seconds: float) -> None:
         """Tell the canonical line of a cycle."""
+        if not self._holding:
+            self._hold = None
+        self._holding = False
         sample = assessment.sample
         fields: dict[str, object] = {"level": assessment.level.label, "unknown": assessment.unknown}
         if sample.slots is not None:
@@ -73,12 +127,35 @@ class Teller:
             fields["trouble"] = sample.trouble.kind.value
         self.emit(Event.CYCLE, incident, **fields, seconds=round(seconds, 4))
 
-    def plan(self, incident: Incident, plan: Plan) -> None:
-        """Tell a plan, unless it says the same as the last one told."""
+    def plan(self, incident: Incident, plan: Plan, moment: Moment) -> None:
+        """Tell a plan, unless it says the same as the last one told; from time to time tell a hold again."""
+        self._holding = plan.next_step is None
         signature = (incident.id, incident.round, plan.objections, tuple(_signature(s) for s in plan.steps))
-        if signature == self._plan:
-            return
+        changed = signature != self._plan
         self._plan = signature
+        if changed:
+            self._made(incident, plan)
+        if plan.held:
+            self._held(incident, plan, moment.mono, changed=changed)
+
+    def _held(self, incident: Incident, plan: Plan, mono: float, *, changed: bool) -> None:
+        what = (incident.id, plan.ordered)
+        if self._hold is None or self._hold.what != what:
+            self._hold = _Lasting(what, mono, mono)
+        elif changed:
+            self._hold.said = mono
+        elif not self._hold.again(mono):
+            return
+        seconds = round(mono - self._hold.since, 3)
+        because = hold_reasons(plan)
+        if plan.ordered:
+            self.emit(
+                Event.INCIDENT_SUSPENDED, incident, because=because, round=incident.round, seconds=seconds
+            )
+        else:
+            self.emit(Event.INCIDENT_HELD, incident, because=because, round=incident.round, seconds=seconds)
+
+    def _made(self, incident: Incident, plan: Plan) -> None:
         self.emit(
             Event.PLAN_MADE,
             incident,
@@ -87,8 +164,6 @@ class Teller:
             objections=[o.value for o in plan.objections],
             detail=plan.detail,
         )
-        if plan.held:
-            self.emit(Event.INCIDENT_HELD, incident, because=hold_reasons(plan), round=incident.round)
 
     def intended(self, incident: Incident, entry: Entry) -> None:
         """Tell an intent."""

@@ -93,7 +93,7 @@ class Verifier:
             alive = await self.database.alive(sessions, patience)
         except UnavailableError as error:
             alive = Trouble(TroubleKind.UNREACHABLE, str(error))
-        told = [(entry, verify_termination(entry, alive, moment.at)) for entry in terminations]
+        told = [(entry, verify_termination(entry, alive, moment)) for entry in terminations]
         return found + [(entry, outcome) for entry, outcome in told if outcome is not None]
 
     async def _restart(self, entry: Entry, replica: Replica, moment: Moment) -> Outcome | None:

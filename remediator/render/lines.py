@@ -8,15 +8,18 @@ from datetime import datetime
 
 from remediator.core.assess import Assessment
 from remediator.core.ledger import Entry, Incident, Ledger
+from remediator.core.maintenance import Window
 from remediator.core.model import Level, Mode
 from remediator.core.plan import Action, Hold, Plan, RestartReplica, StepPlan, TerminateSession
 from remediator.core.text import count, duration
 from remediator.render.verdicts import reasons, verdict
 
 
-def assessment_lines(name: str, assessment: Assessment) -> Iterator[str]:
-    """One database's assessment for a person."""
+def assessment_lines(name: str, assessment: Assessment, window: Window | None = None) -> Iterator[str]:
+    """One database's assessment for a person, with the maintenance window that is in force."""
     yield f"{name}: {verdict(assessment)}"
+    if window is not None:
+        yield f"  {_maintenance(window)}"
     for reason in reasons(assessment):
         yield f"  {reason}"
     sample = assessment.sample
@@ -126,8 +129,15 @@ def _tally(entry: Entry) -> str:
             return f"{entry.intent.at:%H:%M:%S} restart {replica.name}: {result}{detail}"
 
 
-def standing_lines(ledger: Ledger, now: datetime) -> Iterator[str]:
-    """Pause and locks in force, for a person."""
+def _maintenance(window: Window) -> str:
+    return f"in a maintenance window {window.text}"
+
+
+def standing_lines(ledger: Ledger, windows: Mapping[str, Window | None], now: datetime) -> Iterator[str]:
+    """Pause, locks and maintenance windows in force, the latter by database, for a person."""
+    for name, window in windows.items():
+        if window is not None:
+            yield f"{name} is {_maintenance(window)}"
     if ledger.pause is not None and ledger.pause.holds_at(now):
         until = (
             f"until {ledger.pause.until:%Y-%m-%d %H:%M:%S} UTC" if ledger.pause.until else "until `resume`"

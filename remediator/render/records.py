@@ -7,6 +7,7 @@ from typing import Any
 
 from remediator.core.assess import Assessment
 from remediator.core.ledger import Entry, Incident
+from remediator.core.maintenance import Window
 from remediator.core.model import Sample
 from remediator.core.plan import Act, Action, Hold, Plan, Proposal, RestartReplica, StepPlan, TerminateSession
 from remediator.core.record import to_record
@@ -15,13 +16,15 @@ from remediator.render.verdicts import reasons, verdict
 Record = dict[str, Any]
 
 
-def assessment_record(name: str, assessment: Assessment) -> Record:
-    """One database's assessment for JSON."""
+def assessment_record(name: str, assessment: Assessment, window: Window | None = None) -> Record:
+    """One database's assessment for JSON, with the maintenance window that is in force."""
+    maintenance = {"until": window.until.isoformat(), "reason": window.reason} if window else None
     return {
         "database": name,
         "at": assessment.sample.moment.at.isoformat(),
         "level": verdict(assessment),
         "because": reasons(assessment),
+        "maintenance": maintenance,
         **sample_record(assessment.sample),
         "conditions": [
             {

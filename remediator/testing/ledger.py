@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
 
+from remediator.core.clock import ClockMark
 from remediator.core.ledger import Entry, Incident, Intent, Ledger, Lock, Outcome, Pause
 from remediator.errors import LedgerError
 from remediator.ports import KEPT
@@ -30,6 +31,7 @@ class MemoryLedger:
         self.incidents: dict[str, Incident] = {}
         self._locks: dict[str, Lock] = {}
         self._pause: Pause | None = None
+        self._clock: ClockMark | None = None
         self._ids = count(1)
 
     async def load(self, since: datetime) -> Ledger:
@@ -39,7 +41,7 @@ class MemoryLedger:
             entries=tuple(
                 entry
                 for entry in self.entries.values()
-                if entry.intent.at >= since
+                if entry.intent.counted_at >= since
                 or entry.outcome is None
                 or self.incidents[entry.intent.incident].closed_at is None
             ),
@@ -47,6 +49,19 @@ class MemoryLedger:
             pause=self._pause,
             locks=self._sorted_locks(),
         )
+
+    async def clock(self) -> ClockMark | None:
+        """Read where all clocks stood when that was last kept."""
+        self._check()
+        return self._clock
+
+    async def keep_clock(self, mark: ClockMark) -> None:
+        """Record where all clocks stand; an entry that is ahead counts as made then."""
+        self._check()
+        self._clock = mark
+        for number, entry in self.entries.items():
+            if entry.intent.counted_at > mark.steady:
+                self.entries[number] = replace(entry, intent=replace(entry.intent, steady=mark.steady))
 
     async def history(self, since: datetime) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
         """Read incidents opened since then or open, entries made since then or of open ones, oldest first."""
@@ -113,19 +128,25 @@ class MemoryLedger:
     async def prune(self, before: datetime) -> int:
         """Forget closed incidents, and their concluded entries, from before then; tell how many entries."""
         self._check()
-        if self.entries:
-            before = min(before, max(entry.intent.at for entry in self.entries.values()) - KEPT)
+        newest = max((entry.intent.counted_at for entry in self.entries.values()), default=before)
         over = {i.id for i in self.incidents.values() if i.closed_at is not None and i.closed_at < before}
         forgotten = [
             entry.id
             for entry in self.entries.values()
-            if entry.intent.incident in over and entry.outcome is not None and entry.intent.at < before
+            if entry.intent.incident in over
+            and entry.outcome is not None
+            and entry.intent.at < before
+            and entry.intent.counted_at < newest - KEPT
         ]
         for number in forgotten:
             del self.entries[number]
         for incident in over - {entry.intent.incident for entry in self.entries.values()}:
             del self.incidents[incident]
         return len(forgotten)
+
+    async def check(self) -> None:
+        """A record can be made unless it is broken."""
+        self._check()
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import runpy
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from remediator.core.assess import Watch, assess
 from remediator.core.events import Event
 from remediator.core.incident import open_incident
 from remediator.core.ledger import Entry, Intent, Outcome, Result
+from remediator.core.maintenance import Window
 from remediator.core.model import Mode
 from remediator.core.plan import Act, Action, Objection, Plan, RestartReplica, StepPlan, TerminateSession
 from remediator.cycle.telling import Teller
@@ -120,12 +122,15 @@ def test_every_field_that_a_cycle_tells_is_listed() -> None:
     for sample in (make_sample(), make_sample(used=None)):
         assessment = assess(policy, Watch(), sample)
         incident = open_incident("one", "shop", sample, "because")
-        teller.assessment(assessment)
+        teller.assessment(assessment, timedelta(0))
+        teller.maintenance(Window(START, "deploy"))
         teller.cycle(assessment, incident, 0.1)
         actions: tuple[Action, ...] = (TerminateSession(make_session()), RestartReplica(make_replica()))
         for number, action in enumerate(actions):
             step = StepPlan(number, policy.remediate.steps[number], proposals=(Act(action, "old"),))
-            teller.plan(incident, Plan(steps=(step,)))
+            teller.plan(incident, Plan(steps=(step,)), sample.moment)
+            teller.plan(incident, Plan(objections=(Objection.LOCKED,)), sample.moment)
+            teller.plan(incident, Plan(objections=(Objection.PAUSED,)), sample.moment)
             entry = Entry(number, intent(action))
             teller.intended(incident, entry)
             teller.finished(entry, Outcome(Result.CONFIRMED, START, "gone"))

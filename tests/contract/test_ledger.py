@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from remediator.adapters.ledger import SqliteLedger
+from remediator.core.clock import ClockMark
 from remediator.core.ledger import (
     Entry,
     Incident,
@@ -25,6 +26,8 @@ from remediator.errors import LedgerError
 from remediator.ports import LedgerStore
 from remediator.testing.ledger import MemoryLedger
 from tests.testbed.ledger import DAY, NOW, RESTART, closed, confirmed, incident, intent, terminate
+
+HOUR = timedelta(hours=1)
 
 
 def _sqlite(state_dir: Path) -> LedgerStore:
@@ -55,6 +58,16 @@ async def test_new_ledger_is_empty(store: LedgerStore) -> None:
     """Nothing is in a ledger before something is recorded."""
     assert await store.load(NOW - DAY) == Ledger()
     assert await store.history(NOW - DAY) == ((), ())
+
+
+async def test_checking_changes_nothing(store: LedgerStore) -> None:
+    """Neither in an empty ledger nor in a used one."""
+    await store.check()
+    assert await store.load(NOW - DAY) == Ledger()
+    await done(store, incident(), NOW)
+    before = await store.load(NOW - DAY)
+    await store.check()
+    assert await store.load(NOW - DAY) == before
 
 
 async def test_intents_are_read_back_as_they_were_made(store: LedgerStore) -> None:
@@ -227,6 +240,55 @@ async def test_prune_by_a_clock_far_ahead_leaves_the_budgets_alone(store: Ledger
     assert [entry.id for entry in entries] == [entry.id for entry in kept]
 
 
+async def test_the_clock_is_kept_and_the_last_mark_counts(store: LedgerStore) -> None:
+    """It is where the next process goes on from."""
+    assert await store.clock() is None
+    await store.keep_clock(ClockMark("boot", 12.5, NOW, NOW))
+    later = ClockMark("another boot", 3.25, NOW + DAY, NOW + timedelta(hours=1))
+    await store.keep_clock(later)
+    assert await store.clock() == later
+
+
+async def test_entries_are_loaded_by_the_ledgers_clock(store: LedgerStore) -> None:
+    """The wall clock may have been set forward by a year; what was done an hour ago still counts."""
+    of = closed("i1", NOW, NOW)
+    dated = [
+        replace(intent(at=NOW + days * DAY), steady=NOW + hours * HOUR) for days, hours in ((400, 1), (0, 2))
+    ]
+    entries = await store.intend(of, dated)
+    await store.conclude([(entry.id, confirmed()) for entry in entries])
+    loaded = (await store.load(NOW + HOUR)).entries
+    assert [entry.intent for entry in loaded] == dated
+    assert [entry.intent for entry in (await store.load(NOW + 2 * HOUR)).entries] == dated[1:]
+
+
+async def test_what_is_ahead_of_the_ledgers_clock_counts_as_made_when_that_was_kept(
+    store: LedgerStore,
+) -> None:
+    """Or a record from a clock that was years ahead would block for years."""
+    of = closed("i1", NOW, NOW)
+    ahead, before = await done(store, of, NOW + 999 * DAY, NOW - HOUR)
+    assert {entry.id for entry in (await store.load(NOW - HOUR)).entries} == {ahead.id, before.id}
+    await store.keep_clock(ClockMark("boot", 1.0, NOW, NOW))
+    counted = {e.id: e.intent.counted_at for e in (await store.load(NOW - DAY)).entries}
+    assert counted == {ahead.id: NOW, before.id: NOW - HOUR}
+    (loaded,) = (await store.load(NOW)).entries
+    assert loaded.intent.at == NOW + 999 * DAY
+    assert (await store.load(NOW + timedelta(microseconds=1))).entries == ()
+
+
+async def test_prune_goes_by_both_clocks(store: LedgerStore) -> None:
+    """What counts as made within a month of the newest stays, however old its date is."""
+    old = closed("old", NOW - 99 * DAY, NOW - 98 * DAY)
+    dates = ((99, 32), (99, 30), (1, 40), (99, 0))
+    made = [replace(intent(at=NOW - d * DAY, of="old"), steady=NOW - s * DAY) for d, s in dates]
+    entries = await store.intend(old, made)
+    await store.conclude([(entry.id, confirmed()) for entry in entries])
+    assert await store.prune(NOW - 90 * DAY) == 1
+    left = (await store.load(NOW - 999 * DAY)).entries
+    assert [entry.id for entry in left] == [entry.id for entry in entries[1:]]
+
+
 async def test_closed_ledger_opens_again_when_used(store: LedgerStore) -> None:
     """Closing lets go of resources, not of records."""
     entries = await store.intend(incident(), [intent()])
@@ -250,6 +312,8 @@ async def test_memory_ledger_can_be_broken_and_mended() -> None:
         store.pause(Pause(NOW, None)),
         store.resume(),
         store.prune(NOW),
+        store.clock(),
+        store.keep_clock(ClockMark("", 0.0, NOW, NOW)),
     ):
         with pytest.raises(LedgerError, match="no space left"):
             await use

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -79,6 +80,29 @@ def test_a_reload_puts_new_thresholds_in_force_and_keeps_the_old_ones_of_a_broke
             "terminate sessions idle for 0.2s or longer"
         )
         daemon.wait_for("incident_relieved")
+
+
+def test_a_reload_that_comes_too_early_is_taken_up_once_the_daemon_is_there(
+    watch: str, tmp_path: Path
+) -> None:
+    """Whoever has just started it may ask at once; without a handler the signal would end the process."""
+    with Daemon(tmp_path, watch, mode="dry-run") as daemon:
+        daemon.terminate()
+        before = len(daemon.said("config_reloaded"))
+        daemon.start(wait=False)
+        daemon.wait(lambda: holds_back(daemon.pid, signal.SIGHUP), "the process to hold it back")
+        daemon.signal(signal.SIGHUP)
+        daemon.wait(lambda: len(daemon.said("config_reloaded")) > before, "the reload")
+        daemon.wait_cycles(2)
+        assert not holds_back(daemon.pid, signal.SIGHUP)  # nor do the commands that it starts
+        assert daemon.terminate() == 0
+
+
+def holds_back(pid: int, number: signal.Signals) -> bool:
+    """Tell whether a process has a signal blocked."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = next(line.split()[1] for line in status.splitlines() if line.startswith("SigBlk:"))
+    return bool(int(mask, 16) >> (number - 1) & 1)
 
 
 def test_a_burst_of_reloads_interrupts_nothing(
@@ -209,14 +233,14 @@ def _lock_is_a_directory(state_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [_missing, _file, _open_to_everyone, _lock_is_a_directory])
-def test_a_state_directory_that_cannot_be_used(spoil: object, watch: str, tmp_path: Path) -> None:
-    """One line that names it, exit 74, and nothing is logged as if it had started."""
+def test_once_with_a_state_directory_that_cannot_be_used(spoil: object, watch: str, tmp_path: Path) -> None:
+    """The database is looked at all the same; one line names the directory, exit 74."""
     daemon = Daemon(tmp_path, watch)
     assert callable(spoil)
     spoil(daemon.state_dir)
-    for options in ((), ("--once",)):
-        done = daemon.run("run", *options)
-        assert done.returncode == 74
-        (line,) = done.stderr.splitlines()
-        assert str(daemon.state_dir) in line
-        assert done.stdout == ""
+    done = daemon.run("run", "--once")
+    assert done.returncode == 74
+    (line,) = done.stderr.splitlines()
+    assert str(daemon.state_dir) in line
+    said = [json.loads(line)["event"] for line in done.stdout.splitlines()]
+    assert said == ["daemon_started", "ledger_unavailable", "cycle"]

@@ -294,7 +294,9 @@ def test_every_line_is_an_event_with_its_priority(machine: Machine) -> None:
     for line in machine.said():
         assert line["PRIORITY"] == priorities[json.loads(line["MESSAGE"])["severity"]]
     urgent = machine.said("--priority=err")
-    assert [json.loads(line["MESSAGE"])["event"] for line in urgent] == ["evidence_lost"]
+    events = [json.loads(line["MESSAGE"])["event"] for line in urgent]
+    assert events[0] == "evidence_lost"
+    assert set(events[1:]) <= {"evidence_overdue"}  # a server that is slow to start is away for long
 
 
 def test_the_daemon_has_no_more_rights_than_said(machine: Machine) -> None:

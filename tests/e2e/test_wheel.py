@@ -65,6 +65,14 @@ def test_dependencies_are_complete(installed: Path) -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_time_zones_are_known_where_the_system_has_none(installed: Path) -> None:
+    """As in many a container."""
+    look = "from remediator.recurrence import check_timezone; check_timezone('Europe/Berlin')"
+    subprocess.run(
+        [installed / "bin" / "python", "-c", look], env={"PYTHONTZPATH": ""}, check=True, timeout=60
+    )
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(installed: Path, command: str) -> None:
     """Each command is listed by the main help and explains itself."""

@@ -50,6 +50,18 @@ def test_new_expectation_is_told(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["heartbeat"]
 
 
+def test_a_database_that_has_stalled_is_named(tmp_path: Path) -> None:
+    """Until its checks come to an end again; a beat that is too old is stale whatever it said."""
+    heartbeat = Heartbeat(tmp_path)
+    assert heartbeat.beat(MINUTE, ["shop", "blog"])
+    status = read(tmp_path, _now())
+    assert status.pulse is Pulse.STALLED
+    assert "shop, blog" in status.detail
+    assert read(tmp_path, _now() + 2 * MINUTE).pulse is Pulse.STALE
+    assert heartbeat.beat(MINUTE)
+    assert read(tmp_path, _now()).pulse is Pulse.FRESH
+
+
 def test_beat_of_the_distant_future_is_stale(tmp_path: Path) -> None:
     """After the clock went back, a dead daemon must not look alive for hours."""
     Heartbeat(tmp_path).beat(MINUTE)

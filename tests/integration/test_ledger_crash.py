@@ -19,6 +19,7 @@ import pytest
 from remediator.adapters.ledger import SqliteLedger
 from remediator.core.ledger import Entry
 from remediator.core.model import Mode
+from remediator.errors import LedgerError
 from tests.testbed.ledger import NOW, incident, intent, terminate
 
 # Records intents and outcomes as fast as it can; says what is recorded only once it is.
@@ -127,7 +128,7 @@ async def test_first_start_that_is_killed_leaves_nothing_in_the_way(tmp_path: Pa
             await store.intend(incident(), [intent()])
             assert len((await store.load(NOW)).entries) == 1
             await store.close()
-            assert [path.name for path in state_dir.iterdir()] == ["ledger.db"]
+            assert {path.name for path in state_dir.iterdir()} == {"ledger.db", "ledger.mark"}
 
 
 @pytest.fixture
@@ -143,7 +144,10 @@ async def torn(tmp_path: Path) -> Path:
 
 
 async def test_torn_log_gives_the_transactions_before_the_tear(torn: Path, tmp_path: Path) -> None:
-    """Wherever the log ends, or from wherever it is rubbish: a prefix of what was recorded, and usable."""
+    """Wherever the log ends, or from wherever it is rubbish: a prefix of what was recorded.
+
+    The mark tells that some are missing: nothing is done, and nothing touched, until a person removes it.
+    """
     chance = random.Random(15)  # noqa: S311  where to tear, not a secret
     whole = (torn / "ledger.db-wal").stat().st_size
     found = set()
@@ -155,6 +159,10 @@ async def test_torn_log_gives_the_transactions_before_the_tear(torn: Path, tmp_p
             if attempt % 2:
                 log.seek(position)
                 log.write(chance.randbytes(whole - position))
+        if attempt != 2:
+            with pytest.raises(LedgerError, match="there was one of 40"):
+                await _entries(state_dir)
+        (state_dir / "ledger.mark").unlink()
         entries = await _entries(state_dir)
         pids = [entry.intent.action.session.id.pid for entry in entries]  # type: ignore[union-attr]
         assert pids == list(range(len(pids)))

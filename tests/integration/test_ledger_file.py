@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from zlib import crc32
 
 import pytest
 
@@ -111,8 +112,8 @@ async def test_what_is_no_ledger_is_left_as_it_is(tmp_path: Path, content: bytes
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ("PRAGMA user_version = 99", "format 99, this one knows 1"),
-        ("PRAGMA user_version = 0", "format 0, this one knows 1"),
+        ("PRAGMA user_version = 99", "format 99, this one knows 2"),
+        ("PRAGMA user_version = 0", "format 0, this one knows 2"),
         ("PRAGMA application_id = 42", "not a ledger"),
     ],
 )
@@ -179,14 +180,17 @@ async def test_empty_file_and_remains_of_a_killed_first_start_are_no_obstacle(
         (tmp_path / name).write_bytes(b"" if name == "ledger.db" else b"half")
     await _filled(tmp_path)
     assert await _pids(tmp_path) == [1, 2, 3]
-    assert set(_contents(tmp_path)) == {"ledger.db"}
+    assert set(_contents(tmp_path)) == {"ledger.db", "ledger.mark"}
 
 
 async def test_record_of_a_later_schema_is_refused_not_guessed(tmp_path: Path) -> None:
     """A record that this version would misread stops everything, loudly."""
     await _filled(tmp_path)
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as db:
-        db.execute("""UPDATE entry SET intent = replace(intent, '"schema": 1', '"schema": 2') WHERE id = 2""")
+        (written,) = db.execute("SELECT intent FROM entry WHERE id = 2").fetchone()
+        body = written.replace('"schema": 1', '"schema": 2').rpartition(', "sum"')[0]
+        later = f'{body}, "sum": "{crc32(body.encode()):08x}"}}'
+        db.execute("UPDATE entry SET intent = ? WHERE id = 2", (later,))
         db.commit()
     store = SqliteLedger.open(tmp_path, Mode.ENFORCE)
     with pytest.raises(LedgerError, match="schema 2"):
@@ -254,18 +258,96 @@ async def test_directory_of_another_user_is_refused_and_root_may_help(shared_dir
     await root.close()
 
 
-async def test_removed_file_is_noticed_before_anything_is_recorded_in_the_void(tmp_path: Path) -> None:
-    """A file that nobody would find after a restart must not take records."""
-    store = SqliteLedger.open(tmp_path, Mode.ENFORCE)
-    await store.intend(incident(), [intent()])
-    for name in _contents(tmp_path):
-        (tmp_path / name).unlink()
-    with pytest.raises(LedgerError, match="removed or replaced"):
+async def test_removed_ledger_is_missed_until_it_is_back(tmp_path: Path) -> None:
+    """What was done must not be forgotten: the process that did it remembers how much that was."""
+    state_dir, elsewhere = tmp_path / "state", tmp_path / "elsewhere"
+    state_dir.mkdir()
+    store = SqliteLedger.open(state_dir, Mode.ENFORCE)
+    await store.intend(incident(), [intent(terminate(pid)) for pid in (1, 2, 3)])
+    await store.pause(Pause(NOW, None))
+    state_dir.rename(elsewhere)
+    state_dir.mkdir()
+    for complaint in ("removed or replaced", "is missing, with all that was done", "is missing"):
+        with pytest.raises(LedgerError, match=complaint):
+            await store.intend(incident(), [intent()])
+    assert _contents(state_dir) == {}
+    await _filled(state_dir, entries=2)
+    with pytest.raises(LedgerError, match="is of revision 1, but there was one of 2"):
         await store.intend(incident(), [intent()])
+    shutil.rmtree(state_dir)
+    elsewhere.rename(state_dir)
     (entry,) = await store.intend(incident(), [intent(terminate(7))])
     await store.close()
-    assert await _pids(tmp_path) == [7]
-    assert entry.id == 1
+    assert entry.id == 4
+    assert await _pids(state_dir) == [1, 2, 3, 7]
+
+
+@pytest.mark.parametrize("name", ["ledger.db-wal", "ledger.db-shm"])
+async def test_removed_log_is_noticed_before_anything_is_recorded_in_the_void(
+    tmp_path: Path, name: str
+) -> None:
+    """What was in the log is saved into the file when it is closed; then everything goes on."""
+    store = SqliteLedger.open(tmp_path, Mode.ENFORCE)
+    await store.intend(incident(), [intent(terminate(1))])
+    (tmp_path / name).unlink()
+    with pytest.raises(LedgerError, match="its log, was removed"):
+        await store.intend(incident(), [intent(terminate(2))])
+    await store.intend(incident(), [intent(terminate(3))])
+    await store.close()
+    assert await _pids(tmp_path) == [1, 3]
+
+
+async def test_older_copy_or_missing_ledger_is_refused_until_a_person_accepts_it(tmp_path: Path) -> None:
+    """Also by the next process: the mark remembers what the ledger no longer does."""
+    await _filled(tmp_path, entries=2)
+    old = _contents(tmp_path)["ledger.db"]
+    await _filled(tmp_path, entries=1)
+    new = _contents(tmp_path)["ledger.db"]
+    path, mark = tmp_path / "ledger.db", tmp_path / "ledger.mark"
+    path.write_bytes(old)
+    with pytest.raises(LedgerError, match=r"revision 1, .* one of 2: .* remove ledger\.mark"):
+        SqliteLedger.open(tmp_path, Mode.ENFORCE)
+    path.unlink()
+    with pytest.raises(LedgerError, match=r"is missing, .* remove ledger\.mark"):
+        SqliteLedger.open(tmp_path, Mode.ENFORCE)
+    assert "ledger.db" not in _contents(tmp_path)
+    path.write_bytes(new)
+    assert await _pids(tmp_path) == [1, 2, 1]
+    path.write_bytes(old)
+    mark.unlink()
+    assert await _pids(tmp_path) == [1, 2]
+    mark.unlink()
+    path.unlink()
+    assert await _pids(tmp_path) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"9" * 30, b"\xff" * 30, b"0" * 20 + b" 00000000\n"])
+async def test_damaged_mark_is_made_anew_from_a_sound_ledger(tmp_path: Path, content: bytes) -> None:
+    """One of the two is enough; only when both are gone nobody knows."""
+    await _filled(tmp_path)
+    sound = _contents(tmp_path)["ledger.mark"]
+    (tmp_path / "ledger.mark").write_bytes(content)
+    assert await _pids(tmp_path) == [1, 2, 3]
+    assert _contents(tmp_path)["ledger.mark"] == sound
+
+
+async def test_mark_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    """The process remembers by itself."""
+    (tmp_path / "ledger.mark").symlink_to(tmp_path / "elsewhere")
+    store = SqliteLedger.open(tmp_path, Mode.ENFORCE)
+    await store.intend(incident(), [intent(), intent()])
+    await store.close()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+async def test_checking_writes_and_changes_nothing(tmp_path: Path) -> None:
+    """A disk that takes no writes is found out about although nothing has to be recorded."""
+    await _filled(tmp_path)
+    store = SqliteLedger.open(tmp_path, Mode.ENFORCE)
+    await store.check()
+    assert (tmp_path / "ledger.db-wal").stat().st_size > 0
+    await store.close()
+    assert await _pids(tmp_path) == [1, 2, 3]
 
 
 async def test_reading_only_creates_nothing_and_writes_nothing(tmp_path: Path) -> None:

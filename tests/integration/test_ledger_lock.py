@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from remediator.adapters.ledger import StateLock
+from remediator.adapters.ledger import LateLock, StateLock
 from remediator.errors import BusyError, LedgerError
 from tests.testbed.ledger import NOW
 
@@ -98,3 +98,47 @@ def test_lock_that_cannot_be_taken_is_an_error_of_its_own(tmp_path: Path) -> Non
     with pytest.raises(LedgerError, match="lock: "):
         StateLock.acquire(tmp_path, NOW)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_late_lock_is_taken_as_soon_as_it_can_be_had(tmp_path: Path) -> None:
+    """A directory that comes late, a holder that goes, a lock file that was removed."""
+    state_dir = tmp_path / "state"
+    late = LateLock(state_dir, lambda: NOW)
+    for _ in range(2):
+        with pytest.raises(LedgerError, match="no such file or directory"):
+            late.fence()
+    state_dir.mkdir()
+    with StateLock.acquire(state_dir, NOW) as other:
+        with pytest.raises(LedgerError, match=f"in use by pid {os.getpid()} "):
+            late.fence()
+        with pytest.raises(BusyError):
+            late.ensure()
+        assert other.held()
+    late.fence()
+    with pytest.raises(BusyError):
+        StateLock.acquire(state_dir, NOW)
+
+    (state_dir / "lock").unlink()
+    with StateLock.acquire(state_dir, NOW), pytest.raises(LedgerError, match="in use by"):
+        late.fence()
+    late.fence()
+    with pytest.raises(BusyError):
+        StateLock.acquire(state_dir, NOW)
+    late.release()
+    StateLock.acquire(state_dir, NOW).release()
+
+
+def test_late_lock_keeps_what_it_has_while_its_directory_is_elsewhere(tmp_path: Path) -> None:
+    """Nobody who finds it there may act, and it is still ours when it comes back."""
+    state_dir, elsewhere = tmp_path / "state", tmp_path / "elsewhere"
+    state_dir.mkdir()
+    late = LateLock(state_dir, lambda: NOW)
+    late.fence()
+    state_dir.rename(elsewhere)
+    with pytest.raises(LedgerError, match="no such file or directory"):
+        late.fence()
+    with pytest.raises(BusyError):
+        StateLock.acquire(elsewhere, NOW)
+    elsewhere.rename(state_dir)
+    late.fence()
+    late.release()

@@ -14,8 +14,9 @@ from remediator.core.ledger import Entry
 from remediator.core.model import Mode
 from remediator.core.plan import RestartReplica, TerminateSession
 from remediator.core.policy import Policy, RestartService, Service, TerminateIdle, Verification
-from remediator.cycle import Cycle, Turn
+from remediator.cycle import Cycle, Timekeeper, Turn
 from remediator.ports import Database, LedgerStore, Runtime
+from remediator.recurrence import window_at
 from remediator.testing import FakeClock, FakeDatabase, FakeRuntime
 from remediator.testing.ledger import MemoryLedger
 from tests.builders import make_policy
@@ -109,6 +110,7 @@ class World:
         def seen(database: FakeDatabase) -> Database:
             return DryRunDatabase(database) if simulating else database
 
+        timekeeper = Timekeeper(store or self.store, self.told)
         verification = Verification(within=timedelta(seconds=90), steady_for=STEADY)
         self.cycles = [
             Cycle(
@@ -119,8 +121,10 @@ class World:
                 store=store or self.store,
                 observer=self.told,
                 clock=self.clock,
+                windows=window_at,
                 mode=self.mode,
                 deciding=self.deciding,
+                timekeeper=timekeeper,
             )
             for database in self.databases.values()
         ]

@@ -345,6 +345,41 @@ async def test_rounds_without_relief_end_in_a_lock() -> None:
     assert max(entry.intent.round for entry in world.entries) == 4
 
 
+async def test_a_service_restarted_in_three_failed_rounds_is_locked_and_ack_lifts_it() -> None:
+    """For other databases too; one that had no turn is not."""
+    plenty = Rate(100, timedelta(hours=1))
+    policy = make_policy(
+        steps=(RESTART, RestartService("api")),
+        restart_per_service=(plenty, Rate(1, timedelta(minutes=4))),
+        restart=plenty,
+    )
+    world = World(policy)
+    world.runtimes["api"].remove("api-1")
+    world.fill()
+    await world.turns_until(lambda _: len(world.restarted) == 2)
+    assert not world.told.of(Event.LOCKED)
+    await world.told_of(Event.LOCKED, 2)
+    assert {line["scope"] for line in world.told.of(Event.LOCKED)} == {"service:celery", "database:shop"}
+    assert all("3 rounds without relief" in line["because"] for line in world.told.of(Event.LOCKED))
+    assert world.restarted == ["celery-1"] * 3
+    await world.turns(200)
+    assert world.restarted == ["celery-1"] * 3
+    assert len(await world.store.acknowledge()) == 2
+    await world.turns_until(lambda _: len(world.restarted) == 4)
+
+
+async def test_a_plan_that_wants_nearly_everything_is_not_begun_and_a_person_is_told() -> None:
+    """Neither the part of it that the limits leave, nor the harsher steps behind it."""
+    world = World(make_policy(until=0.05))
+    world.fill()
+    await world.told_of(Event.INCIDENT_HELD)
+    await world.turns(100)
+    assert not world.entries
+    (held,) = world.told.of(Event.INCIDENT_HELD)
+    assert "too many at once to be right" in held["because"]
+    assert "92 of 96 would have to go, more than 80% or 2000" in held["because"]
+
+
 async def test_relief_that_does_not_last_begins_another_round() -> None:
     """The ladder starts from its foot, in the same incident; the budgets go on counting."""
     world = World()

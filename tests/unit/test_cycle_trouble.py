@@ -7,13 +7,13 @@ from datetime import timedelta
 import pytest
 
 from remediator.core.events import Event
-from remediator.core.ledger import Lock, Pause, database_scope
+from remediator.core.ledger import Pause
 from remediator.core.model import Evidence, Level, ReplicaState, Trouble, TroubleKind
 from remediator.core.plan import Objection
 from remediator.core.policy import Rate
 from remediator.errors import LedgerError
 from tests.builders import make_policy
-from tests.unit.cycle_world import FULL, HALF, RESTART, SETTLE, TERMINATE, World
+from tests.unit.cycle_world import FULL, PACE, RESTART, SETTLE, TERMINATE, World
 
 UNREACHABLE = Trouble(TroubleKind.UNREACHABLE, "connection refused")
 
@@ -28,7 +28,7 @@ async def test_a_database_that_cannot_be_read_is_left_alone(kind: TroubleKind) -
     assert turn.assessment.unknown
     assert not world.store.incidents
     assert not world.restarted
-    assert world.told.names() == ["evidence_lost"]
+    assert world.told.names() == ["evidence_lost", "evidence_overdue"]
     assert "for a reason" in world.told.of(Event.EVIDENCE_LOST)[0]["because"]
     world.database.trouble = None
     await world.turn()
@@ -167,6 +167,22 @@ async def test_a_broken_ledger_means_observing_only() -> None:
     assert world.told.names().count("ledger_available") == 1
 
 
+async def test_a_broken_ledger_is_found_out_about_in_calm_times() -> None:
+    """Not only when it is needed; said again every ten minutes while it lasts, and when it is over."""
+    world = World()
+    await world.turns(3)
+    world.store.broken = "no space left"
+    await world.told_of(Event.LEDGER_UNAVAILABLE, within=timedelta(seconds=61))
+    assert world.told.of(Event.LEDGER_UNAVAILABLE)[0]["lasted"] == "0s"
+    await world.turns(int(20 * 60 / PACE))
+    assert [line["lasted"] for line in world.told.of(Event.LEDGER_UNAVAILABLE)] == ["0s", "10m", "20m"]
+    world.store.broken = None
+    await world.turn()
+    assert len(world.told.of(Event.LEDGER_AVAILABLE)) == 1
+    await world.turns(60)
+    assert len(world.told.of(Event.LEDGER_UNAVAILABLE)) == 3
+
+
 async def test_a_ledger_that_breaks_at_the_intent_prevents_the_act() -> None:
     """No record, no action."""
     world = World()
@@ -216,7 +232,7 @@ async def test_a_lost_fence_stops_everything() -> None:
         raise LedgerError("the lock is gone")
 
     for cycle in world.cycles:
-        cycle._fence = lost  # noqa: SLF001
+        cycle._books.fence = lost  # noqa: SLF001
     await world.turns(10)
     assert not world.store.incidents
     assert not world.database.signals
@@ -273,18 +289,3 @@ async def test_a_clock_set_back_does_not_refill_a_budget() -> None:
     world.clock.jump(-timedelta(hours=3))
     await world.turns(300)
     assert world.restarted == ["celery-1"]
-
-
-async def test_a_hold_is_told_anew_after_relief_was_told() -> None:
-    """Who was told that it is over must be told when it is not, although nothing else has changed."""
-    world = World(make_policy(steps=(RESTART,)))
-    going = [world.database.open() for _ in range(HALF)]
-    world.fill()
-    await world.store.lock(Lock(database_scope("shop"), world.clock.now().at, "three rounds"))
-    await world.told_of(Event.INCIDENT_HELD)
-    for session in going:
-        world.database.leave(session)
-    await world.told_of(Event.INCIDENT_RELIEVED)
-    world.fill(age=timedelta(0))
-
-    await world.told_of(Event.INCIDENT_HELD, times=2, within=timedelta(minutes=10))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from remediator import daemon as daemons
 from remediator.adapters.clock import SystemClock
 from remediator.core.events import Event
-from remediator.core.model import Moment
+from remediator.core.model import Level, Moment
 from remediator.cycle import Turn
 from remediator.daemon import Daemon
 from remediator.errors import ConfigError
@@ -34,6 +35,9 @@ class _Watcher:
 
     def alive(self) -> None:
         self.heard.append("alive")
+
+    def stalled(self, databases: Sequence[str]) -> None:
+        self.heard.append(f"stalled {' '.join(databases)}")
 
     def stopping(self) -> None:
         self.heard.append("stopping")
@@ -143,6 +147,24 @@ async def test_a_clock_that_is_set_back_does_not_stop_the_checks(monkeypatch: py
     await running
     assert world.told.names(apart_from=())[:2] == ["cycle_late", "cycle"]
     assert "alive" in watcher.heard
+
+
+async def test_a_database_whose_checks_never_end_is_named_while_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The sign of life stops, and says because of whom."""
+    world, watcher = World(databases=("shop", "blog")), _Watcher()
+    monkeypatch.setattr(Daemon, "_longest_silence", lambda _: timedelta(seconds=0.2))
+    for cycle in world.cycles:
+        cycle.policy = replace(cycle.policy, check_every=dict.fromkeys(Level, timedelta(milliseconds=20)))
+    world.databases["blog"].gate = asyncio.Event()
+    running = asyncio.create_task(_daemon(world, watcher).run())
+    await _until(lambda: "stalled blog" in watcher.heard)
+    world.databases["blog"].gate.set()
+    since = len(watcher.heard)
+    await _until(lambda: "alive" in watcher.heard[since:])
+    _stop()
+    await running
 
 
 async def test_reloads_are_told() -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from remediator.core.clock import ClockMark
 from remediator.core.ledger import Incident, Intent, Lock, Outcome, Pause, Result
 from remediator.core.model import Exempt, Health, Replica, ReplicaState, Session, SessionId
 from remediator.core.plan import RestartReplica, TerminateSession
@@ -112,11 +113,12 @@ def test_a_replica_recorded_before_its_start_was_known_as_a_time_is_still_read()
     [
         (TerminateSession(SESSION), {"id": {"pid", "backend_start"}}),
         (RestartReplica(REPLICA), {}),
-        (Intent("i1", "shop", 1, 0, RestartReplica(REPLICA), "because", AT, "77/1"), {}),
+        (Intent("i1", "shop", 1, 0, RestartReplica(REPLICA), "because", AT, "77/1", AT), {}),
         (Outcome(Result.CONFIRMED, AT, "gone"), {}),
         (Incident("i1", "shop", AT), {}),
         (Lock("service:api", AT, "did not come back"), {}),
         (Pause(AT, None, "deploy"), {}),
+        (ClockMark("a boot", 12.5, AT, AT), {}),
     ],
 )
 def test_no_field_is_left_out(

@@ -11,6 +11,7 @@ import pytest
 from remediator import render
 from remediator.core.assess import Assessment, Watch, assess
 from remediator.core.ledger import Ledger, Lock, Pause, Result
+from remediator.core.maintenance import Window
 from remediator.core.model import Level, Mode, Sample, Trouble, TroubleKind
 from remediator.core.plan import (
     Act,
@@ -295,7 +296,7 @@ def test_what_is_in_force(pause: Pause, line: str) -> None:
     """A pause and locks, and how to end them."""
     lock = Lock("service:api", START, "api-1 was restarted: it crashed")
     now = START + timedelta(hours=1)
-    assert list(render.standing_lines(Ledger(pause=pause, locks=(lock,)), now)) == [
+    assert list(render.standing_lines(Ledger(pause=pause, locks=(lock,)), {"shop": None}, now)) == [
         line,
         "locked service:api since 2030-01-01 00:00:00 UTC: api-1 was restarted: it crashed; `ack` unlocks it",
     ]
@@ -304,7 +305,18 @@ def test_what_is_in_force(pause: Pause, line: str) -> None:
 def test_a_pause_that_is_over_is_not_in_force() -> None:
     """It stays in the ledger until it is replaced."""
     over = Pause(START, START + timedelta(hours=1))
-    assert list(render.standing_lines(Ledger(pause=over), START + timedelta(hours=1))) == []
+    assert list(render.standing_lines(Ledger(pause=over), {}, START + timedelta(hours=1))) == []
+
+
+def test_maintenance_is_shown_with_its_end_and_its_reason() -> None:
+    """By `check`, in both forms, and by `history`."""
+    window = Window(START + timedelta(hours=2), "weekly deploy")
+    line = "in a maintenance window until 2030-01-01 02:00:00 UTC: weekly deploy"
+    assert list(render.standing_lines(Ledger(), {"shop": window, "blog": None}, START)) == [f"shop is {line}"]
+    assert f"  {line}" in list(render.assessment_lines("shop", CRITICAL, window))
+    record = render.assessment_record("shop", CRITICAL, window)
+    assert record["maintenance"] == {"until": "2030-01-01T02:00:00+00:00", "reason": "weekly deploy"}
+    assert render.assessment_record("shop", CRITICAL)["maintenance"] is None
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from remediator.adapters.ledger.lock import StateLock
+from remediator.adapters.ledger.lock import LateLock, StateLock
 from remediator.adapters.ledger.store import SqliteLedger, has_ledger
 
-__all__ = ["SqliteLedger", "StateLock", "has_ledger"]
+__all__ = ["LateLock", "SqliteLedger", "StateLock", "has_ledger"]

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from remediator.adapters.ledger.connection import Connection, connect
 from remediator.adapters.ledger.creation import absent, create
+from remediator.adapters.ledger.mark import Mark
 from remediator.adapters.ledger.place import check_state_dir
-from remediator.adapters.ledger.schema import examine
+from remediator.adapters.ledger.schema import VERSION, examine
+from remediator.adapters.ledger.upgrading import upgrade
 from remediator.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -25,11 +26,15 @@ _ADVICE = {
     "SQLITE_CANTOPEN": "cannot be opened; check the directory and the file's owner",
     "SQLITE_BUSY": "another process keeps it busy; end that process",
     "SQLITE_IOERR": "the disk refused (full, over a quota, or failing); check the disk",
-    "SQLITE_NOTADB": "is not a ledger; it is left as it is: move it away to start a new one",
-    "SQLITE_CORRUPT": "is damaged; it is left as it is: move it away to start a new one, with empty budgets",
+    "SQLITE_NOTADB": "is not a ledger; it is left as it is: put a sound copy back, or move it away together "
+    "with its mark to start a new one",
+    "SQLITE_CORRUPT": "is damaged; it is left as it is: put a sound copy back, or move it away together with "
+    "its mark to start a new one, with empty budgets",
 }
 
 NAME = "ledger.db"
+
+_Identity = tuple[tuple[int, int] | None, ...]
 
 
 class LedgerFile:
@@ -45,7 +50,8 @@ class LedgerFile:
         self._state_dir = state_dir
         self._read_only = read_only
         self._connection: Connection | None = None
-        self._identity = (0, 0)
+        self._identity: _Identity | None = None
+        self._mark = Mark(self.path)
 
     def read(self, work: Callable[[Connection], _T], nothing: _T) -> _T:
         """Read in one transaction; `nothing` is the answer when there are no records and none may be made.
@@ -55,7 +61,7 @@ class LedgerFile:
         """
         with self._guarded():
             connection = self._connected()
-            return nothing if connection is None else _transact(connection, "BEGIN", work)
+            return nothing if connection is None else self._transact(connection, "BEGIN", work)
 
     def write(self, work: Callable[[Connection], _T]) -> _T:
         """Write in one durable transaction.
@@ -67,7 +73,7 @@ class LedgerFile:
             connection = None if self._read_only else self._connected()
             if connection is None:
                 raise LedgerError(f"ledger {self.path}: is open for reading only")
-            return _transact(connection, "BEGIN IMMEDIATE", work)
+            return self._transact(connection, "BEGIN IMMEDIATE", lambda db: _count_after(work(db), db))
 
     def close(self) -> None:
         """Close the connection; the next call opens another one."""
@@ -80,6 +86,9 @@ class LedgerFile:
     def _guarded(self) -> Iterator[None]:
         try:
             yield
+        except LedgerError:
+            self.close()
+            raise
         except (sqlite3.Error, OSError, ValueError) as error:
             # Whatever state the connection is in, a new one starts from what is on the disk.
             self.close()
@@ -88,50 +97,92 @@ class LedgerFile:
     def _connected(self) -> Connection | None:
         if self._connection is None:
             return self._open()
-        if os.path.lexists(self.path) and _identity(self.path) == self._identity:
+        if self._identity in (None, self._identify()):
             return self._connection
         self.close()
         raise LedgerError(
-            f"ledger {self.path}: was removed or replaced while in use; from now on what is there now is used"
+            f"ledger {self.path}: it, or its log, was removed or replaced while in use; what is there now is "
+            "looked at next"
         )
 
     def _open(self) -> Connection | None:
         if not self._read_only:
             check_state_dir(self._state_dir)
-        if absent(self.path):
+        missing = absent(self.path)
+        if not self._read_only:
+            self._mark.read(ledger_is_there=not missing)
+        if missing:
             if self._read_only:
                 return None
             create(self.path)
         # Looked at without the right to write: opening for writing may already change the file.
         with closing(connect(self.path, "ro")) as connection:
-            examine(connection, self.path)
-        self._identity = _identity(self.path)
+            version = examine(connection, self.path)
+            if not self._read_only and version == VERSION:
+                # Before the log is folded in: of one that is torn, what follows the tear must not be lost.
+                self._mark.check(_revision(connection))
         connection = connect(self.path, "ro" if self._read_only else "rw")
         try:
+            if version < VERSION:
+                connection = _copied(connection) if self._read_only else connection
+                upgrade(connection)
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA journal_size_limit = 1048576")
         except BaseException:
             connection.close()
             raise
-        self._connection = connection
+        self._connection, self._identity = connection, None
         return connection
 
+    def _transact(self, connection: Connection, begin: str, work: Callable[[Connection], _T]) -> _T:
+        connection.execute(begin)
+        try:
+            if not self._read_only:
+                self._mark.check(_revision(connection))
+            result = work(connection)
+            revision = _revision(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+        if not self._read_only:
+            self._mark.note(revision)
+        if self._identity is None:
+            self._identity = self._identify()
+        return result
 
-def _transact(connection: Connection, begin: str, work: Callable[[Connection], _T]) -> _T:
-    connection.execute(begin)
-    try:
-        result = work(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        with suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
+    def _identify(self) -> _Identity:
+        """Which files are there; the log's belong to them: records in a log that nobody finds are lost."""
+        names = ("",) if self._read_only else ("", "-wal", "-shm")
+        return tuple(_inode(self.path.with_name(self.path.name + suffix)) for suffix in names)
+
+
+def _copied(connection: Connection) -> Connection:
+    """A copy in memory, for whoever may not change the file."""
+    copy = sqlite3.connect(":memory:", isolation_level=None, factory=Connection)
+    with closing(connection):
+        connection.backup(copy)
+    return copy
+
+
+def _count_after(result: _T, connection: Connection) -> _T:
+    connection.execute("UPDATE revision SET number = number + 1")
     return result
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    status = path.lstat()
+def _revision(connection: Connection) -> int:
+    """How many transactions have written to the ledger."""
+    (number,) = connection.execute("SELECT number FROM revision").fetchone()
+    return int(number)
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return None
     return status.st_dev, status.st_ino
 
 

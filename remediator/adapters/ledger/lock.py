@@ -14,6 +14,7 @@ from remediator.core.record import instant
 from remediator.errors import BusyError, LedgerError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from pathlib import Path
     from types import TracebackType
@@ -86,6 +87,52 @@ class StateLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+class LateLock:
+    """The lock of a state directory that may not be usable yet: taken as soon as it can be had.
+
+    Args:
+        state_dir: The state directory.
+        clock: Tells when it is taken.
+    """
+
+    def __init__(self, state_dir: Path, clock: Callable[[], datetime]) -> None:
+        self._state_dir = state_dir
+        self._clock = clock
+        self._lock: StateLock | None = None
+
+    def ensure(self) -> None:
+        """Make sure that we hold the lock that is there now; take it if we do not.
+
+        What we hold is kept until then: whoever finds its file elsewhere must not get it.
+
+        Raises:
+            BusyError: Another process has it.
+            LedgerError: The state directory cannot be used.
+        """
+        if self._lock is not None and self._lock.held():
+            return
+        new = StateLock.acquire(self._state_dir, self._clock())
+        self.release()
+        self._lock = new
+
+    def fence(self) -> None:
+        """Make sure that we hold the lock before anything is done.
+
+        Raises:
+            LedgerError: We do not, and cannot take it now.
+        """
+        try:
+            self.ensure()
+        except BusyError as error:
+            raise LedgerError(str(error)) from error
+
+    def release(self) -> None:
+        """Let others have it, if we have it."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
 
 
 def _open(path: Path) -> int:

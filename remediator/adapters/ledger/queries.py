@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
+from remediator.adapters.ledger.checksum import sealed, unsealed
+from remediator.core.clock import ClockMark
 from remediator.core.ledger import Entry, Incident, Intent, Ledger, Lock, Outcome, Pause
 from remediator.core.model import Mode
 from remediator.core.record import Recordable, from_record, instant, to_record
@@ -13,15 +17,14 @@ from remediator.ports import KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
 
     from remediator.adapters.ledger.connection import Connection
 
 _T = TypeVar("_T")
 
 _CURRENT = """
-    SELECT id, intent, outcome FROM entry WHERE id IN (
-        SELECT id FROM entry WHERE mode = :mode AND at >= :since
+    SELECT id, steady, intent, outcome FROM entry WHERE id IN (
+        SELECT id FROM entry WHERE mode = :mode AND steady >= :since
         UNION SELECT id FROM entry WHERE mode = :mode AND outcome IS NULL
         UNION SELECT entry.id FROM incident JOIN entry
             ON entry.mode = incident.mode AND entry.incident = incident.id
@@ -29,7 +32,8 @@ _CURRENT = """
     ) ORDER BY id"""
 
 _FORGET_ENTRIES = """
-    DELETE FROM entry WHERE mode = :mode AND at < :before AND outcome IS NOT NULL AND EXISTS (
+    DELETE FROM entry WHERE mode = :mode AND at < :before AND steady < :kept AND outcome IS NOT NULL
+        AND EXISTS (
         SELECT 1 FROM incident WHERE incident.mode = entry.mode AND incident.id = entry.incident
             AND incident.closed_at < :before
     )"""
@@ -58,6 +62,19 @@ def load(db: Connection, mode: Mode, since: datetime) -> Ledger:
     )
 
 
+def clock(db: Connection) -> ClockMark | None:
+    """Read where all clocks stood when that was last kept."""
+    return next(iter(_values(db.execute("SELECT record FROM clock"), ClockMark)), None)
+
+
+def keep_clock(db: Connection, mark: ClockMark) -> None:
+    """Record where all clocks stand; what is ahead counts as made then, or it would count for years."""
+    db.execute("INSERT OR REPLACE INTO clock (only, record) VALUES (1, ?)", (_text(mark),))
+    now = {"now": instant(mark.steady)}
+    if db.execute("UPDATE entry SET steady = :now WHERE steady > :now", now).rowcount:
+        db.known = {}
+
+
 def history(db: Connection, mode: Mode, since: datetime) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
     """Read what people ask for."""
     parameters = {"mode": mode, "since": instant(since)}
@@ -67,7 +84,7 @@ def history(db: Connection, mode: Mode, since: datetime) -> tuple[tuple[Incident
         parameters,
     )
     entries = db.execute(
-        "SELECT id, intent, outcome FROM entry WHERE mode = :mode AND (at >= :since OR incident IN"
+        "SELECT id, steady, intent, outcome FROM entry WHERE mode = :mode AND (at >= :since OR incident IN"
         " (SELECT id FROM incident WHERE mode = :mode AND closed_at IS NULL)) ORDER BY id",
         parameters,
     )
@@ -136,11 +153,9 @@ def prune(db: Connection, before: datetime) -> int:
     """Forget what is over and old, of both modes; tell how many entries."""
     forgotten = 0
     for mode in Mode:
-        newest = db.execute(
-            "SELECT id, intent, outcome FROM entry WHERE mode = ? ORDER BY at DESC LIMIT 1", (mode,)
-        )
-        kept = [entry.intent.at - KEPT for entry in _entries(newest, db.known)]
-        parameters = {"mode": mode, "before": instant(min([before, *kept]))}
+        ((newest,),) = db.execute("SELECT max(steady) FROM entry WHERE mode = ?", (mode,))
+        kept = datetime.fromisoformat(newest) - KEPT if newest else before
+        parameters = {"mode": mode, "before": instant(before), "kept": instant(kept)}
         forgotten += db.execute(_FORGET_ENTRIES, parameters).rowcount
         db.execute(_FORGET_INCIDENTS, parameters)
     return forgotten
@@ -148,8 +163,8 @@ def prune(db: Connection, before: datetime) -> int:
 
 def _insert(db: Connection, mode: Mode, intent: Intent) -> int:
     new = db.execute(
-        "INSERT INTO entry (mode, incident, at, intent) VALUES (?, ?, ?, ?) RETURNING id",
-        (mode, intent.incident, instant(intent.at), _text(intent)),
+        "INSERT INTO entry (mode, incident, at, steady, intent) VALUES (?, ?, ?, ?, ?) RETURNING id",
+        (mode, intent.incident, instant(intent.at), instant(intent.counted_at), _text(intent)),
     )
     (number,) = new.fetchone()
     return int(number)
@@ -160,12 +175,18 @@ def _locks(db: Connection, mode: Mode) -> tuple[Lock, ...]:
     return _values(rows, Lock)
 
 
-def _entries(rows: Iterable[tuple[int, str, str | None]], known: Mapping[int, Entry]) -> tuple[Entry, ...]:
-    return tuple(known.get(number) or _entry(number, intent, outcome) for number, intent, outcome in rows)
+def _entries(
+    rows: Iterable[tuple[int, str, str, str | None]], known: Mapping[int, Entry]
+) -> tuple[Entry, ...]:
+    return tuple(known.get(row[0]) or _entry(*row) for row in rows)
 
 
-def _entry(number: int, intent: str, outcome: str | None) -> Entry:
-    return Entry(number, _value(intent, Intent), None if outcome is None else _value(outcome, Outcome))
+def _entry(number: int, steady: str, intent: str, outcome: str | None) -> Entry:
+    made = _value(intent, Intent)
+    counted_at = datetime.fromisoformat(steady)
+    if counted_at != made.counted_at:
+        made = replace(made, steady=counted_at)
+    return Entry(number, made, None if outcome is None else _value(outcome, Outcome))
 
 
 def _values(rows: Iterable[tuple[str]], expected: type[_T]) -> tuple[_T, ...]:
@@ -173,8 +194,14 @@ def _values(rows: Iterable[tuple[str]], expected: type[_T]) -> tuple[_T, ...]:
 
 
 def _value(text: str, expected: type[_T]) -> _T:
-    return from_record(json.loads(text), expected)
+    record = unsealed(text)
+    if record is None:
+        raise LedgerError(
+            f"the ledger is damaged: a record of kind {expected.__name__} is not as it was written; it is "
+            "left as it is: put a sound copy back"
+        )
+    return from_record(json.loads(record), expected)
 
 
 def _text(value: Recordable) -> str:
-    return json.dumps(to_record(value), allow_nan=False)
+    return sealed(json.dumps(to_record(value), allow_nan=False))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from remediator.adapters.ledger.connection import Connection
+    from remediator.core.clock import ClockMark
     from remediator.core.ledger import Entry, Incident, Intent, Lock, Outcome, Pause
     from remediator.core.model import Mode
 
@@ -75,6 +76,14 @@ class SqliteLedger:
         """Read open incidents with their entries, other entries made since then or open, pause and locks."""
         return await self._read(lambda db: queries.load(db, self._mode, since), Ledger())
 
+    async def clock(self) -> ClockMark | None:
+        """Read where all clocks stood when that was last kept, None when it never was."""
+        return await self._read(queries.clock, None)
+
+    async def keep_clock(self, mark: ClockMark) -> None:
+        """Record where all clocks stand, durably; an entry that is ahead counts as made then."""
+        await self._write(lambda db: queries.keep_clock(db, mark))
+
     async def history(self, since: datetime) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
         """Read incidents opened since then or open, entries made since then or of open ones, oldest first."""
         return await self._read(lambda db: queries.history(db, self._mode, since), _NO_HISTORY)
@@ -110,6 +119,10 @@ class SqliteLedger:
     async def prune(self, before: datetime) -> int:
         """Forget closed incidents, and their concluded entries, of both modes; tell how many entries."""
         return await self._write(lambda db: queries.prune(db, before))
+
+    async def check(self) -> None:
+        """Make sure that a record could be made now, by writing to the disk a change that means nothing."""
+        await self._write(lambda _: None)
 
     async def close(self) -> None:
         """Close the file; using the ledger again opens it again."""

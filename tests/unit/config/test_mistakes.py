@@ -23,7 +23,7 @@ def mistakes(directory: Path, text: str, env: dict[str, str] | None = None) -> l
     return [line.removeprefix(f"{path}:") for line in caught.value.problems]
 
 
-KEYS = "version, mode, state_dir, docker, databases, services, policies, log"
+KEYS = "version, mode, state_dir, docker, databases, services, policies, maintenance, log"
 UNITS = "write numbers with units d, h, m, s or ms, such as 500ms, 10s, 5m or 1h30m"
 
 ONE_LINE = {
@@ -32,6 +32,39 @@ ONE_LINE = {
     "unknown key deep down": (
         "log: {levle: info}",
         '1:7: log.levle: unknown key; allowed: level, format; did you mean "level"?',
+    ),
+    "crontab": (
+        "maintenance: [{cron: 0 25 * * sun, for: 2h}]",
+        (
+            "1:22: maintenance[0].cron: is not a crontab expression, for its hour is none;"
+            " five fields are needed (minute, hour, day of the month, month, weekday), such as 0 3 * * sun"
+        ),
+    ),
+    "crontab with too few fields": (
+        "maintenance: [{cron: sunday, for: 2h}]",
+        (
+            '1:22: maintenance[0].cron: "sunday" is not a crontab expression; five'
+            " fields are needed (minute, hour, day of the month, month, weekday), such as 0 3 * * sun"
+        ),
+    ),
+    "day that never comes": (
+        "maintenance: [{cron: 0 0 31 2 *, for: 2h}]",
+        "1:22: maintenance[0].cron: names a day that never comes",
+    ),
+    "time zone": (
+        "maintenance: [{cron: 0 3 * * *, for: 2h, timezone: Berlin}]",
+        (
+            '1:52: maintenance[0].timezone: "Berlin" is not a time zone; write a name such as UTC or'
+            " Europe/Berlin"
+        ),
+    ),
+    "window that is too short": (
+        "maintenance: [{cron: 0 3 * * *, for: 5s}]",
+        '1:38: maintenance[0].for: "5s" is out of range; 1m to 31d is allowed',
+    ),
+    "window without end": (
+        "maintenance: [{cron: 0 3 * * *}]",
+        "1:15: maintenance[0].for: is missing; a value is needed",
     ),
     "key that may be a value": (
         "log: {level:hunter2}",

@@ -125,6 +125,7 @@ def test_the_example_says_the_defaults(tmp_path: Path) -> None:
             shown.policy,
             name="default",
             spare=default.policy.spare,
+            maintenance=(),
             remediate=replace(shown.policy.remediate, steps=default.policy.remediate.steps),
         )
         == default.policy
@@ -198,6 +199,7 @@ def test_every_turn_of_the_schema_is_shown_so_that_it_loads(tmp_path: Path) -> N
 databases:
   - {name: "0x1", dsn: "host=h user='a$$b'", password_file: ./pw, policy: "null", connect: {timeout: 1.5s}}
   - {name: "no", dsn: "host=i", policy: "010"}
+  - {name: "n", dsn: "host=j", policy: "never"}
 services: [{name: "1", command: {restart: [echo, "~", "a\\nb", $$HOME], inspect: [b], deadline: 9m0.5s}}]
 policies:
   - name: "null"
@@ -207,6 +209,8 @@ policies:
       restart: {per_service: [0 per 1d12h, 1 per 2d], rates: [3 per 1h], backoff: none}
     spare: {users: ["a,b", "yes"]}
   - {name: "010", remediate: {steps: []}, clear: {margin: 0.0125%}}
+  - {name: "never", maintenance: [{cron: 1 2 * * 7, for: 90m}]}
+maintenance: [{cron: "*/5 0-6 1,15 jan-mar sun", for: 1h30m, timezone: Asia/Kathmandu, reason: "$$: 'x'"}]
 """
     )
     settings = load(path, {})

@@ -116,6 +116,8 @@ def test_the_default_policy(tmp_path: Path) -> None:
         failed_rounds=3,
         min_uptime=MINUTE,
         backoff=Backoff(30 * MINUTE, timedelta(hours=8)),
+        terminate_abort_above=(0.8, 2000),
+        restart_per_step=(0.75, 10),
     )
 
 

@@ -10,7 +10,17 @@ import pytest
 
 from remediator.core.decide import Situation, decide
 from remediator.core.ledger import Entry, Incident, Ledger, Lock, Outcome, Pause, Phase, Result
-from remediator.core.model import Exempt, Level, Replica, ReplicaState, Sample, Session, Trouble, TroubleKind
+from remediator.core.model import (
+    Exempt,
+    Health,
+    Level,
+    Replica,
+    ReplicaState,
+    Sample,
+    Session,
+    Trouble,
+    TroubleKind,
+)
 from remediator.core.plan import (
     Act,
     Hold,
@@ -426,16 +436,131 @@ def test_a_service_that_is_not_there_or_cannot_be_read_is_skipped(
 
 
 def test_replicas_that_are_exempt_or_not_running_are_left_and_the_others_are_not() -> None:
-    """Each is held for its own reason."""
+    """Each is held for its own reason; a one-off container that has ended is no replica that is missing."""
     replicas = (
-        make_replica(number=1, state=ReplicaState.EXITED),
+        make_replica(number=1, exempt=Exempt.OWN),
         make_replica(number=2),
-        make_replica(number=3, exempt=Exempt.ONE_OFF),
+        make_replica(number=3, exempt=Exempt.ONE_OFF, state=ReplicaState.EXITED),
     )
     step = plan_for(incident=make_incident(step=1), services={**SERVICES, "celery": replicas}).steps[0]
     assert names(step) == ["shop-celery-2"]
-    assert why(step) == [(Objection.NOT_RUNNING,), (Objection.EXEMPT,)]
-    assert [hold.detail for hold in step.holds] == ["it is exited", "a one-off container"]
+    assert {hold.objections for hold in step.holds} == {(Objection.EXEMPT,)}
+    assert {hold.detail for hold in step.holds} == {"our own container", "a one-off container"}
+
+
+@pytest.mark.parametrize(
+    "state", [state for state in ReplicaState if state is not ReplicaState.RUNNING], ids=lambda s: s.value
+)
+def test_a_replica_is_left_up_while_another_one_of_its_service_is_down(state: ReplicaState) -> None:
+    """A restart must not take away the last one that works."""
+    replicas = (make_replica(number=1), make_replica(number=2, state=state))
+    step = plan_for(incident=make_incident(step=1), services={**SERVICES, "celery": replicas}).steps[0]
+    assert not step.acts
+    held = {h.action.label: (h.objections, h.detail) for h in step.holds}
+    assert held["restart shop-celery-1"] == ((Objection.SIBLING_DOWN,), "shop-celery-2")
+    assert held["restart shop-celery-2"] == ((Objection.NOT_RUNNING,), f"it is {state.value}")
+
+
+def test_replicas_that_are_not_well_are_restarted_before_those_that_are() -> None:
+    """With the full database every check may fail; nothing is lost by what does not work anyway."""
+    sick = [make_replica(number=number, health=Health.UNHEALTHY) for number in (2, 3)]
+    well = make_replica(number=1, health=Health.HEALTHY)
+    services = {**SERVICES, "celery": (well, *sick)}
+    step = plan_for(incident=make_incident(step=1), services=services).steps[0]
+    assert names(step) == ["shop-celery-2", "shop-celery-3", "shop-celery-1"]
+    # the first came up, the second did not get well by it: the one that works is left alone
+    services = {**SERVICES, "celery": (well, replace(sick[0], health=Health.HEALTHY), sick[1])}
+    entries = [restarted(2), restarted(3)]
+    step = plan_for(incident=make_incident(step=1), services=services, entries=entries).steps[0]
+    assert not step.acts
+    assert (Objection.SIBLING_DOWN,) in why(step)
+
+
+@pytest.mark.parametrize(
+    ("cap", "replicas", "acts"),
+    [
+        ((0.75, 10), 1, 1),
+        ((0.75, 10), 2, 2),
+        ((0.75, 10), 3, 3),
+        ((0.75, 10), 4, 3),
+        ((0.75, 10), 20, 10),
+        ((0.5,), 3, 2),
+        ((2,), 5, 2),
+        ((1.0,), 12, 12),
+    ],
+)
+def test_a_step_restarts_a_share_of_a_services_replicas(
+    cap: tuple[float, ...], replicas: int, acts: int
+) -> None:
+    """The others are left as they are, also when some have had their turn."""
+    policy = make_policy(restart_per_step=cap)
+    all_of_them = tuple(make_replica(number=number) for number in range(1, replicas + 1))
+    services = {**SERVICES, "celery": all_of_them}
+    step = plan_for(policy=policy, incident=make_incident(step=1), services=services).steps[0]
+    assert len(step.acts) == acts
+    assert why(step) == [(Objection.STEP_LIMIT,)] * (replicas - acts)
+    first = restarted(1)
+    step = plan_for(policy=policy, incident=make_incident(step=1), services=services, entries=[first]).steps[
+        0
+    ]
+    assert len(step.acts) == acts - 1
+
+
+def test_replicas_that_had_no_turn_last_time_come_first() -> None:
+    """Or the share of a step would always be the same ones."""
+    replicas = tuple(make_replica(number=number) for number in range(1, 5))
+    long_ago = START - timedelta(hours=9)
+    entries = [restarted(n, incident="i0", at=long_ago + timedelta(minutes=n)) for n in (1, 2, 3)]
+    services = {**SERVICES, "celery": replicas}
+    step = plan_for(incident=make_incident(step=1), services=services, entries=entries).steps[0]
+    assert names(step) == ["shop-celery-4", "shop-celery-1", "shop-celery-2"]
+
+
+@pytest.mark.parametrize(
+    ("until", "abort_above", "idle", "detail"),
+    [
+        (0.5, (0.8, 2000), 96, ""),  # all that the server has leaked: the leak is brought down to half
+        (0.1, (0.8, 2000), 96, "86 of 96 would have to go, more than 80% or 2000"),
+        (0.1, (0.8, 2000), 76, ""),  # no more than that may go
+        (0.1, (0.8, 2000), 77, "77 of 96 would have to go, more than 80% or 2000"),
+        (0.1, (), 96, ""),
+        (0.1, (1.0,), 96, ""),
+        (0.5, (45,), 96, "46 of 96 would have to go, more than 45"),
+        (0.5, (46,), 96, ""),
+    ],
+)
+def test_a_step_that_wants_nearly_everything_is_taken_for_a_mistake(
+    until: float, abort_above: tuple[float, ...], idle: int, detail: str
+) -> None:
+    """Not even what the limits would leave of it is done, nor anything harsher; a person is told."""
+    policy = make_policy(until=until, abort_above=abort_above)
+    plan = plan_for(policy=policy, sample=make_sample(used=96), sessions=idle_sessions(idle))
+    if not detail:
+        assert plan.next_step is plan.steps[0]
+        return
+    assert plan.next_step is None
+    assert plan.held
+    assert plan.objections == (Objection.BLAST_RADIUS,)
+    assert plan.detail == f"terminate sessions idle for 10m or longer: {detail}"
+    assert plan.steps[0].objections == (Objection.BLAST_RADIUS,)
+    assert not plan.steps[0].acts
+    assert why(plan.steps[0]) == [(Objection.BLAST_RADIUS,)] * idle
+
+
+def test_a_reading_that_makes_no_sense_selects_nobody() -> None:
+    """A server that suddenly says that it has three slots would have nearly all sessions go."""
+    plan = plan_for(sample=make_sample(used=96, usable=3), sessions=idle_sessions(96))
+    assert plan.objections == (Objection.BLAST_RADIUS,)
+
+
+def test_a_later_step_that_wants_too_much_does_not_stop_an_earlier_one() -> None:
+    """Its turn may never come."""
+    policy = make_policy(
+        steps=(TerminateIdle(timedelta(seconds=9950)), TerminateIdle(TEN_MINUTES)), until=0.1
+    )
+    plan = plan_for(policy=policy, sessions=idle_sessions(96))
+    assert plan.next_step is plan.steps[0]
+    assert plan.steps[1].objections == (Objection.BLAST_RADIUS,)
 
 
 @pytest.mark.parametrize(

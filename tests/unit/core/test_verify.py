@@ -38,7 +38,7 @@ def test_a_termination_is_judged_by_whether_the_session_is_there(
     alive: frozenset[object] | Trouble, after: float, result: Result | None
 ) -> None:
     """Not by what the server answered to the request."""
-    outcome = verify_termination(TERMINATION, alive, moment(after).at)  # type: ignore[arg-type]
+    outcome = verify_termination(TERMINATION, alive, moment(after))  # type: ignore[arg-type]
     assert (outcome.result if outcome else None) is result
 
 
@@ -47,7 +47,7 @@ def test_a_reused_pid_is_another_session() -> None:
     other = make_entry(action=TerminateSession(make_session(pid=SESSION.id.pid)))
     assert isinstance(other.intent.action, TerminateSession)
     later = frozenset({type(SESSION.id)(SESSION.id.pid, moment(5).at)})
-    outcome = verify_termination(other, later, moment(1).at)
+    outcome = verify_termination(other, later, moment(1))
     assert outcome is not None
     assert outcome.result is Result.CONFIRMED
 
@@ -146,8 +146,8 @@ def test_a_late_look_at_a_replica_that_falls_over_in_its_steady_time_refutes() -
 def test_a_clock_that_jumps_keeps_no_entry_open_for_long(jumped: float) -> None:
     """An open entry stops everything else for its database."""
     at = moment(1, jumped=jumped)
-    gone = verify_termination(TERMINATION, frozenset(), at.at)
-    there = verify_termination(TERMINATION, frozenset({SESSION.id}), at.at)
+    gone = verify_termination(TERMINATION, frozenset(), at)
+    there = verify_termination(TERMINATION, frozenset({SESSION.id}), at)
     outcome, _ = look(BEFORE, at)
     assert (gone and gone.result) is Result.CONFIRMED
     assert (there and there.result) is Result.UNCONFIRMED

@@ -1,0 +1,86 @@
+"""The plan of one restart step: which replicas of the service, in which order, and what speaks against it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from remediator.core.assess import only_logins
+from remediator.core.guards import service_objections, spare_replica
+from remediator.core.ledger import Entry, Occasion
+from remediator.core.model import Exempt, Health, Replica, ReplicaState, Trouble
+from remediator.core.plan import Act, Hold, Objection, Proposal, RestartReplica, StepPlan
+from remediator.core.policy import RestartService, When
+from remediator.core.situation import Situation
+from remediator.core.text import count
+
+_NO_REPLICA = frozenset({Exempt.ONE_OFF, Exempt.HOOK})
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def plan_restart(situation: Situation, index: int, step: RestartService) -> StepPlan:
+    """Plan a restart step.
+
+    Args:
+        situation: The situation.
+        index: The step's position on the ladder.
+        step: The step.
+    """
+    replicas = situation.survey.services.get(step.service, ())
+    occasion = Occasion(step.service, situation.incident.id, situation.incident.round, index)
+    if isinstance(replicas, Trouble):
+        return StepPlan(index, step, objections=(Objection.UNREADABLE,), detail=replicas.detail)
+    if not replicas:
+        return StepPlan(index, step, objections=(Objection.NOT_FOUND,))
+    objections, detail = service_objections(
+        occasion, situation.database, situation.ledger, situation.policy.limits, situation.now
+    )
+    if only_logins(situation.policy, situation.sample):
+        objections = (*objections, Objection.LOGINS)
+    turn = f"step {index + 1} of {len(situation.policy.remediate.steps)}"
+    because = f"{turn}, critical still" if step.when is When.STILL_CRITICAL else f"{turn}, always taken"
+    done = situation.ledger.restarted_on(occasion)
+    found: list[Proposal] = []
+    for replica in _in_order(replicas, situation.ledger.last_restarts(step.service)):
+        action = RestartReplica(replica)
+        if replica.name in done:
+            found.append(Hold(action, (Objection.ALREADY_RESTARTED,)))
+            continue
+        against, why = spare_replica(replica, situation.policy.limits.min_uptime, situation.sample.moment.at)
+        against, why = (*against, *objections), "; ".join(filter(None, (why, detail)))
+        if not against:
+            against, why = _too_far(situation, replica, replicas, found, done)
+        found.append(Hold(action, against, why) if against else Act(action, because))
+    return StepPlan(index, step, proposals=tuple(found), objections=objections, detail=detail)
+
+
+def _in_order(replicas: Sequence[Replica], last: Mapping[str, datetime]) -> list[Replica]:
+    """Those that are not well first, as nothing is lost by them, then those whose restart is longest ago."""
+    return sorted(replicas, key=lambda replica: (_up(replica), last.get(replica.name, _NEVER)))
+
+
+def _too_far(
+    situation: Situation,
+    replica: Replica,
+    replicas: Sequence[Replica],
+    found: Sequence[Proposal],
+    done: Mapping[str, Entry],
+) -> tuple[tuple[Objection, ...], str]:
+    """Say what speaks against one more replica, given those that have their turn before it."""
+    acts = (p.action for p in found if isinstance(p, Act))
+    before = {action.replica.name for action in acts if isinstance(action, RestartReplica)}
+    down = sorted(r.name for r in _siblings(replica, replicas) if not _up(r) and r.name not in before)
+    if _up(replica) and down:
+        return (Objection.SIBLING_DOWN,), ", ".join(down)
+    cap = situation.policy.limits.restart_cap(sum(1 for r in replicas if r.exempt not in _NO_REPLICA))
+    if len(before) + sum(1 for entry in done.values() if entry.charged) >= cap:
+        return (Objection.STEP_LIMIT,), f"limit {count(cap, 'replica')} per step"
+    return (), ""
+
+
+def _siblings(replica: Replica, replicas: Sequence[Replica]) -> Iterator[Replica]:
+    return (r for r in replicas if r.id != replica.id and r.exempt not in _NO_REPLICA)
+
+
+def _up(replica: Replica) -> bool:
+    return replica.state is ReplicaState.RUNNING and replica.health in (Health.NONE, Health.HEALTHY)

@@ -1,0 +1,1 @@
+"""A long run of the real daemon among real parts that leak, churn and fail at random, and its judge."""
