@@ -14,7 +14,7 @@ ARGS ?=
 MINUTES ?= 30
 UNIT_TESTS := tests/unit tests/property tests/architecture
 
-.PHONY: help demo test lint unit faults soak bench lock wheel clean testbed
+.PHONY: help demo test lint unit faults simulate soak bench lock wheel clean testbed
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
@@ -42,6 +42,10 @@ faults: testbed $(VENV)/.dev ## Break everything around it, for real, and print 
 
 soak: testbed $(VENV)/.dev ## Let it run among faults at random for MINUTES=30 and judge what it holds
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)
+
+simulate: $(VENV)/.dev ## Run the control loop in random worlds (SEEDS=100, or SEED=7; DAYS=2)
+	$(BIN)/python -m tests.simulation $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(DAYS),--days $(DAYS)) $(ARGS)
 
 bench: testbed $(VENV)/.dev ## Measure what the watching costs
 	$(BIN)/python -m benchmarks $(ARGS)
