@@ -44,6 +44,7 @@ class Checker:
         self._references()
         for index, policy in enumerate(self.root.policies):
             _PolicyChecker(self, policy, ("policies", index)).run()
+        self._probes()
 
     def note(self, loc: Loc, text: str, *involved: Loc) -> None:
         """Note a mistake, unless it may only follow from another one that is noted already."""
@@ -76,6 +77,20 @@ class Checker:
                 self.note(
                     ("databases", index, "password_file"), "is given besides password; keep one of them"
                 )
+
+    def _probes(self) -> None:
+        """Refused connections are seen by the probe only: without one they are no condition."""
+        policies = {policy.name: policy for policy in self.root.policies}
+        for index, database in enumerate(self.root.databases):
+            policy = policies.get(database.policy)
+            if policy is None or database.connect.probe_every:
+                continue
+            for name in ("monitor", "alert", "critical"):
+                level = getattr(policy.levels, name)
+                if level.refusing_connections and level.utilization is None and level.idle is None:
+                    text = f"0s leaves {name} of policy {policy.name} without a condition that can ever hold"
+                    loc = ("databases", index, "connect", "probe_every")
+                    self.note(loc, text, ("databases", index, "policy"))
 
     def _exactly_one(self) -> None:
         for index, service in enumerate(self.root.services):

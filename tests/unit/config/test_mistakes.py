@@ -409,6 +409,28 @@ def test_a_mistake_in_a_policy(tmp_path: Path, text: str, line: str) -> None:
     assert mistakes(tmp_path, f"policies:\n  - name: default\n    {text}\n") == [line]
 
 
+def test_a_level_that_only_a_probe_can_see_needs_one(tmp_path: Path) -> None:
+    """Without it critical would never hold, and nothing would ever be done."""
+    text = """\
+        databases: [{dsn: host=h, policy: p, connect: {probe_every: 0s}}]
+        policies:
+          - name: p
+            levels: {critical: {utilization: none, refusing_connections: %s}}
+        """
+    line = (
+        "1:61: databases[0].connect.probe_every: 0s leaves critical of policy p without a condition that can"
+        " ever hold"
+    )
+    assert mistakes(tmp_path, text % "true") == [line]
+    (with_probe,) = mistakes(tmp_path, (text % "false").replace("0s", "1s"))
+    assert "has no condition left" in with_probe
+    variable = {"REMEDIATOR_CONNECT_PROBE_EVERY": "0s"}
+    (by_variable,) = mistakes(tmp_path, (text % "true").replace("0s", "1s"), variable)
+    assert by_variable.startswith("environment: REMEDIATOR_CONNECT_PROBE_EVERY: 0s leaves critical")
+    (tmp_path / "config.yaml").write_text(dedent(text % "true").replace("0s", "1s"))
+    assert load(tmp_path / "config.yaml", {}).databases[0].policy.name == "p"
+
+
 def test_all_mistakes_come_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
     """Those of the document, of the schema and between keys alike."""
     text = """\
