@@ -22,6 +22,7 @@ from remediator.core.model import Mode
 from remediator.cycle import Cycle, Timekeeper, settle_orphans
 from remediator.daemon import Daemon
 from remediator.errors import ConfigError, LedgerError
+from remediator.log import Redactor
 from remediator.ports import Clock, Database, LedgerStore, Observer, Runtime
 from remediator.recurrence import window_at
 
@@ -72,7 +73,9 @@ def make_world(settings: Settings, mode: Mode) -> World:
     def addresses() -> frozenset[str]:
         return frozenset(a for database in databases.values() for a in database.addresses)
 
-    runtimes = {s.service.name: _runtime(s, engine, addresses) for s in settings.services}
+    # What a command prints may hold a password of ours, for example when it is our client too.
+    mask = Redactor([secret.reveal() for secret in settings.secrets]).text
+    runtimes = {s.service.name: _runtime(s, engine, addresses, mask) for s in settings.services}
     return World(databases, runtimes, engine)
 
 
@@ -99,7 +102,10 @@ def _database(settings: DatabaseSettings) -> PostgresDatabase:
 
 
 def _runtime(
-    settings: ServiceSettings, engine: DockerEngine | None, addresses: Callable[[], frozenset[str]]
+    settings: ServiceSettings,
+    engine: DockerEngine | None,
+    addresses: Callable[[], frozenset[str]],
+    mask: Callable[[str], str],
 ) -> Runtime:
     target, name = settings.runtime, settings.service.name
     match target:
@@ -114,7 +120,7 @@ def _runtime(
             )
         case CommandTarget():
             return CommandRuntime(
-                name, restart=target.restart, inspect=target.inspect, deadline=target.deadline
+                name, restart=target.restart, inspect=target.inspect, deadline=target.deadline, mask=mask
             )
 
 

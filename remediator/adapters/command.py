@@ -18,7 +18,7 @@ from remediator.errors import RejectedError, UnavailableError
 from remediator.ports import Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 OUTPUT_LIMIT = 64 * 1024
 _INSPECT_WITHIN = timedelta(seconds=10)
@@ -42,9 +42,8 @@ class _Ended:
     output: str
     errors: str
 
-    @property
-    def reason(self) -> str:
-        lines = self.errors.strip().splitlines()
+    def reason(self, mask: Callable[[str], str]) -> str:
+        lines = mask(self.errors).strip().splitlines()
         how = f"was killed by signal {-self.code}" if self.code < 0 else f"exited {self.code}"
         return f"{how}: {lines[-1].strip()[:_LONGEST_LINE]}" if lines else how
 
@@ -62,13 +61,20 @@ class CommandRuntime:
         inspect: The program and its arguments.
         deadline: How long `restart` may take; `inspect` gets ten seconds of it at most. Whatever is left
             of the command then, its background processes included, is killed.
+        mask: Takes secrets out of what a command printed, before it is repeated or recorded.
 
     Raises:
         ValueError: A command is empty.
     """
 
     def __init__(
-        self, service: str, *, restart: Sequence[str], inspect: Sequence[str], deadline: timedelta
+        self,
+        service: str,
+        *,
+        restart: Sequence[str],
+        inspect: Sequence[str],
+        deadline: timedelta,
+        mask: Callable[[str], str] = str,
     ) -> None:
         if not restart or not inspect:
             raise ValueError("both commands must be named")
@@ -76,6 +82,7 @@ class CommandRuntime:
         self._restart = tuple(restart)
         self._inspect = tuple(inspect)
         self._deadline = deadline
+        self._mask = mask
         self._restarts: set[asyncio.Task[_Ended]] = set()
 
     async def replicas(self) -> tuple[Replica, ...]:
@@ -100,16 +107,21 @@ class CommandRuntime:
         current = await self._look()
         if replica.id != current.id or not _same(current, replica):
             return Receipt.CHANGED
-        task = asyncio.create_task(_run(self._restart, self._deadline, outlives_us=True))
+        task = asyncio.create_task(_run(self._restart, self._deadline, self._environment(), outlives_us=True))
         self._restarts.add(task)
         task.add_done_callback(self._finished)
         ended = await asyncio.shield(task)
         if ended.code == 0:
             return Receipt.SENT
-        message = f"{_shown(self._restart)} {ended.reason}"
+        message = f"{_shown(self._restart)} {ended.reason(self._mask)}"
         if _same(await self._look(), replica):
             raise RejectedError(message)
         raise UnavailableError(message)
+
+    def _environment(self) -> dict[str, str]:
+        """What a command inherits; a secret may have been given to us under any name."""
+        public = public_environment(os.environ)
+        return {name: value for name, value in public.items() if self._mask(value) == value}
 
     def _finished(self, task: asyncio.Task[_Ended]) -> None:
         self._restarts.discard(task)
@@ -117,10 +129,10 @@ class CommandRuntime:
             task.exception()  # a cancelled caller does not ask for it
 
     async def _look(self) -> Replica:
-        ended = await _run(self._inspect, min(self._deadline, _INSPECT_WITHIN))
+        ended = await _run(self._inspect, min(self._deadline, _INSPECT_WITHIN), self._environment())
         if ended.code < 0:
-            raise UnavailableError(f"{_shown(self._inspect)} {ended.reason}")
-        token = ended.output.strip()
+            raise UnavailableError(f"{_shown(self._inspect)} {ended.reason(self._mask)}")
+        token = self._mask(ended.output.strip())
         if ended.code == 0 and not token:
             raise RejectedError(
                 f"{_shown(self._inspect)} printed nothing; it must print what differs after every start"
@@ -136,16 +148,19 @@ class CommandRuntime:
         )
 
 
-async def _run(argv: tuple[str, ...], deadline: timedelta, *, outlives_us: bool = False) -> _Ended:
+async def _run(
+    argv: tuple[str, ...], deadline: timedelta, env: Mapping[str, str], *, outlives_us: bool = False
+) -> _Ended:
     """Run a command in a process group of its own; at the deadline all of the group is killed.
 
     Args:
         argv: The program and its arguments.
         deadline: How long it may take.
+        env: Its environment.
         outlives_us: Being cancelled, as when our own process ends, does not end the command.
     """
     with _Pipe() as output, _Pipe() as errors:
-        process = _start(argv, output, errors)
+        process = _start(argv, env, output, errors)
         try:
             async with asyncio.timeout(deadline.total_seconds()):
                 await asyncio.gather(output.listen(), errors.listen())
@@ -160,7 +175,9 @@ async def _run(argv: tuple[str, ...], deadline: timedelta, *, outlives_us: bool 
         return _Ended(code, await output.read(), await errors.read())
 
 
-def _start(argv: tuple[str, ...], output: _Pipe, errors: _Pipe) -> subprocess.Popen[bytes]:
+def _start(
+    argv: tuple[str, ...], env: Mapping[str, str], output: _Pipe, errors: _Pipe
+) -> subprocess.Popen[bytes]:
     # Not the event loop's own kind of process: that one is killed when the loop ends.
     try:
         return subprocess.Popen(  # noqa: S603  what the operator wrote into the config
@@ -168,7 +185,7 @@ def _start(argv: tuple[str, ...], output: _Pipe, errors: _Pipe) -> subprocess.Po
             stdin=subprocess.DEVNULL,
             stdout=output.writer,
             stderr=errors.writer,
-            env=public_environment(os.environ),
+            env=env,
             start_new_session=True,
         )
     except (OSError, ValueError) as error:

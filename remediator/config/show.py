@@ -8,12 +8,15 @@ from typing import Any
 
 import yaml
 
-from remediator.config.secret import MASK
+from remediator.config.secret import MASK, Secret
 from remediator.config.settings import ComposeTarget, DatabaseSettings, ServiceSettings, Settings
 from remediator.config.units import format_duration, format_percent, format_rate
 from remediator.core.maintenance import Recurrence
 from remediator.core.model import Level
 from remediator.core.policy import LevelRule, Limits, Policy, Remediate, Step, TerminateIdle
+
+_SHORTEST_SECRET = 4
+"""Characters; shorter ones would blacken innocent text."""
 
 
 def show(settings: Settings) -> str:
@@ -28,7 +31,7 @@ def show(settings: Settings) -> str:
         "state_dir": str(settings.state_dir),
         "docker": {"host": settings.docker_host},
         "databases": [_database(database) for database in settings.databases],
-        "services": [_service(service) for service in settings.services],
+        "services": [_service(service, settings.secrets) for service in settings.services],
         "policies": [_policy(policy) for policy in policies.values()],
         "log": {"level": settings.log.level, "format": settings.log.format},
     }
@@ -62,18 +65,27 @@ def _database(database: DatabaseSettings) -> dict[str, Any]:
     return shown
 
 
-def _service(service: ServiceSettings) -> dict[str, Any]:
+def _service(service: ServiceSettings, secrets: tuple[Secret, ...]) -> dict[str, Any]:
     runtime, verification = service.runtime, service.service.verification
     shown: dict[str, Any] = {"name": service.service.name}
     if isinstance(runtime, ComposeTarget):
         shown["compose"] = {"project": runtime.project, "service": runtime.service}
     else:
         shown["command"] = {
-            "restart": list(runtime.restart),
-            "inspect": list(runtime.inspect),
+            "restart": _arguments(runtime.restart, secrets),
+            "inspect": _arguments(runtime.inspect, secrets),
             "deadline": runtime.deadline,
         }
     shown["verify"] = {"within": verification.within, "steady_for": verification.steady_for}
+    return shown
+
+
+def _arguments(arguments: tuple[str, ...], secrets: tuple[Secret, ...]) -> list[str]:
+    """A command's arguments; that a password is one of them is unwise, and yet no reason to show it."""
+    shown = list(arguments)
+    for value in sorted((secret.reveal() for secret in secrets), key=len, reverse=True):
+        if len(value) >= _SHORTEST_SECRET:
+            shown = [argument.replace(value, MASK) for argument in shown]
     return shown
 
 

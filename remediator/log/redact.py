@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
+from base64 import b64encode
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from structlog.typing import EventDict, WrappedLogger
 
@@ -13,6 +16,7 @@ _MASK = "********"
 _SECRET_KEY = re.compile(r"passw|secret|token|dsn|authorization|credential", re.IGNORECASE)
 _PASSWORD_IN_URL = re.compile(r"(?P<before>\w+://[^\s:/@]*:)[^\s@]+(?=@)")
 _SHORTEST_SECRET = 4
+_SHORTEST_ENCODED = 8
 
 
 class Redactor:
@@ -24,7 +28,8 @@ class Redactor:
     """
 
     def __init__(self, secrets: Collection[str] = ()) -> None:
-        self._secrets = sorted((s for s in secrets if len(s) >= _SHORTEST_SECRET), key=len, reverse=True)
+        forms = {form for secret in secrets for form in _forms(secret) if len(form) >= _SHORTEST_SECRET}
+        self._secrets = sorted(forms, key=len, reverse=True)
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         """Act as a structlog processor; must be the last one before the renderer."""
@@ -34,7 +39,7 @@ class Redactor:
         """Mask secrets in a value, however deep."""
         match value:
             case str():
-                return self._text(value)
+                return self.text(value)
             case Mapping():
                 return {k: _MASK if _names_secret(str(k)) else self.clean(v) for k, v in value.items()}
             case list() | tuple():
@@ -42,10 +47,31 @@ class Redactor:
             case _:
                 return value
 
-    def _text(self, text: str) -> str:
+    def text(self, text: str) -> str:
+        """Mask secrets in a text."""
         for secret in self._secrets:
             text = text.replace(secret, _MASK)
         return _PASSWORD_IN_URL.sub(rf"\g<before>{_MASK}", text) if "://" in text else text
+
+
+def _forms(secret: str) -> set[str]:
+    """A secret as others may repeat it: as it is, quoted by Python, JSON or SQL, in a URL, in a header."""
+    encoded = secret.encode(errors="surrogateescape")
+    # In base64 a secret looks different behind one or two other bytes, and its ends mix with its neighbours.
+    shifted = [b64encode(bytes(n) + encoded).rstrip(b"=")[skip:-1] for n, skip in enumerate((0, 2, 3))]
+    return {
+        secret,
+        repr(secret)[1:-1],
+        json.dumps(secret)[1:-1],
+        secret.replace("'", "''"),
+        secret.replace("\\", r"\\").replace("'", r"\'"),
+        quote(encoded),
+        quote(encoded, safe=""),
+        quote_plus(encoded),
+        encoded.hex(),
+        b64encode(encoded).decode(),
+        *(form.decode() for form in shifted if len(form) >= _SHORTEST_ENCODED),
+    }
 
 
 @lru_cache(maxsize=1024)

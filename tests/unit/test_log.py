@@ -8,9 +8,11 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 import structlog
@@ -139,6 +141,24 @@ def test_a_longer_secret_is_masked_whole_when_it_contains_a_shorter_one() -> Non
     """No rest of it may be left over."""
     cleaned = log.Redactor(["hunter2", "hunter2-and-more"]).clean("hunter2-and-more")
     assert cleaned == "********"
+
+
+@pytest.mark.parametrize(
+    "repeat",
+    [
+        *(str, repr, json.dumps, quote, quote_plus, lambda secret: quote(secret, safe="")),
+        *(lambda secret: secret.replace("'", "''"), lambda secret: secret.encode().hex()),
+        *(lambda secret, n=n: b64encode(b"x" * n + secret.encode() + b":rest").decode() for n in range(4)),
+    ],
+)
+def test_a_secret_is_masked_however_it_is_repeated(repeat: Callable[[str], str]) -> None:
+    """Quoted, escaped, in a URL or a header; of base64 no more than its ends are left."""
+    secret = "pa ss'wö\"rd/\\%with+lots"
+    before, _, after = log.Redactor([secret]).text(f"before {repeat(secret)} after").partition("********")
+    assert before.startswith("before ")
+    assert after.endswith(" after")
+    assert len(before) + len(after) < len("before '' after") + 16
+    assert not any(piece in before + after for piece in (secret[:4], secret[-4:], "with", "lots"))
 
 
 @pytest.mark.parametrize("form", ["json", "console"])

@@ -218,6 +218,19 @@ maintenance: [{cron: "*/5 0-6 1,15 jan-mar sun", for: 1h30m, timezone: Asia/Kath
     assert "hunter2" not in show(settings)
 
 
+def test_a_password_among_a_commands_arguments_is_masked(tmp_path: Path) -> None:
+    """Other arguments stay as they are."""
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "databases: [{dsn: 'postgresql://u:hunter2@h/d'}]\n"
+        "services: [{name: a, command: {restart: [r, --to=hunter2], inspect: [i, hunter]}}]\n"
+    )
+    shown = show(load(path, {}))
+    assert "hunter2" not in shown
+    command = yaml.safe_load(shown)["services"][0]["command"]
+    assert (command["restart"], command["inspect"]) == (["r", "--to=********"], ["i", "hunter"])
+
+
 def test_a_password_is_shown_as_a_mask(tmp_path: Path) -> None:
     """Taken out of the DSN as well."""
     path = tmp_path / "config.yaml"
