@@ -57,6 +57,9 @@ def test_nobody_who_is_spared_is_ever_terminated(situation: Situation) -> None:
         if Objection.MAY_NOT_SIGNAL in step.objections:
             assert not step.acts
             others.add(Objection.MAY_NOT_SIGNAL)
+        if Objection.BLAST_RADIUS in step.objections:
+            assert not step.acts
+            others.add(Objection.BLAST_RADIUS)
         for hold in step.holds:
             assert isinstance(hold.action, TerminateSession)
             if not others & set(hold.objections):
