@@ -28,11 +28,12 @@ test: testbed lint $(VENV)/.dev ## Lint, then run every test against real server
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-lint: $(VENV)/.dev ## Check style, types and the import rules
+lint: $(VENV)/.dev ## Check style, types and the import rules, and ask for known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@PIP_AUDIT=$(BIN)/pip-audit scripts/audit
 
 unit: $(VENV)/.dev ## Run the fast tests, which need no server
 	$(BIN)/python -m pytest $(UNIT_TESTS) $(ARGS)
