@@ -73,8 +73,7 @@ def make_world(settings: Settings, mode: Mode) -> World:
     def addresses() -> frozenset[str]:
         return frozenset(a for database in databases.values() for a in database.addresses)
 
-    # What a command prints may hold a password of ours, for example when it is our client too.
-    mask = Redactor([secret.reveal() for secret in settings.secrets]).text
+    mask = Redactor([secret.reveal() for secret in settings.secrets]).text  # for what commands print
     runtimes = {s.service.name: _runtime(s, engine, addresses, mask) for s in settings.services}
     return World(databases, runtimes, engine)
 
@@ -119,9 +118,8 @@ def _runtime(
                 database_addresses=addresses,
             )
         case CommandTarget():
-            return CommandRuntime(
-                name, restart=target.restart, inspect=target.inspect, deadline=target.deadline, mask=mask
-            )
+            commands = {"restart": target.restart, "inspect": target.inspect}
+            return CommandRuntime(name, **commands, deadline=target.deadline, mask=mask)
 
 
 def make_cycles(
@@ -277,10 +275,8 @@ class Reload:
             ConfigError: They are wrong, or change what only a restart can change.
         """
         new = self.load()
-        changed = [what for what, differs in _beyond_reload(self.settings, new) if differs]
-        if changed:
-            where = ", ".join(changed)
-            raise ConfigError((f"{new.source}: {where} changed; restart remediator to put it in force",))
+        if what := ", ".join(key for key, differs in _beyond_reload(self.settings, new) if differs):
+            raise ConfigError((f"{new.source}: {what} changed; restart remediator to put it in force",))
         policies = {d.name: d.policy for d in new.databases}
         for cycle in self.cycles:
             name = cycle.database.name

@@ -20,8 +20,9 @@ from tests.testbed.missing import missing
 
 ROOT = Path(__file__).parents[2]
 TOOL = Path(sys.executable).with_name("pip-audit")
+FLAW_ID = "GHSA-1234-5678-9abc"
 FLAW = {
-    "id": "GHSA-1234-5678-9abc",
+    "id": FLAW_ID,
     "summary": "It leaks.",
     "affected": [
         {
@@ -80,7 +81,7 @@ def test_a_vulnerability_fails(lock: Path) -> None:
     with service({"vulns": [FLAW]}) as url:
         done = audit(lock, url)
     assert done.returncode == 1
-    assert FLAW["id"] in done.stdout
+    assert FLAW_ID in done.stdout
     assert "1.1" in done.stdout
 
 
