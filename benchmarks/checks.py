@@ -14,9 +14,10 @@ from remediator import log
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.ledger import SqliteLedger
 from remediator.adapters.postgres import PostgresDatabase, open_database, queries
-from remediator.app import make_cycles, make_world
+from remediator.app import make_cycles
 from remediator.config import load
 from remediator.core.model import Mode
+from remediator.world import make_world
 from tests.testbed.pgbinaries import postgres_binaries
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.roles import create_app_role, create_watch_role

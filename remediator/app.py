@@ -9,22 +9,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from remediator.adapters.clock import SystemClock
-from remediator.adapters.command import CommandRuntime
-from remediator.adapters.compose import ComposeRuntime, DockerEngine
 from remediator.adapters.dryrun import DryRunDatabase, DryRunRuntime
 from remediator.adapters.heartbeat import Heartbeat
 from remediator.adapters.ledger import LateLock, SqliteLedger
-from remediator.adapters.postgres import PostgresDatabase, open_database
 from remediator.adapters.sdnotify import Notifier
-from remediator.config import CommandTarget, ComposeTarget, DatabaseSettings, ServiceSettings, Settings
+from remediator.config import Settings
 from remediator.core.events import Event
 from remediator.core.model import Mode
 from remediator.cycle import Cycle, Timekeeper, settle_orphans
 from remediator.daemon import Daemon
 from remediator.errors import ConfigError, LedgerError
-from remediator.log import Redactor
-from remediator.ports import Clock, Database, LedgerStore, Observer, Runtime
+from remediator.ports import Clock, Database, LedgerStore, Observer
 from remediator.recurrence import window_at
+from remediator.world import World, make_world
 
 # What a cycle consists of at most: a sample with its probe, a look at open entries, and either reading
 # sessions or terminating them, each of which may have to connect again.
@@ -36,90 +33,6 @@ _LOOK_WITHIN = timedelta(seconds=10)
 _OURS = timedelta(seconds=10)
 
 KEEP_RECORDS = timedelta(days=90)
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """Everything outside that the settings name, ready to be used; nothing is connected yet.
-
-    Attributes:
-        databases: By name, real ones.
-        runtimes: By service name, real ones.
-        engine: The Docker engine, None when no service needs one.
-    """
-
-    databases: Mapping[str, PostgresDatabase]
-    runtimes: Mapping[str, Runtime]
-    engine: DockerEngine | None
-
-    async def close(self) -> None:
-        """Close every connection."""
-        for database in self.databases.values():
-            await database.close()
-        if self.engine is not None:
-            self.engine.close()
-
-
-def make_world(settings: Settings, mode: Mode) -> World:
-    """Make the adapters that the settings ask for.
-
-    In a dry run the Docker client can send nothing but GET.
-    """
-    databases = {d.name: _database(d) for d in settings.databases}
-    engine = None
-    if any(isinstance(s.runtime, ComposeTarget) for s in settings.services):
-        engine = DockerEngine(settings.docker_host, read_only=mode is Mode.DRY_RUN)
-
-    def addresses() -> frozenset[str]:
-        return frozenset(a for database in databases.values() for a in database.addresses)
-
-    mask = Redactor([secret.reveal() for secret in settings.secrets]).text  # for what commands print
-    runtimes = {s.service.name: _runtime(s, engine, addresses, mask) for s in settings.services}
-    return World(databases, runtimes, engine)
-
-
-def _database(settings: DatabaseSettings) -> PostgresDatabase:
-    connect = settings.connect
-    keywords = {
-        "application_name": connect.application_name,
-        "keepalives": "1",
-        "keepalives_idle": str(int(connect.keepalives_idle.total_seconds())),
-        "keepalives_interval": str(int(connect.keepalives_interval.total_seconds())),
-        "keepalives_count": str(connect.keepalives_count),
-        "tcp_user_timeout": str(int(connect.tcp_user_timeout.total_seconds() * 1000)),
-    }
-    return open_database(
-        settings.name,
-        settings.dsn,
-        password=settings.password.reveal() if settings.password else None,
-        keywords=keywords,
-        connect_timeout=connect.timeout,
-        query_timeout=connect.query_timeout,
-        cutoffs=settings.policy.cutoffs,
-        probe_every=connect.probe_every,
-    )
-
-
-def _runtime(
-    settings: ServiceSettings,
-    engine: DockerEngine | None,
-    addresses: Callable[[], frozenset[str]],
-    mask: Callable[[str], str],
-) -> Runtime:
-    target, name = settings.runtime, settings.service.name
-    match target:
-        case ComposeTarget():
-            assert engine is not None  # noqa: S101  made because there is a target like this
-            return ComposeRuntime(
-                name,
-                project=target.project,
-                compose_service=target.service,
-                engine=engine,
-                database_addresses=addresses,
-            )
-        case CommandTarget():
-            commands = {"restart": target.restart, "inspect": target.inspect}
-            return CommandRuntime(name, **commands, deadline=target.deadline, mask=mask)
 
 
 def make_cycles(

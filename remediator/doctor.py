@@ -12,7 +12,6 @@ from remediator.adapters.clock import SystemClock
 from remediator.adapters.compose import ComposeRuntime, DockerEngine
 from remediator.adapters.ledger import SqliteLedger
 from remediator.adapters.postgres import PostgresDatabase, Privileges
-from remediator.app import make_world
 from remediator.config import Settings
 from remediator.core.guards import spare_replica
 from remediator.core.ledger import Ledger
@@ -21,6 +20,7 @@ from remediator.core.text import count, duration
 from remediator.errors import LedgerError, RemediatorError, UnavailableError
 from remediator.ports import Runtime
 from remediator.recurrence import next_start, window_at
+from remediator.world import make_world
 
 OLDEST, NEWEST = 13, 18
 # The minor releases that stopped pg_signal_backend from reaching background workers (CVE-2023-5870).

@@ -15,10 +15,11 @@ import click
 from remediator import log
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.ledger import SqliteLedger
-from remediator.app import World, make_cycles, make_world
+from remediator.app import make_cycles
 from remediator.config import Settings, find, load
 from remediator.core.model import Mode
 from remediator.cycle import Cycle
+from remediator.world import World, make_world
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -1,0 +1,100 @@
+"""From settings to the adapters of everything outside: the databases, and what runs the services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from remediator.adapters.command import CommandRuntime
+from remediator.adapters.compose import ComposeRuntime, DockerEngine
+from remediator.adapters.postgres import PostgresDatabase, open_database
+from remediator.config import CommandTarget, ComposeTarget, DatabaseSettings, ServiceSettings, Settings
+from remediator.core.model import Mode
+from remediator.log import Redactor
+from remediator.ports import Runtime
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything outside that the settings name, ready to be used; nothing is connected yet.
+
+    Attributes:
+        databases: By name, real ones.
+        runtimes: By service name, real ones.
+        engine: The Docker engine, None when no service needs one.
+    """
+
+    databases: Mapping[str, PostgresDatabase]
+    runtimes: Mapping[str, Runtime]
+    engine: DockerEngine | None
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for database in self.databases.values():
+            await database.close()
+        if self.engine is not None:
+            self.engine.close()
+
+
+def make_world(settings: Settings, mode: Mode) -> World:
+    """Make the adapters that the settings ask for.
+
+    In a dry run the Docker client can send nothing but GET.
+    """
+    databases = {d.name: _database(d) for d in settings.databases}
+    engine = None
+    if any(isinstance(s.runtime, ComposeTarget) for s in settings.services):
+        engine = DockerEngine(settings.docker_host, read_only=mode is Mode.DRY_RUN)
+
+    def addresses() -> frozenset[str]:
+        return frozenset(a for database in databases.values() for a in database.addresses)
+
+    # What a command prints may hold a password of ours.
+    mask = Redactor([secret.reveal() for secret in settings.secrets]).text
+    runtimes = {s.service.name: _runtime(s, engine, addresses, mask) for s in settings.services}
+    return World(databases, runtimes, engine)
+
+
+def _database(settings: DatabaseSettings) -> PostgresDatabase:
+    connect = settings.connect
+    keywords = {
+        "application_name": connect.application_name,
+        "keepalives": "1",
+        "keepalives_idle": str(int(connect.keepalives_idle.total_seconds())),
+        "keepalives_interval": str(int(connect.keepalives_interval.total_seconds())),
+        "keepalives_count": str(connect.keepalives_count),
+        "tcp_user_timeout": str(int(connect.tcp_user_timeout.total_seconds() * 1000)),
+    }
+    return open_database(
+        settings.name,
+        settings.dsn,
+        password=settings.password.reveal() if settings.password else None,
+        keywords=keywords,
+        connect_timeout=connect.timeout,
+        query_timeout=connect.query_timeout,
+        cutoffs=settings.policy.cutoffs,
+        probe_every=connect.probe_every,
+    )
+
+
+def _runtime(
+    settings: ServiceSettings,
+    engine: DockerEngine | None,
+    addresses: Callable[[], frozenset[str]],
+    mask: Callable[[str], str],
+) -> Runtime:
+    target, name = settings.runtime, settings.service.name
+    match target:
+        case ComposeTarget():
+            assert engine is not None  # noqa: S101  made because there is a target like this
+            return ComposeRuntime(
+                name,
+                project=target.project,
+                compose_service=target.service,
+                engine=engine,
+                database_addresses=addresses,
+            )
+        case CommandTarget():
+            return CommandRuntime(
+                name, restart=target.restart, inspect=target.inspect, deadline=target.deadline, mask=mask
+            )
