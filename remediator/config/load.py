@@ -87,6 +87,9 @@ def load(path: Path, env: Mapping[str, str]) -> Settings:
     warnings = [password.warning for password in passwords.values() if password.warning]
     if inline and source.exposed:
         warnings.append(f"{problems.source}: holds a password and can be read by others than its owner")
+    if source.open_to_all:
+        what = "everyone may write to it, and so let remediator run any program; chmod o-w it"
+        warnings.append(f"{problems.source}: {what}")
     used = {database.policy for database in model.databases}
     warnings += (
         f"{problems.source}: no database uses the policy {policy.name}"

@@ -23,10 +23,11 @@ class SourceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file's text, and whether others than its owner may read it."""
+    """A file's text, whether others than its owner may read it, and whether everyone may write to it."""
 
     text: str = field(repr=False)
     exposed: bool
+    open_to_all: bool
 
 
 def read(path: Path, limit: int) -> Source:
@@ -59,7 +60,9 @@ def read(path: Path, limit: int) -> Source:
         os.close(descriptor)
     if len(data) > limit:
         raise SourceError(_too_large(limit))
-    return Source(_decode(data), exposed=bool(status.st_mode & (stat.S_IRGRP | stat.S_IROTH)))
+    mode = status.st_mode
+    exposed, open_to_all = bool(mode & (stat.S_IRGRP | stat.S_IROTH)), bool(mode & stat.S_IWOTH)
+    return Source(_decode(data), exposed=exposed, open_to_all=open_to_all)
 
 
 def _require_regular(mode: int) -> None:

@@ -448,3 +448,14 @@ def test_a_secret_shows_only_when_asked(tmp_path: Path) -> None:
     settings = loaded(tmp_path, "databases: [{dsn: 'postgresql://u:hunter2@h/d'}]")
     assert "hunter2" not in repr(settings)
     assert settings.databases[0].password == secret
+
+
+def test_a_warning_when_everyone_can_write_the_config(tmp_path: Path) -> None:
+    """Whoever can write it can name programs to run."""
+    path = tmp_path / "config.yaml"
+    path.write_text("databases: [{dsn: 'postgresql://u@h/d'}]")
+    path.chmod(0o666)
+    (warning,) = load(path, {}).warnings
+    assert warning.startswith(f"{path}: everyone may write to it")
+    path.chmod(0o664)
+    assert load(path, {}).warnings == ()
