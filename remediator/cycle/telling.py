@@ -58,6 +58,8 @@ class Teller:
 
     def emit(self, event: Event, incident: Incident | None = None, **fields: object) -> None:
         """Emit an event with what every event of a database carries."""
+        if event is Event.INCIDENT_RELIEVED:
+            self._plan = None  # after good news even the same bad news is news
         if incident is not None:
             fields["incident"] = incident.id
         self.observer.emit(event, database=self.database, mode=self.mode.value, **fields)

@@ -17,7 +17,7 @@ from tests.simulation.runner import Report, simulate
 @click.option("--first", default=0, show_default=True, help="The first seed.")
 @click.option("--seed", type=int, help="Only this one, with a long story when it fails.")
 @click.option("--days", default=2.0, show_default=True, help="Simulated days of each, before peace.")
-@click.option("--forward", is_flag=True, help="Set the wall clock forward, too.")
+@click.option("--forward/--no-forward", default=True, help="Set the wall clock forward, too.")
 @click.option("--tail", default=60, show_default=True, help="Events of a failing seed to show.")
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Processes.")
 def main(seeds: int, first: int, seed: int | None, days: float, forward: bool, tail: int, jobs: int) -> None:

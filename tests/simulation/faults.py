@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import TypeVar
 
+from remediator.core.clock import ClockMark
 from remediator.core.ledger import Entry, Incident, Intent, Ledger, Lock, Outcome, Pause
 from remediator.core.model import Moment, Replica, Sample, Session, SessionId, Trouble, TroubleKind
 from remediator.errors import LedgerError, UnavailableError
@@ -221,6 +222,18 @@ class FaultyStore:
     async def history(self, since: datetime) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
         """Read what was."""
         return await self._do(lambda: self._inner.history(since))
+
+    async def clock(self) -> ClockMark | None:
+        """Read where all clocks stood."""
+        return await self._do(self._inner.clock)
+
+    async def keep_clock(self, mark: ClockMark) -> None:
+        """Record where all clocks stand."""
+        await self._do(lambda: self._inner.keep_clock(mark))
+
+    async def check(self) -> None:
+        """Make sure that a record could be made."""
+        await self._do(self._inner.check)
 
     async def save_incident(self, incident: Incident) -> None:
         """Insert or update an incident."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from remediator.core.events import Event
 from remediator.core.ledger import Entry, Incident, Result
@@ -20,7 +21,7 @@ from tests.simulation.trace import Trace
 from tests.simulation.world import LedgerEye, SimDatabase, SimLedger, SimRuntime
 
 _QUIET = 3600.0
-_TELLING = frozenset({Event.INCIDENT_HELD, Event.LOCKED})
+_TELLING = frozenset({Event.INCIDENT_HELD, Event.INCIDENT_SUSPENDED, Event.LOCKED})
 # After each of these a person must be told anew when it does not end well.
 _NEWS = frozenset({Event.INCIDENT_OPENED, Event.INCIDENT_RELIEVED, Event.ACTION_INTENDED})
 
@@ -46,6 +47,7 @@ class Inspector(LedgerEye):
         self.runtimes: dict[str, SimRuntime] = {}
         self.store = SimLedger(self)
         self.policies: dict[str, Policy] = {}
+        self.pause_lasts = 0.0
         self._loop = loop
         self._mode = mode
         self._trace = trace
@@ -61,6 +63,10 @@ class Inspector(LedgerEye):
         if not holds:
             self._trace.note("VIOLATION", f"{rule}: {text}")
             self._broken(Violation(rule, text))
+
+    def pausing(self, lasts: timedelta | None) -> None:
+        """An operator is about to pause for so long."""
+        self.pause_lasts = lasts.total_seconds() if lasts else float("inf")
 
     # what the daemon does
 
@@ -147,9 +153,8 @@ class Inspector(LedgerEye):
 
     def _permitted(self, database: str, watched: Watched, entries: Sequence[Entry]) -> None:
         pause, locks = self.store.in_force()
-        moment = watched.moment
-        paused = pause is not None and moment is not None and pause.holds_at(moment.at)
-        paused = paused and self._forbidden.get("pause", 0.0) <= watched.began
+        since = self._forbidden.get("pause", 0.0)
+        paused = pause is not None and since <= watched.began < since + self.pause_lasts - 0.01
         self.check(not paused, "nothing is done while paused", f"{database}: {pause}")
         scopes = {f"database:{database}"}
         scopes |= {

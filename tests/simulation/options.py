@@ -44,7 +44,7 @@ class Options:
     seed: int
     days: float = 2.0
     faults: bool = True
-    forward: bool = False
+    forward: bool = True
     tamper: Tamper = field(default_factory=Tamper)
     tail: int = 60
 

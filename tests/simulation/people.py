@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from random import Random
 
+from remediator.core.clock import stamped
 from remediator.core.ledger import Pause
 from tests.simulation.faults import Weather
 from tests.simulation.trace import Trace
@@ -20,13 +21,20 @@ class Operator:
     """Pauses, resumes, acknowledges locks and edits the policies, seldom at the right moment."""
 
     def __init__(
-        self, store: SimLedger, clock: MachineClock, chance: Random, trace: Trace, edit: Callable[[], None]
+        self,
+        store: SimLedger,
+        clock: MachineClock,
+        chance: Random,
+        trace: Trace,
+        edit: Callable[[], None],
+        told: Callable[[timedelta | None], None],
     ) -> None:
         self._store = store
         self._clock = clock
         self._chance = chance
         self._trace = trace
         self._edit = edit
+        self._told = told
 
     async def operate(self) -> None:
         """Do something now and then, for ever."""
@@ -34,16 +42,20 @@ class Operator:
             await asyncio.sleep(self._chance.expovariate(1 / _HOUR))
             match self._chance.choice(("pause", "resume", *["ack"] * 6, *["nothing"] * 3, "edit")):
                 case "pause":
-                    now = self._clock.now().at
-                    lasts = self._chance.choice((timedelta(minutes=10), timedelta(hours=2), None))
-                    await self._store.pause(Pause(now, now + lasts if lasts else None, "looking at it"))
-                    self._trace.note("operator", f"pause for {lasts}")
+                    await self._pause(self._chance.choice((timedelta(minutes=10), timedelta(hours=2), None)))
                 case "resume":
                     await self.resume()
                 case "ack":
                     await self.acknowledge()
                 case "edit":
                     self._edit()
+
+    async def _pause(self, lasts: timedelta | None) -> None:
+        now = stamped(self._clock.now(), await self._store.clock())
+        until, ends = (now.at + lasts, now.steady + lasts) if lasts else (None, None)
+        self._told(lasts)
+        await self._store.pause(Pause(now.at, until, "looking at it", ends))
+        self._trace.note("operator", f"pause for {lasts}")
 
     async def resume(self) -> None:
         """End a pause."""

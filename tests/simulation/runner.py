@@ -60,7 +60,7 @@ class Report:
     @property
     def story(self) -> str:
         """The report for a person who wants to know why it failed."""
-        forward = " FORWARD=1" if self.options.forward else ""
+        forward = "" if self.options.forward else ' ARGS="--no-forward"'
         again = f"make simulate SEED={self.options.seed} DAYS={self.options.days:g}{forward}"
         return "\n".join((*self.tail, f"{self.violation}", f"again: {again}"))
 
@@ -125,7 +125,7 @@ class _Simulation:
             Fortune(database, options.chance(f"server {name}"), self._trace)
             for name, database in eye.databases.items()
         ]
-        self._operator = Operator(eye.store, self._clock, self._people, self._trace, self._edit)
+        self._operator = Operator(eye.store, self._clock, self._people, self._trace, self._edit, eye.pausing)
 
     def _restarts(self, service: SimService) -> Any:
         def restarting(name: str) -> None:
@@ -234,10 +234,14 @@ class _Simulation:
 
     async def _end_daemon(self, daemon: SimDaemon, life: Life) -> str:
         loop, chance = asyncio.get_running_loop(), self._faults
-        match chance.choice(("kill", "stop", "freeze", "sleep")):
+        match chance.choice(("kill", "stop", "freeze", "sleep", "reboot")):
             case "kill":
                 life.die()
                 return "is killed"
+            case "reboot":
+                life.die()
+                self._clock.start_anew()
+                return "goes down with its machine"
             case "stop":
                 await daemon.stop()
                 return "is stopped"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from remediator.core.model import Moment
 from remediator.testing import FakeClock
@@ -67,12 +67,13 @@ class TrueClock(FakeClock):
 
 
 class MachineClock(TrueClock):
-    """The clocks of the daemon's machine: one can be set, the other stands still while it is suspended."""
+    """The clocks of the daemon's machine: one can be set, one stands still while it is suspended."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self.set_forward = timedelta(0)
-        self.slept = 0.0
+        self._slept = 0.0
+        self._booted = -_MONO
 
     def jump(self, by: timedelta) -> Moment:
         """Set the wall clock forward or back."""
@@ -82,12 +83,17 @@ class MachineClock(TrueClock):
 
     def sleep_through(self, seconds: float) -> None:
         """Let the monotonic clock miss so much of the time."""
-        self.slept += seconds
+        self._slept += seconds
         self._read_at = -1.0
 
-    def true_time(self, wall: datetime) -> datetime:
-        """The true time at which the wall clock, as it is set now, shows this."""
-        return wall - self.set_forward
+    def start_anew(self) -> None:
+        """Boot the machine: all clocks but the wall clock begin anew."""
+        self._boots += 1
+        self._booted = self._loop.time()
+        self._slept = 0.0
+        self._read_at = -1.0
 
     def _read(self, at: float) -> Moment:
-        return Moment(START + timedelta(seconds=at) + self.set_forward, _MONO + at - self.slept)
+        uptime = at - self._booted
+        wall = START + timedelta(seconds=at) + self.set_forward
+        return Moment(wall, uptime - self._slept, f"boot {self._boots}", uptime)

@@ -7,13 +7,13 @@ from datetime import timedelta
 import pytest
 
 from remediator.core.events import Event
-from remediator.core.ledger import Pause
+from remediator.core.ledger import Lock, Pause, database_scope
 from remediator.core.model import Evidence, Level, ReplicaState, Trouble, TroubleKind
 from remediator.core.plan import Objection
 from remediator.core.policy import Rate
 from remediator.errors import LedgerError
 from tests.builders import make_policy
-from tests.unit.cycle_world import FULL, PACE, RESTART, SETTLE, TERMINATE, World
+from tests.unit.cycle_world import FULL, HALF, PACE, RESTART, SETTLE, TERMINATE, World
 
 UNREACHABLE = Trouble(TroubleKind.UNREACHABLE, "connection refused")
 
@@ -289,3 +289,18 @@ async def test_a_clock_set_back_does_not_refill_a_budget() -> None:
     world.clock.jump(-timedelta(hours=3))
     await world.turns(300)
     assert world.restarted == ["celery-1"]
+
+
+async def test_a_hold_is_told_anew_after_relief_was_told() -> None:
+    """Who was told that it is over must be told when it is not, although nothing else has changed."""
+    world = World(make_policy(steps=(RESTART,)))
+    going = [world.database.open() for _ in range(HALF)]
+    world.fill()
+    await world.store.lock(Lock(database_scope("shop"), world.clock.now().at, "three rounds"))
+    await world.told_of(Event.INCIDENT_HELD)
+    for session in going:
+        world.database.leave(session)
+    await world.told_of(Event.INCIDENT_RELIEVED)
+    world.fill(age=timedelta(0))
+
+    await world.told_of(Event.INCIDENT_HELD, times=2, within=timedelta(minutes=10))
