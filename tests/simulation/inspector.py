@@ -257,7 +257,7 @@ class Inspector(LedgerEye):
             self.check(unused, "nothing is done twice for one intent", target)
         if not unused:
             return None
-        deed = self._book.deeds[unused[0].id]
+        deed = self._book.deeds[unused[-1].id]  # an older one may have got lost on its way
         deed.effects += 1
         return deed
 
