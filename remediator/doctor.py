@@ -224,7 +224,8 @@ async def _state_dir(settings: Settings, mode: Mode) -> Finding:
         ledger = await _ledger(settings, mode)
     except LedgerError as error:
         return Finding(Grade.PROBLEM, subject, str(error))
-    in_force = [lock.scope for lock in ledger.locks] + (["paused"] if ledger.pause else [])
+    paused = ledger.pause is not None and ledger.pause.holds_at(SystemClock().now().at)
+    in_force = [lock.scope for lock in ledger.locks] + (["paused"] if paused else [])
     if in_force:
         return Finding(Grade.WARNING, subject, f"in force: {', '.join(in_force)}; see `remediator history`")
     return Finding(

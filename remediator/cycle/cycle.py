@@ -123,12 +123,12 @@ class Cycle:
         self._teller.assessment(assessment, self.policy.patience)
         window = self.maintenance(moment)
         self._teller.maintenance(window)
-        turn = Turn(assessment, maintenance=window)
+        turn = Turn(assessment)
         if assessment.level is Level.CRITICAL or self._engaged or self._books.due(moment):
             turn = await self._remediate(assessment)
         seconds = self._clock.now().mono - moment.mono
         self._teller.cycle(assessment, turn.incident, seconds)
-        return turn
+        return replace(turn, maintenance=window)
 
     async def _resume(self, moment: Moment) -> None:
         """Hold the critical level while an incident from before is open: it must be seen to clear."""

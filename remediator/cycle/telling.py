@@ -131,23 +131,24 @@ class Teller:
 
     def plan(self, incident: Incident, plan: Plan, moment: Moment) -> None:
         """Tell a plan, unless it says the same as the last one told; from time to time tell a hold again."""
-        self._holding = plan.next_step is None
+        self._holding = plan.next_step is None and not plan.relieved
         signature = (incident.id, incident.round, plan.objections, tuple(_signature(s) for s in plan.steps))
         changed = signature != self._plan
         self._plan = signature
         if changed:
             self._made(incident, plan)
-        if plan.held:
+        if self._holding:
             self._held(incident, plan, moment.mono, changed=changed)
 
     def _held(self, incident: Incident, plan: Plan, mono: float, *, changed: bool) -> None:
+        """Tell a hold: at once one that waiting will not end, after a while any."""
         what = (incident.id, plan.ordered)
         if self._hold is None or self._hold.what != what:
             self._hold = _Lasting(what, mono, mono)
-        elif changed:
-            self._hold.said = mono
-        elif not self._hold.again(mono):
+            changed = True
+        if not self._hold.again(mono) and not (plan.held and changed):
             return
+        self._hold.said = mono
         seconds = round(mono - self._hold.since, 3)
         because = hold_reasons(plan)
         if plan.ordered:

@@ -222,6 +222,31 @@ async def test_a_command_that_is_wrong(server: PostgresServer, tmp_path: Path) -
     assert about(findings, "would not be restarted: it is exited").grade is Grade.WARNING
 
 
+async def test_maintenance_windows(server: PostgresServer, tmp_path: Path) -> None:
+    """One that is in force is worth knowing; of others it is told when they begin, so that a slip shows."""
+    windows = [
+        {"cron": "* * * * *", "for": "1h", "reason": "weekly deploy"},
+        {"cron": "0 3 29 2 *", "for": "2h", "timezone": "Europe/Berlin"},
+    ]
+    dsn = create_watch_role(server, reserved=True)
+    findings = await found_by(written(tmp_path, dsn, maintenance=windows))
+    in_force = about(findings, "weekly deploy")
+    assert in_force.grade is Grade.WARNING
+    assert in_force.text.startswith("in force until ")
+    later = about(findings, "02-29 02:00 UTC, for 2h")
+    assert (later.grade, later.subject) == (Grade.OK, "maintenance 0 3 29 2 * Europe/Berlin")
+
+
+async def test_a_pause_that_is_over_is_not_in_force(server: PostgresServer, tmp_path: Path) -> None:
+    """It stays in the ledger until it is replaced."""
+    daemon = written(tmp_path, create_watch_role(server, reserved=True))
+    store = SqliteLedger.open(daemon.state_dir, Mode.ENFORCE)
+    now = datetime.now(UTC)
+    await store.pause(Pause(now - timedelta(hours=2), now - timedelta(hours=1), ""))
+    await store.close()
+    assert about(await found_by(daemon), "recent entries").grade is Grade.OK
+
+
 async def test_the_state_directory(server: PostgresServer, tmp_path: Path) -> None:
     """Missing is a problem; what is in force is worth knowing."""
     daemon = written(tmp_path, create_watch_role(server, reserved=True))

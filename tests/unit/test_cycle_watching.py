@@ -15,7 +15,7 @@ from remediator.core.plan import Objection, Plan
 from remediator.core.policy import Spare
 from remediator.cycle.telling import REMIND_EVERY
 from tests.builders import make_policy
-from tests.unit.cycle_world import PACE, TERMINATE, World
+from tests.unit.cycle_world import PACE, RESTART, TERMINATE, World
 
 TURNS_PER_REMINDER = int(REMIND_EVERY.total_seconds() / PACE)
 TROUBLE = Trouble(TroubleKind.UNREACHABLE, "no route")
@@ -92,6 +92,24 @@ async def test_a_lock_is_an_alarm_also_in_a_pause() -> None:
     await world.store.lock(Lock("database:shop", world.clock.now().at, "3 rounds without relief"))
     await world.told_of(Event.INCIDENT_HELD)
     assert not world.told.of(Event.INCIDENT_SUSPENDED)
+
+
+async def test_waiting_that_never_ends_is_an_alarm_too() -> None:
+    """Somebody starts the service anew every few seconds, so that its turn never comes."""
+    world = World(make_policy(steps=(RESTART,)), services={"celery": 1})
+
+    def started_again() -> None:
+        world.runtimes["celery"].change("celery-1", started_at=world.clock.now().at)
+
+    world.meanwhile = started_again
+    world.fill()
+    await world.turns(TURNS_PER_REMINDER)
+    assert not world.told.of(Event.INCIDENT_HELD)
+    await world.turns(5)
+    (held,) = world.told.of(Event.INCIDENT_HELD)
+    assert "started moments ago" in held["because"]
+    assert held["seconds"] == REMIND_EVERY.total_seconds()
+    assert not world.restarted
 
 
 async def test_maintenance_is_said_when_it_begins_and_when_it_is_over() -> None:
