@@ -61,6 +61,8 @@ def test_a_replaced_container_shares_its_number_with_its_replacement() -> None:
     assert exempt(container(), container(2, replace="old")) == [None, None]
     assert exempt(container(), container(replace="old", status="created")) == [Exempt.REPLACED] * 2
     assert exempt(container(), container(oneoff="True")) == [None, Exempt.ONE_OFF]
+    first, its_successor, second = container(), container(replace="old", status="created"), container(2)
+    assert exempt(first, its_successor, second) == [Exempt.REPLACED] * 3
 
 
 @pytest.mark.parametrize(

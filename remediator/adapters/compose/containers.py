@@ -77,7 +77,7 @@ def read_containers(
         around: What is out of bounds.
     """
     ours = [one for one in inspected if labels.items() <= _labels(one).items()]
-    changing = _numbers_being_replaced(ours)
+    changing = _being_replaced(ours)
     containers = [_read(service, one, around, changing) for one in ours]
     return tuple(sorted(containers, key=lambda c: (c.number, c.replica.name)))
 
@@ -93,7 +93,7 @@ def canonical(address: str) -> str | None:
     return str(parsed)
 
 
-def _read(service: str, one: Mapping[str, Any], around: Surroundings, changing: frozenset[int]) -> Container:
+def _read(service: str, one: Mapping[str, Any], around: Surroundings, changing: bool) -> Container:
     state, labels = _section(one, "State"), _labels(one)
     given = _section(one, "Config").get("StopTimeout")
     stop_timeout = None if given is None else int(given)
@@ -119,7 +119,7 @@ def _stops_within(stop_timeout: int | None) -> timedelta:
     return _LONGEST_STOP if stop_timeout < 0 else timedelta(seconds=stop_timeout)
 
 
-def _exempt(one: Mapping[str, Any], around: Surroundings, changing: frozenset[int]) -> Exempt | None:
+def _exempt(one: Mapping[str, Any], around: Surroundings, changing: bool) -> Exempt | None:
     labels = _labels(one)
     reasons = {
         Exempt.OWN: _is_own(one, around.own),
@@ -127,7 +127,7 @@ def _exempt(one: Mapping[str, Any], around: Surroundings, changing: frozenset[in
         Exempt.SWARM: any(name.startswith(_SWARM) for name in labels),
         Exempt.ONE_OFF: _is_one_off(labels),
         Exempt.HOOK: _HOOK in labels,
-        Exempt.REPLACED: _number(labels) in changing,
+        Exempt.REPLACED: changing,
         Exempt.OPTED_OUT: labels.get(_ENABLE, "").strip().lower() not in _YES,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
@@ -144,10 +144,11 @@ def _keeps_a_cluster(one: Mapping[str, Any]) -> bool:
     return any(str(entry).startswith("PGDATA=") for entry in _section(one, "Config").get("Env") or ())
 
 
-def _numbers_being_replaced(containers: Iterable[Mapping[str, Any]]) -> frozenset[int]:
-    """The numbers that two containers share, one of them made to replace the other.
+def _being_replaced(containers: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether two containers share a number, one of them made to replace the other.
 
-    The label alone says nothing: the new container keeps it for life.
+    The label alone says nothing: the new container keeps it for life. Compose does not make all of a
+    service's new containers at the same moment, so one of them speaks for those that will follow.
     """
     regular = [
         labels
@@ -155,9 +156,7 @@ def _numbers_being_replaced(containers: Iterable[Mapping[str, Any]]) -> frozense
         if not _is_one_off(labels) and _HOOK not in labels and _NUMBER in labels
     ]
     shared = Counter(_number(labels) for labels in regular)
-    return frozenset(
-        _number(labels) for labels in regular if _REPLACE in labels and shared[_number(labels)] > 1
-    )
+    return any(_REPLACE in labels and shared[_number(labels)] > 1 for labels in regular)
 
 
 def _is_one_off(labels: Mapping[str, str]) -> bool:
