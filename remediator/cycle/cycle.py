@@ -253,7 +253,8 @@ class Cycle:
             objections = (Objection.UNCONFIRMED,)
         if objections or (relieved and evidence is Evidence.CLEAR):
             plan = Plan(objections=objections, detail=detail, relieved=not objections)
-            self._teller.plan(incident, plan, sample.moment) if objections else None
+            if not (relieved and evidence is Evidence.CLEAR):  # then there is nothing to hold
+                self._teller.plan(incident, plan, sample.moment)
             if evidence is Evidence.CLEAR and not relieved and _MERELY_HELD.issuperset(objections):
                 incident = await self._concluder.relieve(incident, sample.moment)
             return incident, plan

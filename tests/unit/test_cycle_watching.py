@@ -112,6 +112,19 @@ async def test_waiting_that_never_ends_is_an_alarm_too() -> None:
     assert not world.restarted
 
 
+async def test_a_lock_is_no_alarm_once_it_is_relieved() -> None:
+    """Nothing is held then, whoever brought relief."""
+    world = World()
+    world.fill()
+    await world.store.lock(Lock("database:shop", world.clock.now().at, "3 rounds without relief"))
+    await world.told_of(Event.INCIDENT_HELD)
+    for session in list(world.database._sessions.values()):  # noqa: SLF001  the fake's own list
+        world.database.leave(session)
+    world.fill(to=60, age=timedelta(0))
+    await world.told_of(Event.INCIDENT_CLOSED)
+    assert len(world.told.of(Event.INCIDENT_HELD)) == 1
+
+
 async def test_maintenance_is_said_when_it_begins_and_when_it_is_over() -> None:
     """Also while nothing is the matter."""
     world = World(replace(make_policy(), maintenance=(Recurrence("30 * * * *", timedelta(minutes=5)),)))
