@@ -85,6 +85,11 @@ def bounded(incident: Incident, remediate: Remediate, now: datetime) -> Incident
     return replace(incident, not_before=longest)
 
 
+def begin_anew(incident: Incident) -> Incident:
+    """Note that another server answers: what was tried on the one before says nothing about this one."""
+    return replace(incident, round=incident.round + 1, step=0, not_before=None)
+
+
 def relieve(incident: Incident, now: datetime) -> Incident:
     """Note that the database is no longer critical and nothing is left to do."""
     return replace(

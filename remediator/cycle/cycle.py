@@ -22,7 +22,7 @@ from remediator.core.ledger import (
     Phase,
 )
 from remediator.core.maintenance import Recurrence, Window
-from remediator.core.model import Evidence, Level, Mode, Moment
+from remediator.core.model import Evidence, Level, Mode, Moment, Sample
 from remediator.core.plan import Objection, Plan
 from remediator.core.policy import Policy, Service
 from remediator.cycle.acting import Actor
@@ -185,7 +185,7 @@ class Cycle:
         moment = assessment.sample.moment
         await self._books.examine(moment)
         ledger = await self._load(moment)
-        incident = await self._bounded(ledger.open_incident(self.database.name), moment)
+        incident = await self._bounded(ledger.open_incident(self.database.name), assessment.sample)
         # After a crash this is how the past is caught up with: the same look as at any other time.
         found = await self._verifier.outcomes(ledger.open_entries(self.database.name), moment)
         if found:
@@ -202,11 +202,12 @@ class Cycle:
         self._engaged = incident is not None or in_flight > 0
         return Turn(assessment, plan, incident, in_flight)
 
-    async def _bounded(self, incident: Incident | None, moment: Moment) -> Incident | None:
-        """Keep a clock that was set back from making a wait longer."""
+    async def _bounded(self, incident: Incident | None, sample: Sample) -> Incident | None:
+        """Keep a clock set back from making a wait longer, and a ladder from spanning two servers."""
         if incident is None:
             return None
-        bounded = incidents.bounded(incident, self.policy.remediate, moment.steady)
+        bounded = incidents.bounded(incident, self.policy.remediate, sample.moment.steady)
+        bounded = incidents.begin_anew(bounded) if sample.replaced else bounded
         if bounded != incident:
             await self._store.save_incident(bounded)
         return bounded
