@@ -240,7 +240,7 @@ def _choose(situation: Situation, step: TerminateIdle, eligible: Sequence[Sessio
     limits, slots = situation.policy.limits, situation.sample.slots
     used = slots.used if slots else len(eligible)
     until = situation.policy.remediate.until
-    needed = _needed(situation.policy, situation.sample) if slots else len(eligible)
+    needed = _needed(situation.policy, situation.sample.logged_in()) if slots else len(eligible)
     cap = limits.terminate_cap(used)
     spent = situation.ledger.terminations(situation.database)
     scarcest = min(usages(limits.terminate, spent, situation.now), key=lambda budget: budget.left)

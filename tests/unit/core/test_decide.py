@@ -849,6 +849,16 @@ def test_a_server_that_is_cut_off_after_its_sample_gets_nothing_restarted() -> N
     assert plan_for(sample=make_sample(used=None, probe=REFUSED), sessions=TROUBLE).next_step is not None
 
 
+def test_sessions_do_not_go_for_the_slots_that_logins_hold() -> None:
+    """Where the view shows clients in authentication, ending sessions makes room for more of those."""
+    sample = make_sample(probe=REFUSED, groups=[make_group(count=60, state="starting")])
+    plan = plan_for(sample=sample, sessions=idle_sessions(30))
+    assert plan.next_step is None
+    assert {hold.objections for hold in plan.steps[0].holds} == {(Objection.ENOUGH,)}
+    both = make_sample(probe=REFUSED, groups=[make_group(count=30, state="starting")])
+    assert len(plan_for(sample=both, sessions=idle_sessions(30)).steps[0].acts) == 66 - 50
+
+
 def test_services_are_spared_when_only_logins_hold_the_slots() -> None:
     """Each replica is held, with the reason; a person is needed."""
     plan = plan_for(sample=make_sample(used=10, probe=REFUSED), sessions=idle_sessions(5))
