@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+from hypothesis import settings
 
 from tests.testbed import engine as docker_engines
 from tests.testbed.engine import ComposeProject, DockerEngine
@@ -27,8 +28,10 @@ _MARK_OF_FIXTURE = {
 
 
 def pytest_configure() -> None:
-    """Start from a known environment."""
+    """Start from a known environment, without a clock on single examples: a busy machine proves nothing."""
     drop_inherited_settings()
+    settings.register_profile("unhurried", deadline=None)
+    settings.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
