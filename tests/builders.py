@@ -238,6 +238,7 @@ def make_incident(
     failed_rounds: int = 0,
     relieved_at: datetime | None = None,
     closed_at: datetime | None = None,
+    ladder: str = "",
 ) -> Incident:
     """An incident that has just been opened."""
     return Incident(
@@ -254,6 +255,7 @@ def make_incident(
         usable=100,
         relieved_at=relieved_at,
         closed_at=closed_at,
+        ladder=ladder,
     )
 
 

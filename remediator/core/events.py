@@ -83,6 +83,11 @@ class Event(Enum):
         Severity.WARNING,
         "Relief did not last; the ladder goes on with its next step, or begins a new round.",
     )
+    LADDER_CHANGED = (
+        "ladder_changed",
+        Severity.INFO,
+        "A reload changed the steps of an open incident; a new round begins with those that hold now.",
+    )
     PLAN_MADE = (
         "plan_made",
         Severity.INFO,

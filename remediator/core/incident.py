@@ -14,8 +14,8 @@ from remediator.core.policy import Remediate
 _NOTHING_DONE = frozenset({Result.CHANGED, Result.DENIED, Result.SIMULATED})
 
 
-def open_incident(identity: str, database: str, sample: Sample, because: str) -> Incident:
-    """Begin an incident on a sample that confirmed critical."""
+def open_incident(identity: str, database: str, sample: Sample, because: str, ladder: str = "") -> Incident:
+    """Begin an incident on a sample that confirmed critical, at the foot of a ladder."""
     slots = sample.slots
     return Incident(
         id=identity,
@@ -24,6 +24,7 @@ def open_incident(identity: str, database: str, sample: Sample, because: str) ->
         because=because,
         used=slots.used if slots else None,
         usable=slots.usable if slots else None,
+        ladder=ladder,
     )
 
 
@@ -88,6 +89,18 @@ def bounded(incident: Incident, remediate: Remediate, now: datetime) -> Incident
 def begin_anew(incident: Incident) -> Incident:
     """Note that another server answers: what was tried on the one before says nothing about this one."""
     return replace(incident, round=incident.round + 1, step=0, not_before=None)
+
+
+def on_ladder(incident: Incident, remediate: Remediate) -> Incident:
+    """Keep an incident's place on a ladder that was changed by a reload of the config.
+
+    An index means nothing on another ladder: the incident begins a new round at its foot. What was done
+    before stays charged, and the count of failed rounds goes on.
+    """
+    if incident.ladder == remediate.ladder:
+        return incident
+    known = replace(incident, ladder=remediate.ladder)
+    return replace(known, round=incident.round + 1, step=0) if incident.ladder else known
 
 
 def relieve(incident: Incident, now: datetime) -> Incident:

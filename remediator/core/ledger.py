@@ -113,6 +113,7 @@ class Incident:
 
     Attributes:
         step: Index of the next step to consider.
+        ladder: The steps that the index belongs to, in words; empty when that was not recorded.
         not_before: No decision before this time of the ledger's clock: a step settles, or a round failed.
         failed_rounds: Rounds in which something was done and which brought no relief.
         used: Used slots when it opened.
@@ -132,6 +133,7 @@ class Incident:
     usable: int | None = None
     relieved_at: datetime | None = None
     closed_at: datetime | None = None
+    ladder: str = ""
 
 
 @dataclass(frozen=True, slots=True)

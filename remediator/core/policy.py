@@ -103,6 +103,11 @@ class Remediate:
     retry: timedelta
     steps: tuple[Step, ...]
 
+    @property
+    def ladder(self) -> str:
+        """What the steps are, in words; another text means that another ladder is to be climbed."""
+        return "; ".join(f"{step.label} ({step.when})" for step in self.steps)
+
 
 @dataclass(frozen=True, slots=True)
 class Spare:

@@ -215,6 +215,7 @@ def _write_incident(incident: Incident) -> Record:
         "usable": incident.usable,
         "relieved_at": _maybe_instant(incident.relieved_at),
         "closed_at": _maybe_instant(incident.closed_at),
+        "ladder": incident.ladder,
     }
 
 
@@ -233,6 +234,7 @@ def _read_incident(record: Mapping[str, Any]) -> Incident:
         usable=record["usable"],
         relieved_at=_maybe_time(record["relieved_at"]),
         closed_at=_maybe_time(record["closed_at"]),
+        ladder=record.get("ladder", ""),
     )
 
 
@@ -263,21 +265,13 @@ def _read_pause(record: Mapping[str, Any]) -> Pause:
 
 
 def _write_clock(mark: ClockMark) -> Record:
-    return {
-        "boot": mark.boot,
-        "uptime": mark.uptime,
-        "at": instant(mark.at),
-        "steady": instant(mark.steady),
-    }
+    at, steady = instant(mark.at), instant(mark.steady)
+    return {"boot": mark.boot, "uptime": mark.uptime, "at": at, "steady": steady}
 
 
 def _read_clock(record: Mapping[str, Any]) -> ClockMark:
-    return ClockMark(
-        boot=record["boot"],
-        uptime=record["uptime"],
-        at=_time(record["at"]),
-        steady=_time(record["steady"]),
-    )
+    at, steady = _time(record["at"]), _time(record["steady"])
+    return ClockMark(boot=record["boot"], uptime=record["uptime"], at=at, steady=steady)
 
 
 _CODECS: Mapping[type, tuple[str, Callable[[Any], Record], Callable[[Mapping[str, Any]], object]]] = {

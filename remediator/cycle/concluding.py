@@ -67,6 +67,15 @@ class Concluder:
             self.teller.emit(Event.STEP_SETTLING, settled, settle=duration(remediate.settle))
         return settled
 
+    async def on_ladder(self, incident: Incident, remediate: Remediate) -> Incident:
+        """Note the ladder that the incident is climbed on from now on; say so when that was another one."""
+        found = incidents.on_ladder(incident, remediate)
+        if found != incident:
+            await self.store.save_incident(found)
+        if found.round != incident.round:
+            self.teller.emit(Event.LADDER_CHANGED, found, round=found.round, steps=found.ladder)
+        return found
+
     async def relieve(self, incident: Incident, moment: Moment) -> Incident:
         """Note relief, whoever brought it."""
         relieved = incidents.relieve(incident, moment.at)

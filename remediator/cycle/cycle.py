@@ -224,8 +224,8 @@ class Cycle:
         moment = assessment.sample.moment
         milliseconds = moment.at.microsecond // 1000
         identity = f"{moment.at:%Y%m%dT%H%M%S}.{milliseconds:03}-{self.database.name}"
-        because = assessment.because(Level.CRITICAL)
-        incident = incidents.open_incident(identity, self.database.name, assessment.sample, because)
+        because, ladder = assessment.because(Level.CRITICAL), self.policy.remediate.ladder
+        incident = incidents.open_incident(identity, self.database.name, assessment.sample, because, ladder)
         await self._store.save_incident(incident)
         self._teller.emit(
             Event.INCIDENT_OPENED, incident, because=because, used=incident.used, usable=incident.usable
@@ -243,9 +243,10 @@ class Cycle:
         self, assessment: Assessment, incident: Incident, ledger: Ledger
     ) -> tuple[Incident, Plan]:
         """Make a plan and carry out what is due of it."""
-        sample = assessment.sample
+        sample, policy = assessment.sample, self.policy  # a reload may come at any await
+        incident = await self._concluder.on_ladder(incident, policy.remediate)
         relieved = incident.phase is Phase.RELIEVED
-        evidence = critical_evidence(self.policy, sample, relieved=relieved)
+        evidence = critical_evidence(policy, sample, relieved=relieved)
         window = self.maintenance(sample.moment)
         objections, detail = gate(
             self.database.name, sample, evidence, incident, ledger, window, sample.moment.steady
@@ -259,11 +260,11 @@ class Cycle:
             if evidence is Evidence.CLEAR and not relieved and _MERELY_HELD.issuperset(objections):
                 incident = await self._concluder.relieve(incident, sample.moment)
             return incident, plan
-        seen = await survey(self.database, self.policy, self._runtimes)
+        seen = await survey(self.database, policy, self._runtimes)
         async with self._deciding:
             ledger = await self._load(sample.moment)
             situation = Situation(
-                self.database.name, self.policy, sample, incident, ledger, seen, maintenance=window
+                self.database.name, policy, sample, incident, ledger, seen, maintenance=window
             )
             plan = decide(situation)
             if plan.relapsed:

@@ -38,18 +38,20 @@ class Timekeeper:
             self.observer.emit(Event.CLOCK_JUMPED, because=because, seconds=seconds)
         with suppress(LedgerError):  # said where it is needed; the next look tries again
             await self._read()
+            moment = stamped(moment, self._mark)
             if outdated(self._mark, moment):
                 await self.keep(moment)
-        return stamped(moment, self._mark) if self._known else moment
+        return moment
 
     async def keep(self, moment: Moment) -> None:
-        """Keep where all clocks stand, durably, so that what is about to be done can be dated by it.
+        """Keep where all clocks stood, durably, so that what is about to be done can be dated by it.
 
         Raises:
-            LedgerError: It could not be kept.
+            LedgerError: It could not be kept, or the ledger's time was not known at that moment.
         """
-        await self._read()
-        mark = ClockMark.of(stamped(moment, self._mark))
+        if moment.stamp is None:
+            raise LedgerError("the ledger could not be asked for its time when this check began")
+        mark = ClockMark.of(moment)
         await self.store.keep_clock(mark)
         self._mark = mark
 

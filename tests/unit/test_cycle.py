@@ -380,6 +380,23 @@ async def test_a_plan_that_wants_nearly_everything_is_not_begun_and_a_person_is_
     assert "92 of 96 would have to go, more than 80% or 2000" in held["because"]
 
 
+async def test_steps_that_a_reload_reorders_begin_a_new_round_within_the_same_budgets() -> None:
+    """The index of the next step would point to another one; what was restarted is not restarted again."""
+    world = World(make_policy(steps=(RESTART, TERMINATE, RestartService("api"))))
+    world.fill()
+    world.meanwhile = world.leak
+    await world.turns_until(lambda _: world.outcomes() == [("celery-1", "confirmed")])
+    for cycle in world.cycles:
+        cycle.policy = make_policy(steps=(TERMINATE, RESTART, RestartService("api")))
+    await world.turns_until(lambda _: len(world.restarted) == 2)
+    (told,) = world.told.of(Event.LADDER_CHANGED)
+    assert told["round"] == 2
+    assert [what for what, _ in world.outcomes() if what != "terminate"] == ["celery-1", "api-1"]
+    steps = [(e.intent.round, e.intent.step) for e in world.entries]
+    assert steps[0] == (1, 0)
+    assert set(steps[1:]) == {(2, 0), (2, 2)}
+
+
 async def test_relief_that_does_not_last_begins_another_round() -> None:
     """The ladder starts from its foot, in the same incident; the budgets go on counting."""
     world = World()

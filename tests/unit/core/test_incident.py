@@ -9,7 +9,7 @@ import pytest
 from remediator.core import incident as incidents
 from remediator.core.ledger import Ledger, Phase, Result
 from remediator.core.plan import Act, RestartReplica, StepPlan, TerminateSession
-from remediator.core.policy import RestartService, TerminateIdle
+from remediator.core.policy import RestartService, Step, TerminateIdle, When
 from tests.builders import (
     REFUSED,
     START,
@@ -183,6 +183,37 @@ def test_three_failed_rounds_are_counted() -> None:
         incident = incidents.exhaust(incident, Ledger((entry,)), LADDER, NOW)
         assert incident.failed_rounds == number
         incident = incidents.relapse(incidents.relieve(incident, NOW), new_round=True)
+
+
+def test_an_incident_keeps_its_place_as_long_as_the_ladder_is_the_same() -> None:
+    """A record that does not say which ladder it was on is believed."""
+    there = make_incident(round=2, step=1, ladder=LADDER.ladder)
+    assert incidents.on_ladder(there, LADDER) is there
+    adopted = incidents.on_ladder(make_incident(round=2, step=1), LADDER)
+    assert adopted == there
+    slower = make_policy(settle=timedelta(hours=1), retry=timedelta(hours=1), until=0.1).remediate
+    assert incidents.on_ladder(there, slower) is there
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (RestartService("celery"), TerminateIdle(TEN_MINUTES), RestartService("api")),
+        (TerminateIdle(TEN_MINUTES),),
+        (TerminateIdle(TEN_MINUTES * 2), RestartService("celery"), RestartService("api")),
+        (TerminateIdle(TEN_MINUTES), RestartService("celery", When.ALWAYS), RestartService("api")),
+        (),
+    ],
+)
+def test_a_changed_ladder_is_climbed_from_its_foot_in_a_new_round(steps: tuple[Step, ...]) -> None:
+    """What was done stays charged: its round is another one, not forgotten."""
+    there = make_incident(
+        round=2, step=1, phase=Phase.HELD, failed_rounds=2, not_before=NOW, ladder=LADDER.ladder
+    )
+    changed = make_policy(steps=steps).remediate
+    moved = incidents.on_ladder(there, changed)
+    assert (moved.round, moved.step, moved.ladder) == (3, 0, changed.ladder)
+    assert (moved.phase, moved.failed_rounds, moved.not_before) == (Phase.HELD, 2, NOW)
 
 
 def test_it_closes_once_critical_is_left() -> None:
