@@ -26,10 +26,11 @@ from remediator.cli.exits import Exit
 from remediator.cli.types import DURATION
 from remediator.config import Settings
 from remediator.core.assess import Assessment
-from remediator.core.ledger import Entry, Incident, Ledger
+from remediator.core.budgets import Standing
+from remediator.core.ledger import Entry, Incident
 from remediator.core.model import Level, Mode
 from remediator.core.text import count
-from remediator.cycle import Turn
+from remediator.cycle import Turn, read_standing
 from remediator.recurrence import window_at
 
 
@@ -111,9 +112,9 @@ def plan(config: Path | None, mode: str | None, form: str, *, every: bool) -> in
         if turn.plan is None:
             continue
         if form == "json":
-            print_json([render.plan_record(name, turn.assessment, turn.plan)])
+            print_json([render.plan_record(name, turn.assessment, turn.plan, turn.standing)])
         else:
-            print_lines(render.plan_lines(name, turn.assessment, turn.plan, every=every))
+            print_lines(render.plan_lines(name, turn.assessment, turn.plan, turn.standing, every=every))
     unknown = any(render.shown_unknown(turn.assessment) for turn in turns.values())
     return Exit.UNKNOWN if unknown else Exit.OK
 
@@ -133,33 +134,36 @@ async def _plan(settings: Settings, mode: Mode) -> dict[str, Turn]:
 def history(config: Path | None, mode: str | None, form: str, since: timedelta) -> int:
     """Show incidents, what was done in each and what came of it, from the ledger.
 
-    Oldest first; then what is in force now: maintenance, a pause, locks.
+    Oldest first; then what is in force now: maintenance, a pause, locks, and what is left of each limit.
+    In JSON that is the last line, of kind `standing`.
     """
     settings = settings_from(config)
     quiet_logs(settings)
     now = SystemClock().now().at
     windows = {d.name: window_at(d.policy.maintenance, now) for d in settings.databases}
     chosen = mode_of(settings, mode)
-    incidents, entries, ledger = asyncio.run(_history(settings, chosen, since))
+    incidents, entries, standings = asyncio.run(_history(settings, chosen, since))
     by_incident = {i.id: [e for e in entries if e.intent.incident == i.id] for i in incidents}
     if form == "json":
         print_json(render.history_record(i, by_incident[i.id]) for i in incidents)
+        print_json([render.standing_record(standings.values(), windows, chosen)])
         return Exit.OK
     if not incidents:
         click.echo(asyncio.run(_nothing(settings, chosen, since)))
     for incident in incidents:
         print_lines(render.history_lines(incident, by_incident[incident.id], chosen, now))
-    print_lines(render.standing_lines(ledger, windows, now))
+    print_lines(render.standing_lines(standings, windows))
     return Exit.OK
 
 
 async def _history(
     settings: Settings, mode: Mode, since: timedelta
-) -> tuple[tuple[Incident, ...], tuple[Entry, ...], Ledger]:
-    begin = SystemClock().now().at - since
+) -> tuple[tuple[Incident, ...], tuple[Entry, ...], dict[str, Standing]]:
+    now = SystemClock().now()
     async with looking(settings, mode) as (_, _cycles, store):
-        incidents, entries = await store.history(begin)
-        return incidents, entries, await store.load(begin)
+        incidents, entries = await store.history(now.at - since)
+        standings = {d.name: await read_standing(store, d.name, d.policy, now) for d in settings.databases}
+        return incidents, entries, standings
 
 
 async def _nothing(settings: Settings, mode: Mode, since: timedelta) -> str:
@@ -167,8 +171,9 @@ async def _nothing(settings: Settings, mode: Mode, since: timedelta) -> str:
     if not has_ledger(settings.state_dir):
         return f"no ledger in {settings.state_dir}: no daemon has run with this config yet"
     other = Mode.DRY_RUN if mode is Mode.ENFORCE else Mode.ENFORCE
-    incidents, _, ledger = await _history(settings, other, since)
-    if not incidents and not ledger.locks:
+    incidents, _, standings = await _history(settings, other, since)
+    locks = {lock.scope for standing in standings.values() for lock in standing.locks}
+    if not incidents and not locks:
         return f"no incidents ({mode})"
-    found = f"{count(len(incidents), 'incident')} and {count(len(ledger.locks), 'lock')}"
+    found = f"{count(len(incidents), 'incident')} and {count(len(locks), 'lock')}"
     return f"no incidents ({mode}); {found} in {other}: --mode {other}"

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from remediator.core.policy import Limits, Rate
+from remediator.core.ledger import Ledger, Lock, Pause
+from remediator.core.policy import Limits, Policy, Rate, RestartService
 from remediator.core.text import count, duration
 
 
@@ -85,3 +86,79 @@ def cooldown(limits: Limits, times: Sequence[datetime], now: datetime) -> list[s
         restarts, ends = waiting
         found.append(f"backoff after {count(restarts, 'restart')}, again in {duration(ends - now)}")
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One limit of one database, and how much of it is used up.
+
+    Attributes:
+        limits: What it limits: `terminate`, `restart`, or `restart NAME` for one service.
+        rule: The limit in words.
+        used: How many count against it.
+        allowed: How many may; None for a backoff, which only lasts.
+        frees_at: When there is room for one more, or one less counts, on the ledger's clock.
+    """
+
+    database: str
+    limits: str
+    rule: str
+    used: int
+    allowed: int | None
+    frees_at: datetime | None
+
+    @property
+    def left(self) -> int:
+        """How many are allowed now."""
+        return max(0, (self.allowed or 0) - self.used)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What holds a database's remediation in check at one moment.
+
+    Attributes:
+        pause: The pause in force.
+        locks: The locks in force, of other databases too.
+        now: The moment, on the ledger's clock.
+    """
+
+    pause: Pause | None
+    locks: tuple[Lock, ...]
+    budgets: tuple[Budget, ...]
+    now: datetime
+
+
+def standing(database: str, policy: Policy, ledger: Ledger, now: datetime) -> Standing:
+    """Say what is left of each limit of a database, and what else is in force.
+
+    Args:
+        database: Its name.
+        policy: Its policy.
+        ledger: The ledger.
+        now: Time on the ledger's clock.
+    """
+    limits = policy.limits
+    found = [
+        *_budgets(database, "terminate", limits.terminate, ledger.terminations(database), now),
+        *_budgets(database, "restart", limits.restart, ledger.restarts(database), now),
+    ]
+    steps = policy.remediate.steps
+    for service in dict.fromkeys(step.service for step in steps if isinstance(step, RestartService)):
+        times = ledger.restarts_of(service)
+        found += _budgets(database, f"restart {service}", limits.restart_per_service, times, now)
+        waiting = backoff_ends(limits, times, now)
+        if waiting is not None:
+            restarts, ends = waiting
+            found.append(Budget(database, f"restart {service}", "backoff", restarts, None, ends))
+    pause = ledger.pause if ledger.pause is not None and ledger.pause.holds_at(now) else None
+    return Standing(pause, ledger.locks, tuple(found), now)
+
+
+def _budgets(
+    database: str, what: str, rates: Sequence[Rate], times: Sequence[datetime], now: datetime
+) -> list[Budget]:
+    return [
+        Budget(database, what, str(used.rate), used.used, used.rate.count, used.frees_at)
+        for used in usages(rates, times, now)
+    ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from remediator.core import incident as incidents
 from remediator.core.assess import Assessment, Watch, assess, critical_evidence
+from remediator.core.budgets import standing
 from remediator.core.clock import stamped
 from remediator.core.decide import Situation, decide
 from remediator.core.events import Event
@@ -32,30 +33,13 @@ from remediator.cycle.lineage import Lineage
 from remediator.cycle.surveying import survey
 from remediator.cycle.telling import Teller
 from remediator.cycle.timekeeping import Timekeeper
+from remediator.cycle.turn import Turn
 from remediator.cycle.verifying import Verifier
 from remediator.errors import LedgerError
 from remediator.ports import Clock, Database, LedgerStore, Observer, Runtime
 
 # With nothing of ours going on, relief is relief even when we did not bring it.
 _MERELY_HELD = frozenset({Objection.WAITING, Objection.PAUSED, Objection.MAINTENANCE, Objection.LOCKED})
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What one cycle came to.
-
-    Attributes:
-        plan: None while nothing had to be planned.
-        maintenance: The maintenance window in force.
-        incident: The open incident, None without one.
-        in_flight: Actions whose outcome is not known yet.
-    """
-
-    assessment: Assessment
-    plan: Plan | None = None
-    incident: Incident | None = None
-    in_flight: int = 0
-    maintenance: Window | None = None
 
 
 class Cycle:
@@ -165,7 +149,8 @@ class Cycle:
             maintenance=self.maintenance(moment),
         )
         in_flight = len(ledger.open_entries(self.database.name))
-        return Turn(assessment, decide(situation), incident, in_flight, situation.maintenance)
+        left = standing(self.database.name, self.policy, ledger, moment.steady)
+        return Turn(assessment, decide(situation), incident, in_flight, situation.maintenance, left)
 
     def maintenance(self, moment: Moment) -> Window | None:
         """The maintenance window that is in force."""

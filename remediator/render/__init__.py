@@ -7,9 +7,9 @@ from remediator.render.lines import (
     history_lines,
     nagios_line,
     plan_lines,
-    standing_lines,
 )
 from remediator.render.records import assessment_record, history_record, plan_record, sample_record
+from remediator.render.standing import standing_lines, standing_record
 from remediator.render.verdicts import reasons, shown_level, shown_unknown, verdict
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "shown_level",
     "shown_unknown",
     "standing_lines",
+    "standing_record",
     "verdict",
 ]

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from remediator.core.assess import Assessment
-from remediator.core.ledger import Entry, Incident, Ledger
+from remediator.core.budgets import Standing
+from remediator.core.ledger import Entry, Incident
 from remediator.core.maintenance import Window
 from remediator.core.model import Level, Mode
 from remediator.core.plan import Action, Hold, Plan, RestartReplica, StepPlan, TerminateSession
 from remediator.core.text import count, duration
+from remediator.render.standing import budget_lines, in_force_lines
 from remediator.render.verdicts import reasons, verdict
 
 
@@ -35,13 +37,16 @@ def assessment_lines(name: str, assessment: Assessment, window: Window | None = 
         yield f"  {sessions:>5}  {application}  {state}"
 
 
-def plan_lines(name: str, assessment: Assessment, plan: Plan, *, every: bool) -> Iterator[str]:
+def plan_lines(
+    name: str, assessment: Assessment, plan: Plan, standing: Standing | None = None, *, every: bool
+) -> Iterator[str]:
     """One database's plan for a person.
 
     Args:
         name: The database.
         assessment: The sample it rests on, judged.
         plan: The plan.
+        standing: What is in force, and what is left of each limit.
         every: List every single session, not only how many of which application, and why.
     """
     yield f"{name}: {verdict(assessment)}; if critical were confirmed now:"
@@ -53,6 +58,9 @@ def plan_lines(name: str, assessment: Assessment, plan: Plan, *, every: bool) ->
         condition = " (only if critical still)" if step.conditional else ""
         yield f"  step {step.index + 1}: {step.step.label}{condition}"
         yield from (f"    {line}" for line in _step_lines(step, every=every))
+    if standing is not None:
+        yield "  in force now:"
+        yield from (f"    {line}" for line in (*in_force_lines(standing), *budget_lines(standing)))
 
 
 def _step_lines(step: StepPlan, *, every: bool) -> Iterator[str]:
@@ -131,20 +139,6 @@ def _tally(entry: Entry) -> str:
 
 def _maintenance(window: Window) -> str:
     return f"in a maintenance window {window.text}"
-
-
-def standing_lines(ledger: Ledger, windows: Mapping[str, Window | None], now: datetime) -> Iterator[str]:
-    """Pause, locks and maintenance windows in force, the latter by database, for a person."""
-    for name, window in windows.items():
-        if window is not None:
-            yield f"{name} is {_maintenance(window)}"
-    if ledger.pause is not None and ledger.pause.holds_at(now):
-        until = (
-            f"until {ledger.pause.until:%Y-%m-%d %H:%M:%S} UTC" if ledger.pause.until else "until `resume`"
-        )
-        yield f"paused {until}" + (f": {ledger.pause.reason}" if ledger.pause.reason else "")
-    for lock in ledger.locks:
-        yield f"locked {lock.scope} since {lock.since:%Y-%m-%d %H:%M:%S} UTC: {lock.reason}; `ack` unlocks it"
 
 
 def nagios_line(name: str, assessment: Assessment, thresholds: Mapping[Level, float]) -> str:

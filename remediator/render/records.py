@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from remediator.core.assess import Assessment
+from remediator.core.budgets import Standing
 from remediator.core.ledger import Entry, Incident
 from remediator.core.maintenance import Window
 from remediator.core.model import Sample
 from remediator.core.plan import Act, Action, Hold, Plan, Proposal, RestartReplica, StepPlan, TerminateSession
 from remediator.core.record import to_record
+from remediator.render.standing import budget_records, in_force_record
 from remediator.render.verdicts import reasons, verdict
 
 Record = dict[str, Any]
@@ -76,9 +78,13 @@ def sample_record(sample: Sample) -> Record:
     return record
 
 
-def plan_record(name: str, assessment: Assessment, plan: Plan) -> Record:
-    """One database's plan for JSON."""
+def plan_record(name: str, assessment: Assessment, plan: Plan, standing: Standing | None = None) -> Record:
+    """One database's plan for JSON, with what is in force and what is left of each limit."""
+    in_force: Record = {}
+    if standing is not None:
+        in_force = in_force_record(standing.pause, standing.locks) | {"budgets": budget_records(standing)}
     return {
+        **in_force,
         "database": name,
         "at": assessment.sample.moment.at.isoformat(),
         "level": verdict(assessment),

@@ -174,10 +174,15 @@ def test_history_pause_and_modes(app: str, watch: str, tmp_path: Path) -> None:
     with open_idle(app, 34):
         daemon.run("check")
         assert daemon.run("run", "--once").returncode == 0
-    (incident,) = records(daemon.run("history").stdout)
+    incident, standing = records(daemon.run("history").stdout)
+    spent = {b["rule"]: b["used"] for b in standing["budgets"] if b["limits"] == "terminate"}
+    assert spent == {"10000 per 1h": len(incident["entries"])}
+    assert (standing["mode"], standing["pause"], standing["locks"]) == ("dry-run", None, [])
+    (planned,) = records(daemon.run("plan").stdout)
+    assert {b["rule"]: b["used"] for b in planned["budgets"] if b["limits"] == "terminate"} == spent
     assert {entry["outcome"]["result"] for entry in incident["entries"]} == {"simulated"}
     elsewhere = "no incidents (enforce); 1 incident and 0 locks in dry-run: --mode dry-run\n"
-    assert daemon.run("history", "--mode", "enforce", "--format", "text").stdout == elsewhere
+    assert daemon.run("history", "--mode", "enforce", "--format", "text").stdout.startswith(elsewhere)
     shown = daemon.run("history", "--format", "text").stdout
     assert incident["id"] in shown
     assert f"{len(incident['entries']):>7}  terminate leaky: simulated" in shown
@@ -187,6 +192,9 @@ def test_history_pause_and_modes(app: str, watch: str, tmp_path: Path) -> None:
     for mode in ("dry-run", "enforce"):
         shown = daemon.run("history", "--mode", mode, "--format", "text").stdout
         assert "paused until `resume`: works" in shown
+        assert "terminate: " in shown
+        *_, standing = records(daemon.run("history", "--mode", mode).stdout)
+        assert standing["pause"]["reason"] == "works"
     assert daemon.run("resume").stdout == "resumed\n"
 
 

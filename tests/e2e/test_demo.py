@@ -211,7 +211,7 @@ def test_what_is_kept_can_be_read_afterwards(healed: Run) -> None:
         text=True,
         check=True,
     )
-    (incident,) = [json.loads(line) for line in told.stdout.splitlines()]
+    incident, _standing = [json.loads(line) for line in told.stdout.splitlines()]
     assert len(incident["entries"]) == len(healed.named("action_finished"))
 
 

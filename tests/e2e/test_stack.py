@@ -75,7 +75,7 @@ def test_enforce_heals_the_leak(stack: MakeStack, bystander: ComposeProject) -> 
         assert after[untouched] == before[untouched]
     assert started(bystander) == others
 
-    (incident,) = (json.loads(x) for x in shop.remediator("history", "--format", "json").splitlines())
+    incident, _standing = (json.loads(x) for x in shop.remediator("history", "--format", "json").splitlines())
     done = [(e["action"]["kind"], e["outcome"]["result"]) for e in incident["entries"]]
     assert ("restart_replica", "confirmed") in done
     assert ("terminate_session", "confirmed") in done
@@ -124,7 +124,7 @@ def test_dry_run_changes_nothing_and_plans_the_same(stack: MakeStack, bystander:
     assert started(bystander) == others
     outcomes = {line["outcome"] for line in shop.said("action_finished")}
     assert outcomes == {"simulated"}
-    (incident,) = (json.loads(x) for x in shop.remediator("history", "--format", "json").splitlines())
+    incident, _standing = (json.loads(x) for x in shop.remediator("history", "--format", "json").splitlines())
     planned = [
         e["action"]["session"] for e in incident["entries"] if e["action"]["kind"] == "terminate_session"
     ]

@@ -423,7 +423,9 @@ class Daemon:
         """The incidents of the ledger with their entries."""
         done = self.run("history", "--format", "json")
         assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        *incidents, standing = [json.loads(line) for line in done.stdout.splitlines()]
+        assert standing["kind"] == "standing"
+        return incidents
 
     def entries(self) -> list[Record]:
         """The entries of all incidents."""

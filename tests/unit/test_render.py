@@ -10,6 +10,7 @@ import pytest
 
 from remediator import render
 from remediator.core.assess import Assessment, Watch, assess
+from remediator.core.budgets import standing
 from remediator.core.ledger import Ledger, Lock, Pause, Result
 from remediator.core.maintenance import Window
 from remediator.core.model import Level, Mode, Sample, Trouble, TroubleKind
@@ -22,6 +23,7 @@ from remediator.core.plan import (
     StepPlan,
     TerminateSession,
 )
+from remediator.core.policy import Backoff, Rate, RestartService
 from tests.builders import (
     ACCEPTED,
     REFUSED,
@@ -296,23 +298,78 @@ def test_what_is_in_force(pause: Pause, line: str) -> None:
     """A pause and locks, and how to end them."""
     lock = Lock("service:api", START, "api-1 was restarted: it crashed")
     now = START + timedelta(hours=1)
-    assert list(render.standing_lines(Ledger(pause=pause, locks=(lock,)), {"shop": None}, now)) == [
+    found = standing("shop", make_policy(steps=()), Ledger(pause=pause, locks=(lock,)), now)
+    assert list(render.standing_lines({"shop": found, "blog": found}, {"shop": None}))[:3] == [
         line,
         "locked service:api since 2030-01-01 00:00:00 UTC: api-1 was restarted: it crashed; `ack` unlocks it",
+        "limits of shop:",
     ]
+    record = render.standing_record([found], {}, "enforce")
+    assert (record["kind"], record["mode"]) == ("standing", "enforce")
+    assert record["pause"]["reason"] == pause.reason
+    assert [lock["scope"] for lock in record["locks"]] == ["service:api"]
+    planned = render.plan_record("shop", CRITICAL, _plan(), found)
+    assert (planned["pause"], planned["locks"]) == (record["pause"], record["locks"])
+    assert planned["budgets"] == record["budgets"]
+    assert f"    {line}" in list(render.plan_lines("shop", CRITICAL, _plan(), found, every=False))
+
+
+def test_what_is_left_of_each_limit() -> None:
+    """Used, allowed, and when there is room again: for a person and for a program."""
+    policy = make_policy(
+        steps=(RestartService("celery"), RestartService("api"), RestartService("celery")),
+        terminate=(Rate(3, timedelta(hours=1)), Rate(9, timedelta(days=1))),
+        backoff=Backoff(timedelta(hours=1), timedelta(hours=8)),
+    )
+    ten = timedelta(minutes=10)
+    done = [make_entry(id=i, at=START - ten * i, result=Result.CONFIRMED) for i in (1, 2, 3)]
+    restart = RestartReplica(make_replica())
+    done.append(make_entry(id=4, action=restart, at=START - timedelta(minutes=20), result=Result.UNKNOWN))
+    found = standing("shop", policy, Ledger(tuple(done)), START)
+    lines = list(render.standing_lines({"shop": found}, {}))
+    assert lines == [
+        "limits of shop:",
+        "  terminate: 3 used, limit 3 per 1h, again in 30m",
+        "  terminate: 3 used, limit 9 per 1d, one less in 23h 30m",
+        "  restart: 1 used, limit 3 per 1d, one less in 23h 40m",
+        "  restart celery: 1 used, limit 1 per 30m, again in 10m",
+        "  restart celery: backoff after 1 restart, again in 40m",
+        "  restart api: 0 used, limit 1 per 30m",
+    ]
+    budgets = render.standing_record([found], {}, "enforce")["budgets"]
+    assert json.loads(json.dumps(budgets)) == budgets
+    assert budgets[0] == {
+        "database": "shop",
+        "limits": "terminate",
+        "rule": "3 per 1h",
+        "used": 3,
+        "allowed": 3,
+        "left": 0,
+        "frees_in": 1800.0,
+    }
+    assert [(b["limits"], b["allowed"], b["left"]) for b in budgets[3:]] == [
+        ("restart celery", 1, 0),
+        ("restart celery", None, 0),
+        ("restart api", 1, 1),
+    ]
+    assert budgets[-1]["frees_in"] is None
 
 
 def test_a_pause_that_is_over_is_not_in_force() -> None:
     """It stays in the ledger until it is replaced."""
     over = Pause(START, START + timedelta(hours=1))
-    assert list(render.standing_lines(Ledger(pause=over), {}, START + timedelta(hours=1))) == []
+    found = standing("shop", make_policy(), Ledger(pause=over), START + timedelta(hours=1))
+    assert found.pause is None
+    assert not [line for line in render.standing_lines({"shop": found}, {}) if "paused" in line]
 
 
 def test_maintenance_is_shown_with_its_end_and_its_reason() -> None:
     """By `check`, in both forms, and by `history`."""
     window = Window(START + timedelta(hours=2), "weekly deploy")
     line = "in a maintenance window until 2030-01-01 02:00:00 UTC: weekly deploy"
-    assert list(render.standing_lines(Ledger(), {"shop": window, "blog": None}, START)) == [f"shop is {line}"]
+    assert list(render.standing_lines({}, {"shop": window, "blog": None})) == [f"shop is {line}"]
+    standing_now = render.standing_record([], {"shop": window, "blog": None}, "enforce")
+    assert list(standing_now["maintenance"]) == ["shop"]
     assert f"  {line}" in list(render.assessment_lines("shop", CRITICAL, window))
     record = render.assessment_record("shop", CRITICAL, window)
     assert record["maintenance"] == {"until": "2030-01-01T02:00:00+00:00", "reason": "weekly deploy"}
