@@ -7,8 +7,9 @@ from datetime import timedelta
 
 import pytest
 
+from remediator.core.clock import stamped
 from remediator.core.events import Event
-from remediator.core.ledger import Result
+from remediator.core.ledger import Pause, Result
 from remediator.core.plan import Objection
 from remediator.core.policy import Rate
 from tests.builders import make_policy
@@ -118,6 +119,20 @@ async def test_a_wait_lasts_as_long_as_it_was_meant_to(by: timedelta) -> None:
     assert Objection.SETTLING in turn.plan.objections
     assert not world.restarted
     await world.turns_until(lambda _: bool(world.restarted), within=SETTLE * 2)
+
+
+@pytest.mark.parametrize("by", [HOUR, -YEAR], ids=str)
+async def test_a_pause_lasts_as_long_as_it_was_meant_to(by: timedelta) -> None:
+    """Ending early would act while an operator works, ending late would not act for a year."""
+    world = World()
+    await world.turn()
+    now = stamped(world.clock.now(), await world.store.clock())
+    await world.store.pause(Pause(now.at, now.at + HOUR / 2, "deploy", now.steady + HOUR / 2))
+    world.fill()
+    world.clock.jump(by)
+    await world.turns(60)  # with the twenty minutes in which sessions grew old, 25 have passed
+    assert not world.entries
+    await world.turns_until(lambda _: bool(world.entries), within=timedelta(minutes=10))
 
 
 async def test_an_action_under_way_is_not_given_up_because_the_clock_was_set() -> None:
