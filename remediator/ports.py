@@ -13,6 +13,8 @@ from remediator.core.ledger import Entry, Incident, Intent, Ledger, Lock, Outcom
 from remediator.core.model import Moment, Replica, Sample, Session, SessionId
 
 KEPT = timedelta(days=31)
+AHEAD = timedelta(hours=1)
+"""More than one cycle may ever be ahead of another on the ledger's clock."""
 
 
 class Receipt(StrEnum):
@@ -119,7 +121,10 @@ class LedgerStore(Protocol):
         ...
 
     async def keep_clock(self, mark: ClockMark) -> None:
-        """Record where all clocks stand, durably; an entry that is ahead counts as made then."""
+        """Record where all clocks stand, durably.
+
+        An entry that is ahead by more than `AHEAD` counts as made then, or it would block for as long.
+        """
         ...
 
     async def save_incident(self, incident: Incident) -> None:

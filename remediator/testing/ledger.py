@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from remediator.core.clock import ClockMark
 from remediator.core.ledger import Entry, Incident, Intent, Ledger, Lock, Outcome, Pause
 from remediator.errors import LedgerError
-from remediator.ports import KEPT
+from remediator.ports import AHEAD, KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,11 +56,11 @@ class MemoryLedger:
         return self._clock
 
     async def keep_clock(self, mark: ClockMark) -> None:
-        """Record where all clocks stand; an entry that is ahead counts as made then."""
+        """Record where all clocks stand; an entry that is far ahead counts as made then."""
         self._check()
         self._clock = mark
         for number, entry in self.entries.items():
-            if entry.intent.counted_at > mark.steady:
+            if entry.intent.counted_at > mark.steady + AHEAD:
                 self.entries[number] = replace(entry, intent=replace(entry.intent, steady=mark.steady))
 
     async def history(self, since: datetime) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:

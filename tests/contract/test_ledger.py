@@ -277,6 +277,14 @@ async def test_what_is_ahead_of_the_ledgers_clock_counts_as_made_when_that_was_k
     assert (await store.load(NOW + timedelta(microseconds=1))).entries == ()
 
 
+async def test_what_another_cycle_did_a_moment_later_stays_when_it_was(store: LedgerStore) -> None:
+    """A slow cycle keeps the clock as it stood at its beginning; no budget must refill earlier by that."""
+    (entry,) = await done(store, closed("i1", NOW, NOW), NOW + timedelta(minutes=2))
+    await store.keep_clock(ClockMark("boot", 1.0, NOW, NOW))
+    (loaded,) = (await store.load(NOW - DAY)).entries
+    assert loaded.intent == entry.intent
+
+
 async def test_prune_goes_by_both_clocks(store: LedgerStore) -> None:
     """What counts as made within a month of the newest stays, however old its date is."""
     old = closed("old", NOW - 99 * DAY, NOW - 98 * DAY)

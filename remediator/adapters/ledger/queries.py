@@ -13,7 +13,7 @@ from remediator.core.ledger import Entry, Incident, Intent, Ledger, Lock, Outcom
 from remediator.core.model import Mode
 from remediator.core.record import Recordable, from_record, instant, to_record
 from remediator.errors import LedgerError
-from remediator.ports import KEPT
+from remediator.ports import AHEAD, KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -68,10 +68,10 @@ def clock(db: Connection) -> ClockMark | None:
 
 
 def keep_clock(db: Connection, mark: ClockMark) -> None:
-    """Record where all clocks stand; what is ahead counts as made then, or it would count for years."""
+    """Record where all clocks stand; what is far ahead counts as made then."""
     db.execute("INSERT OR REPLACE INTO clock (only, record) VALUES (1, ?)", (_text(mark),))
-    now = {"now": instant(mark.steady)}
-    if db.execute("UPDATE entry SET steady = :now WHERE steady > :now", now).rowcount:
+    times = {"now": instant(mark.steady), "far": instant(mark.steady + AHEAD)}
+    if db.execute("UPDATE entry SET steady = :now WHERE steady > :far", times).rowcount:
         db.known = {}
 
 

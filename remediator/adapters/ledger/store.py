@@ -81,7 +81,7 @@ class SqliteLedger:
         return await self._read(queries.clock, None)
 
     async def keep_clock(self, mark: ClockMark) -> None:
-        """Record where all clocks stand, durably; an entry that is ahead counts as made then."""
+        """Record where all clocks stand, durably; an entry that is far ahead counts as made then."""
         await self._write(lambda db: queries.keep_clock(db, mark))
 
     async def history(self, since: datetime) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
