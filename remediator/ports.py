@@ -67,6 +67,13 @@ class Database(Protocol):
         """
         ...
 
+    async def may_act(self) -> bool:
+        """Tell, right before an act that the server cannot fence, whether no other remediator may act.
+
+        Never raises; false when it is not certain.
+        """
+        ...
+
     async def alive(self, ids: Sequence[SessionId], patience: timedelta) -> frozenset[SessionId]:
         """Look until none of these sessions exists, for at most `patience`; tell which still do.
 

@@ -41,7 +41,7 @@ def make_world(settings: Settings, mode: Mode) -> World:
 
     In a dry run the Docker client can send nothing but GET.
     """
-    databases = {d.name: _database(d) for d in settings.databases}
+    databases = {d.name: _database(d, claims=mode is Mode.ENFORCE) for d in settings.databases}
     engine = None
     if any(isinstance(s.runtime, ComposeTarget) for s in settings.services):
         engine = DockerEngine(settings.docker_host, read_only=mode is Mode.DRY_RUN)
@@ -55,7 +55,7 @@ def make_world(settings: Settings, mode: Mode) -> World:
     return World(databases, runtimes, engine)
 
 
-def _database(settings: DatabaseSettings) -> PostgresDatabase:
+def _database(settings: DatabaseSettings, *, claims: bool) -> PostgresDatabase:
     connect = settings.connect
     keywords = {
         "application_name": connect.application_name,
@@ -74,6 +74,7 @@ def _database(settings: DatabaseSettings) -> PostgresDatabase:
         query_timeout=connect.query_timeout,
         cutoffs=settings.policy.cutoffs,
         probe_every=connect.probe_every,
+        claims=claims,
     )
 
 

@@ -39,6 +39,16 @@ class Event(Enum):
         Severity.WARNING,
         "Our role lacks pg_signal_backend: no session can be terminated.",
     )
+    STANDING_BY = (
+        "standing_by",
+        Severity.WARNING,
+        "Another remediator acts on this database; this one only observes.",
+    )
+    TAKING_OVER = (
+        "taking_over",
+        Severity.WARNING,
+        "No other remediator acts on this database any more; this one does.",
+    )
     # each check
     CYCLE = ("cycle", Severity.INFO, "The canonical line of one completed cycle.")
     CYCLE_FAILED = (

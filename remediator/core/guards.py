@@ -148,6 +148,8 @@ def _gate(
         yield Objection.UNKNOWN_EVIDENCE, sample.trouble.detail if sample.trouble else ""
     if sample.server is not None and sample.server.in_recovery:
         yield Objection.STANDBY, ""
+    if sample.server is not None and sample.server.rival:
+        yield Objection.ANOTHER_ACTS, ""
     if sample.replaced:
         yield Objection.SERVER_CHANGED, sample.replaced
     if ledger.open_entries(database):

@@ -50,6 +50,7 @@ class Objection(StrEnum):
     UNKNOWN_EVIDENCE = "unknown_evidence"
     UNCONFIRMED = "unconfirmed"
     STANDBY = "standby"
+    ANOTHER_ACTS = "another_acts"
     SERVER_CHANGED = "server_changed"
     PAUSED = "paused"
     MAINTENANCE = "maintenance"
@@ -99,6 +100,7 @@ _MEANINGS = {
     Objection.UNKNOWN_EVIDENCE: "the state of the database is not known",
     Objection.UNCONFIRMED: "critical again, not for long enough yet",
     Objection.STANDBY: "the server is a standby",
+    Objection.ANOTHER_ACTS: "another remediator acts on this database",
     Objection.SERVER_CHANGED: "another server answers than before; it is looked at first",
     Objection.PAUSED: "paused by an operator",
     Objection.MAINTENANCE: "in a maintenance window",
@@ -244,6 +246,7 @@ _PASSING = frozenset(
         Objection.UNCONFIRMED,
         Objection.JUST_STARTED,
         Objection.SERVER_CHANGED,
+        Objection.ANOTHER_ACTS,
     }
 )
 
@@ -259,3 +262,15 @@ class Survey:
 
     sessions: tuple[Session, ...] | Trouble
     services: dict[str, tuple[Replica, ...] | Trouble]
+
+
+# With nothing of ours going on, relief is relief even when we did not bring it.
+MERELY_HELD = frozenset(
+    {
+        Objection.WAITING,
+        Objection.PAUSED,
+        Objection.MAINTENANCE,
+        Objection.LOCKED,
+        Objection.ANOTHER_ACTS,
+    }
+)

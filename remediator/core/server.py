@@ -19,6 +19,7 @@ class Server:
         timeline: The timeline that is written, another one after each promotion; None on a standby or
             if not told.
         position: Bytes of write-ahead log by then, which never become fewer; None like the timeline.
+        rival: Another remediator has the right to act on it.
     """
 
     version: int
@@ -29,6 +30,7 @@ class Server:
     system: int | None = None
     timeline: int | None = None
     position: int | None = None
+    rival: bool = False
 
     @property
     def identity(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from remediator.core import incident as incidents
-from remediator.core.ledger import Entry, Incident, Intent, Outcome
+from remediator.core.ledger import Entry, Incident, Intent, Outcome, Result
 from remediator.core.model import Moment, Session
 from remediator.core.plan import RestartReplica, StepPlan, TerminateSession
 from remediator.core.policy import Step, TerminateIdle
@@ -16,6 +16,7 @@ from remediator.cycle.verifying import Verifier, immediate
 from remediator.ports import Clock, Database, LedgerStore, Receipt
 
 # An idle backend ends within milliseconds of its signal; looking that long spares a whole cycle.
+_NO_LONGER_OURS = "it is not certain any more that no other remediator acts on the database"
 _LOOK_AFTER = timedelta(seconds=1)
 
 
@@ -57,10 +58,16 @@ class Actor:
         """Carry out recorded intents; return the outcomes that are known at once."""
         if isinstance(step, TerminateIdle):
             return await self._terminate(step, entries, moment)
+        found: list[tuple[Entry, Outcome]] = []
         for entry in entries:
-            if isinstance(entry.intent.action, RestartReplica):
+            if not isinstance(entry.intent.action, RestartReplica):
+                continue
+            # Between the sample and now we may have been suspended, and another one have taken over.
+            if await self.database.may_act():
                 self.verifier.request(entry, entry.intent.action.replica)
-        return []
+            else:
+                found.append((entry, Outcome(Result.CHANGED, self.clock.now().at, _NO_LONGER_OURS)))
+        return found
 
     async def _terminate(
         self, step: TerminateIdle, entries: Sequence[Entry], moment: Moment

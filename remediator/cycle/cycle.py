@@ -24,7 +24,7 @@ from remediator.core.ledger import (
 )
 from remediator.core.maintenance import Recurrence, Window
 from remediator.core.model import Evidence, Level, Mode, Moment, Sample
-from remediator.core.plan import Objection, Plan
+from remediator.core.plan import MERELY_HELD, Objection, Plan
 from remediator.core.policy import Policy, Service
 from remediator.cycle.acting import Actor
 from remediator.cycle.bookkeeping import Bookkeeping
@@ -37,9 +37,6 @@ from remediator.cycle.turn import Turn
 from remediator.cycle.verifying import Verifier
 from remediator.errors import LedgerError
 from remediator.ports import Clock, Database, LedgerStore, Observer, Runtime
-
-# With nothing of ours going on, relief is relief even when we did not bring it.
-_MERELY_HELD = frozenset({Objection.WAITING, Objection.PAUSED, Objection.MAINTENANCE, Objection.LOCKED})
 
 
 class Cycle:
@@ -242,7 +239,7 @@ class Cycle:
             plan = Plan(objections=objections, detail=detail, relieved=not objections)
             if not (relieved and evidence is Evidence.CLEAR):  # then there is nothing to hold
                 self._teller.plan(incident, plan, sample.moment)
-            if evidence is Evidence.CLEAR and not relieved and _MERELY_HELD.issuperset(objections):
+            if evidence is Evidence.CLEAR and not relieved and MERELY_HELD.issuperset(objections):
                 incident = await self._concluder.relieve(incident, sample.moment)
             return incident, plan
         seen = await survey(self.database, policy, self._runtimes)

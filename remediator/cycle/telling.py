@@ -53,6 +53,7 @@ class Teller:
     _hold: _Lasting | None = None
     _holding: bool = False
     _may_signal: bool = True
+    _rival: bool = False
     _pending: Level | None = None
     _plan: object = None
 
@@ -79,6 +80,11 @@ class Teller:
                     Event.MAY_NOT_SIGNAL, because="our role lacks pg_signal_backend; `doctor` says more"
                 )
             self._may_signal = server.can_signal
+            if server.rival and not self._rival:
+                self.emit(Event.STANDING_BY)
+            elif self._rival and not server.rival:
+                self.emit(Event.TAKING_OVER)
+            self._rival = server.rival
         self._evidence(assessment, patience)
         if level is not previous:
             because = assessment.because(level) or "conditions cleared"

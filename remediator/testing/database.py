@@ -26,6 +26,7 @@ from remediator.core.model import (
 from remediator.core.server import Server
 from remediator.errors import UnavailableError
 from remediator.ports import Clock, Receipt
+from remediator.testing.claim import FakeClaim
 from remediator.testing.session import TICK, FakeSession
 
 _HIDDEN = Trouble(TroubleKind.HIDDEN, "our role may not see other roles' sessions")
@@ -49,6 +50,7 @@ class FakeDatabase:
         break_after: The connection is lost at this attempt to terminate, counted from 0, once the
             server has done it; then this is None again.
         gate: While set, every call waits for this event first, as for a server that is slow.
+        claim: The right to act, which nobody asks for unless the test says so.
         signals: The sessions that were signalled, in order.
     """
 
@@ -69,6 +71,7 @@ class FakeDatabase:
     can_signal: bool = True
     break_after: int | None = None
     gate: asyncio.Event | None = None
+    claim: FakeClaim = field(default_factory=FakeClaim)
     signals: list[SessionId] = field(default_factory=list)
     closed: bool = False
     _epoch: Moment = field(init=False)
@@ -91,6 +94,7 @@ class FakeDatabase:
         self._started_at = self.now() + TICK * self._starts  # no two starts are in the same instant
         self._starts += 1
         self._sessions.clear()
+        self.claim.leave()
         self.half_open = 0
         self.open(user="remediator", application="remediator", own=True).run()
 
@@ -172,6 +176,10 @@ class FakeDatabase:
             receipts.append(receipt)
         return tuple(receipts)
 
+    async def may_act(self) -> bool:
+        """Tell whether we have the right to act still."""
+        return not self._moved and self.claim.ours if self._read_on else not self.claim.lost
+
     async def alive(self, ids: Sequence[SessionId], patience: timedelta) -> frozenset[SessionId]:
         """Tell which of these sessions would still exist after `patience`; the clock is not moved.
 
@@ -179,9 +187,8 @@ class FakeDatabase:
             UnavailableError: `trouble` is set.
         """
         await self._answer()
-        end = self.now() + patience
         for session in self._present():
-            if session.id in ids and session.ends_at is not None and session.ends_at <= end:
+            if session.id in ids and session.ends_at and session.ends_at <= self.now() + patience:
                 self.leave(session)
         return frozenset(session.id for session in self._present() if session.id in ids)
 
@@ -206,6 +213,7 @@ class FakeDatabase:
             and session.state_change <= now - older_than
             and not session.superuser
             and not session.own
+            and self.claim.ours
         )
         if not unchanged:
             return Receipt.CHANGED
@@ -247,6 +255,7 @@ class FakeDatabase:
             self.can_signal,
             system=self.system,
             timeline=None if self.in_recovery else self.timeline,
+            rival=not self.claim.take(),
         )
 
     def _clients(self) -> list[FakeSession]:
@@ -256,10 +265,9 @@ class FakeDatabase:
         return Slots(self.max_connections, self.superuser_reserved, self.reserved, len(self._clients()))
 
     def _probe(self) -> Probe:
-        slots = self._slots()
-        if slots.used + self.half_open >= slots.usable:
-            return Probe(ProbeResult.REFUSING, "53300", "too many clients already")
-        return Probe(ProbeResult.ACCEPTED)
+        full = self._slots().used + self.half_open >= self._slots().usable
+        refused = Probe(ProbeResult.REFUSING, "53300", "too many clients already")
+        return refused if full else Probe(ProbeResult.ACCEPTED)
 
     def _groups(self) -> tuple[SessionGroup, ...]:
         alike = Counter(
@@ -268,8 +276,8 @@ class FakeDatabase:
         return tuple(SessionGroup(*key, count=members) for key, members in alike.items())
 
     def _cutoff_reached(self, session: FakeSession) -> float:
-        reached = (cutoff.total_seconds() for cutoff in self.cutoffs)
-        return max((seconds for seconds in reached if seconds <= session.idle_for), default=0.0)
+        reached = (c.total_seconds() for c in self.cutoffs if c.total_seconds() <= session.idle_for)
+        return max(reached, default=0.0)
 
     def _read(self, session: FakeSession) -> Session:
         shown = self.readable or session.own

@@ -12,6 +12,7 @@ import psycopg
 
 from remediator.adapters.postgres import PostgresDatabase, open_database
 from remediator.core.model import Moment
+from remediator.testing.claim import FakeClaim
 from remediator.testing.clock import FakeClock
 from remediator.testing.database import FakeDatabase
 from tests.testbed.roles import create_app_role, create_watch_role
@@ -72,6 +73,14 @@ class World(ABC):
         """Let a client open a session, idle from now on."""
 
     @abstractmethod
+    def rival(self) -> bool:
+        """Let another remediator try to take the right to act; tell whether it has it."""
+
+    @abstractmethod
+    def rival_leaves(self) -> None:
+        """Let the other remediator's session end."""
+
+    @abstractmethod
     def age(self) -> None:
         """Let more time pass than the short cutoff."""
 
@@ -96,6 +105,7 @@ class FakeWorld(World):
             superuser_reserved=SUPERUSER_RESERVED,
             reserved=self.reserved,
             cutoffs=CUTOFFS,
+            claim=FakeClaim(wanted=True),
         )
         self.database: Database = self.server
 
@@ -107,6 +117,14 @@ class FakeWorld(World):
         """Add a session."""
         user = "postgres" if superuser else "app"
         return FakeClient(self, self.server.open(user=user, application=application, superuser=superuser))
+
+    def rival(self) -> bool:
+        """Ask the fake's lock."""
+        return self.server.claim.take_for_another()
+
+    def rival_leaves(self) -> None:
+        """Free it."""
+        self.server.claim.leave()
 
     def age(self) -> None:
         """Move the clock."""
@@ -161,6 +179,7 @@ class RealWorld(World):
         self.server = server
         self.reserved = int(server.settings.get("reserved_connections", 0))
         self.clients = ExitStack()
+        self._rival: psycopg.Connection | None = None
         self._app = create_app_role(server)
         self.postgres: PostgresDatabase = open_database(
             "contract",
@@ -171,6 +190,7 @@ class RealWorld(World):
             query_timeout=timedelta(seconds=10),
             cutoffs=CUTOFFS,
             probe_every=timedelta(minutes=1),
+            claims=True,
         )
         self.database: Database = self.postgres
 
@@ -184,6 +204,20 @@ class RealWorld(World):
         connection = psycopg.connect(dsn, application_name=application, autocommit=True)
         self.clients.callback(connection.close)
         return RealClient(self.server, connection)
+
+    def rival(self) -> bool:
+        """Take the lock by its documented numbers, in a session of its own."""
+        self._rival = psycopg.connect(self.server.dsn(), autocommit=True, application_name="rival")
+        self.clients.callback(self._rival.close)
+        ((held,),) = self._rival.execute("SELECT pg_try_advisory_lock(1919772004, 1)").fetchall()
+        return bool(held)
+
+    def rival_leaves(self) -> None:
+        """Close its session, and wait until the server knows."""
+        assert self._rival is not None
+        pid = self._rival.info.backend_pid
+        self._rival.close()
+        wait_until(lambda: not self.server.alive([pid]), what="the rival to leave")
 
     def age(self) -> None:
         """Wait."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from remediator.core.model import IDLE, ProbeResult, Session, SessionId, TroubleKind
-from remediator.core.server import replaced, restarted
+from remediator.core.server import Server, replaced, restarted
 from remediator.errors import UnavailableError
 from remediator.ports import Receipt
 from tests.contract.database_worlds import (
@@ -65,9 +65,12 @@ def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer | None]:
 async def world(server: PostgresServer | None) -> AsyncIterator[World]:
     """A world in which nobody but the watcher has a session."""
     if server is None:
-        yield FakeWorld()
+        fake = FakeWorld()
+        await fake.database.sample(fake.moment())  # as a cycle does before anything else
+        yield fake
         return
     real = RealWorld(server)
+    await real.database.sample(real.moment())
     yield real
     await real.database.close()
     real.leave()
@@ -350,3 +353,45 @@ async def test_what_follows_a_sample_is_asked_of_the_server_it_is_of(world: Worl
     assert replaced(before, now) == ""
     assert now.identity == before.identity != ""
     assert await world.database.alive([chosen[0].id], timedelta(0)) == frozenset()
+
+
+async def _read_again(world: World) -> Server:
+    """Read until there is an answer, after the server was restarted."""
+    async with asyncio.timeout(PATIENCE.total_seconds()):
+        sample = await world.database.sample(world.moment())
+        while sample.trouble is not None:
+            await asyncio.sleep(0)
+            sample = await world.database.sample(world.moment())
+    assert sample.server is not None
+    return sample.server
+
+
+async def test_while_another_remediator_may_act_we_may_not(world: World) -> None:
+    """It is known from the sample, and the server itself refuses; once the other is gone it is our turn."""
+    assert not world.rival()
+    world.restart()
+    assert world.rival()
+    client = world.open()
+    world.age()
+    assert (await _read_again(world)).rival
+    assert not await world.database.may_act()
+    chosen = await _choose(world, client)
+    assert await world.database.terminate(chosen, SHORT) == (Receipt.CHANGED,)
+    assert client.lives()
+
+    world.rival_leaves()
+    assert await world.database.terminate(chosen, SHORT) == (Receipt.CHANGED,)
+    assert not (await _read_again(world)).rival
+    assert await world.database.may_act()
+    assert not world.rival()
+    assert await world.database.terminate(chosen, SHORT) == (Receipt.SENT,)
+    assert await _gone(world, chosen)
+
+
+async def test_the_right_to_act_is_lost_with_our_session(world: World) -> None:
+    """A decision made before is not carried out, whoever has the right now."""
+    assert await world.database.may_act()
+    world.restart()
+    assert not await world.database.may_act()
+    assert not (await _read_again(world)).rival
+    assert await world.database.may_act()

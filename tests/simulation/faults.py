@@ -151,6 +151,13 @@ class FaultyDatabase:
                 break
         return (*receipts, *[Receipt.UNKNOWN] * (len(sessions) - len(receipts)))
 
+    async def may_act(self) -> bool:
+        """Ask for the right to act; without an answer it is not certain."""
+        try:
+            return await self._ask(self.inner.may_act)
+        except UnavailableError:
+            return False
+
     async def alive(self, ids: Sequence[SessionId], patience: timedelta) -> frozenset[SessionId]:
         """Look which sessions exist, or nothing."""
         return await self._ask(lambda: self.inner.alive(ids, patience))

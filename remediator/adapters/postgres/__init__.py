@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from psycopg import ProgrammingError, conninfo
 
+from remediator.adapters.postgres.claim import Claim
 from remediator.adapters.postgres.connection import Connection
 from remediator.adapters.postgres.database import PostgresDatabase, Privileges
 from remediator.errors import ConfigError
@@ -24,6 +25,7 @@ def open_database(
     query_timeout: timedelta,
     cutoffs: tuple[timedelta, ...],
     probe_every: timedelta,
+    claims: bool = False,
 ) -> PostgresDatabase:
     """Make a database; nothing is connected before it is first used.
 
@@ -36,6 +38,7 @@ def open_database(
         query_timeout: For one exchange, kept on this side.
         cutoffs: Idle ages to count sessions by.
         probe_every: Pause between connect probes; zero for none.
+        claims: Whether to take the lock that lets one remediator act on the server.
 
     Raises:
         ConfigError: libpq does not understand the dsn. The message leaves the dsn out.
@@ -53,4 +56,5 @@ def open_database(
         connection=connection,
         cutoffs=tuple(sorted(cutoff.total_seconds() for cutoff in cutoffs)),
         probe_every=probe_every.total_seconds(),
+        claim=Claim(connection, claims),
     )

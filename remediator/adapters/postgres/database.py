@@ -14,6 +14,7 @@ from psycopg import AsyncCursor
 from psycopg.rows import TupleRow
 
 from remediator.adapters.postgres import queries
+from remediator.adapters.postgres.claim import LOCK, Claim
 from remediator.adapters.postgres.connect import ConnectError, connect
 from remediator.adapters.postgres.connection import Connection, NoAnswerError
 from remediator.adapters.postgres.identity import Identity, Whereabouts
@@ -64,12 +65,14 @@ class PostgresDatabase:
         connection: The long-lived connection.
         cutoffs: Idle ages to count sessions by, ascending, in seconds.
         probe_every: Seconds between connect probes while they are accepted; 0 for no probes.
+        claim: The right to act.
     """
 
     name: str
     connection: Connection
     cutoffs: tuple[float, ...]
     probe_every: float
+    claim: Claim
     _probe: Probe | None = field(default=None, init=False)
     _probed_at: float = field(default=0.0, init=False)
     _addresses: frozenset[str] = field(default=frozenset(), init=False)
@@ -95,7 +98,9 @@ class PostgresDatabase:
         cutoffs = self.cutoffs  # a reload may change them while the server answers
         try:
             rows = await self.connection.fetch(queries.SAMPLE, {"cutoffs": list(cutoffs)})
-            server = await self._identity.of(_server(rows[0]), self.connection.opened)
+            opened = self.connection.opened
+            server = await self._identity.of(_server(rows[0]), opened)
+            server = replace(server, rival=not await self.claim.take(opened))
         except NoAnswerError as error:
             return await self._without_reading(moment, error.trouble)
         sample = replace(_sample(moment, rows[0], cutoffs), server=server)
@@ -167,10 +172,43 @@ class PostgresDatabase:
         try:
             async with self.connection.cursor(timeout, on=self._read_on) as cursor:
                 for session in sessions:
-                    receipts.append(await _terminate(cursor, session, older_than))  # noqa: PERF401
+                    receipts.append(await self._terminate(cursor, session, older_than))  # noqa: PERF401
         except NoAnswerError:
             pass
         return tuple(receipts) + (Receipt.UNKNOWN,) * (len(sessions) - len(receipts))
+
+    async def _terminate(
+        self, cursor: AsyncCursor[TupleRow], session: Session, older_than: timedelta
+    ) -> Receipt:
+        guard: Mapping[str, Any] = {
+            "pid": session.id.pid,
+            "backend_start": session.id.backend_start,
+            "state_change": session.state_change,
+            "older_than": older_than,
+            "claimed": self.claim.wanted,
+            **LOCK,
+        }
+        try:
+            await cursor.execute(queries.TERMINATE, guard, prepare=True)
+            row = await cursor.fetchone()
+        except psycopg.errors.InsufficientPrivilege:
+            return Receipt.DENIED
+        # False comes with a warning that the pid is no server process any more: it has just gone.
+        return Receipt.SENT if row is not None and row[0] else Receipt.CHANGED
+
+    async def may_act(self) -> bool:
+        """Ask the server whether no other remediator may act on it; never raises.
+
+        A server that does not let us in for want of slots cannot be asked: what was known last counts.
+        """
+        if not self.claim.wanted:
+            return True
+        if not self._read_on:
+            return self._server is None or not self._server.rival
+        try:
+            return await self.claim.confirm(self._read_on)
+        except NoAnswerError:
+            return False
 
     async def alive(self, ids: Sequence[SessionId], patience: timedelta) -> frozenset[SessionId]:
         """Look until none of these sessions exists, for at most `patience`; tell which still do.
@@ -226,22 +264,6 @@ class PostgresDatabase:
     async def close(self) -> None:
         """Close the connection."""
         await self.connection.close()
-
-
-async def _terminate(cursor: AsyncCursor[TupleRow], session: Session, older_than: timedelta) -> Receipt:
-    guard: Mapping[str, Any] = {
-        "pid": session.id.pid,
-        "backend_start": session.id.backend_start,
-        "state_change": session.state_change,
-        "older_than": older_than,
-    }
-    try:
-        await cursor.execute(queries.TERMINATE, guard, prepare=True)
-        row = await cursor.fetchone()
-    except psycopg.errors.InsufficientPrivilege:
-        return Receipt.DENIED
-    # False comes with a warning that the pid is no server process any more: it has just gone.
-    return Receipt.SENT if row is not None and row[0] else Receipt.CHANGED
 
 
 def _sample(moment: Moment, row: TupleRow, cutoffs: Sequence[float]) -> Sample:

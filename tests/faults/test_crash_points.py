@@ -1,0 +1,125 @@
+"""The daemon is killed at every step between an intent and its outcome."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Figure
+from tests.testbed.daemon import LeakingService, Record, ladder, outcomes
+from tests.testbed.faulty_daemon import FaultyDaemon
+from tests.testbed.missing import missing
+from tests.testbed.postgres import PostgresServer
+from tests.testbed.roles import create_app_role, create_watch_role
+from tests.testbed.waiting import wait_until
+
+# Where to die, and how many restarts the service itself sees begin in that life, where that is certain.
+POINTS = {
+    "before_save_incident": None,
+    "after_save_incident": None,
+    "before_intend": 0,
+    "after_intend": 0,
+    "after_first_terminate": None,
+    "after_terminate": None,
+    "before_conclude": None,
+    "after_conclude": None,
+    "before_restart": 0,
+    "restart_sent": 1,
+    "after_restart": 1,
+}
+
+
+@pytest.fixture(scope="module")
+def server(postgres_versions: Mapping[int, Path]) -> Iterator[PostgresServer]:
+    """A small server, shared by the scenarios."""
+    if 16 not in postgres_versions:
+        missing("no PostgreSQL 16 server binaries (make testbed installs them)")
+    with PostgresServer(16, postgres_versions[16], {"max_connections": 40}) as started:
+        yield started
+
+
+def _policy(*, per_service: str, per_day: int, per_hour: int) -> Record:
+    policy = ladder("worker")
+    policy["check_every"] = {"normal": "100ms", "monitor": "100ms", "alert": "100ms", "critical": "100ms"}
+    policy["levels"] = {"critical": {"utilization": "60%", "refusing_connections": True, "for": "100ms"}}
+    policy["remediate"] |= {"settle": "100ms", "retry": "100ms", "until": {"utilization": "40%"}}
+    policy["limits"] = {
+        "terminate": {"per_step": "30%", "per_hour": per_hour},
+        "restart": {"per_service": per_service, "per_day": per_day},
+        "failed_rounds": 1000,
+    }
+    return policy
+
+
+def _open_entries(state_dir: Path) -> set[int]:
+    """The intents without an outcome, read past the program."""
+    if not (state_dir / "ledger.db").exists():
+        return set()
+    with closing(sqlite3.connect(f"file:{state_dir / 'ledger.db'}?mode=ro", uri=True, timeout=5)) as db:
+        return {number for (number,) in db.execute("SELECT id FROM entry WHERE outcome IS NULL")}
+
+
+def _wait_for_restarts(worker: LeakingService, number: int) -> None:
+    wait_until(lambda: worker.restarts >= number, what=f"{number} restarts")
+
+
+def _assert_once_each(daemon: FaultyDaemon, restarts: int) -> list[Record]:
+    """Every intent has one outcome that was told at most once; nothing was done without or twice."""
+    finished = Counter(line["id"] for line in daemon.said("action_finished"))
+    entries = daemon.entries()
+    done = Counter(outcomes(entries))
+    assert all(result is not None for _, result in done), done
+    assert max(finished.values()) == 1, finished
+    assert set(finished) <= {entry["id"] for entry in entries}
+    victims = Counter(
+        (entry["action"]["session"]["pid"], entry["action"]["session"]["backend_start"])
+        for entry in entries
+        if entry["action"]["kind"] == "terminate_session" and entry["outcome"]["result"] == "confirmed"
+    )
+    assert max(victims.values(), default=1) == 1
+    charged = sum(1 for what, result in outcomes(entries) if what == "worker" and result != "changed")
+    assert restarts <= charged, done
+    return entries
+
+
+@pytest.mark.timeout(400)
+def test_death_at_every_point(server: PostgresServer, tmp_path: Path, figure: Figure) -> None:
+    """Given a leak that never heals, when killed at one point after the other, then intents are settled once.
+
+    Each next start finds what the one before left; no restart is sent twice for one intent.
+    """
+    app, watch = create_app_role(server), create_watch_role(server)
+    worker = LeakingService("worker", tmp_path / "worker", app, heals_after=None, every=0.01, takes=1.0)
+    policy = _policy(per_service="100 per 1h", per_day=100, per_hour=10000)
+    daemon = FaultyDaemon(tmp_path / "daemon", watch, worker, policy=policy)
+    left_open = 0
+    worker.start()
+    try:
+        for point, restarts in POINTS.items():
+            before = worker.restarts
+            daemon.begin(f"{point}:kill")
+            assert daemon.exited(60) == -signal.SIGKILL, point
+            left_open += len(_open_entries(daemon.state_dir))
+            if restarts is not None:
+                _wait_for_restarts(worker, before + restarts)
+            wait_until(lambda: worker.finished == worker.restarts, what="the end of a restart")
+            assert restarts is None or worker.restarts == before + restarts, point
+        worker.heals_after = 0
+        worker.configure()
+        daemon.start()
+        daemon.wait(lambda: not _open_entries(daemon.state_dir), "every outcome", 60)
+        daemon.wait_for("incident_closed", within=60)
+        assert daemon.terminate() == 0
+        entries = _assert_once_each(daemon, worker.restarts)
+        assert not daemon.said("cycle_failed")
+        assert left_open > 0
+        figure("deaths", f"{len(POINTS)}, {left_open} intents left open, all {len(entries)} settled once")
+    finally:
+        daemon.kill()
+        worker.stop()
