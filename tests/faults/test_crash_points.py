@@ -1,4 +1,4 @@
-"""The daemon is killed at every step between an intent and its outcome."""
+"""The daemon is killed at every step between an intent and its outcome, and in a crash loop."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import Figure
-from tests.testbed.daemon import LeakingService, Record, ladder, outcomes
+from tests.testbed.daemon import LeakingService, Record, ladder, merged, outcomes, wait_for_sessions
 from tests.testbed.faulty_daemon import FaultyDaemon
 from tests.testbed.missing import missing
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.roles import create_app_role, create_watch_role
+from tests.testbed.sessions import open_idle
 from tests.testbed.waiting import wait_until
 
 # Where to die, and how many restarts the service itself sees begin in that life, where that is certain.
@@ -33,6 +34,9 @@ POINTS = {
     "restart_sent": 1,
     "after_restart": 1,
 }
+LIVES = 50
+PER_DAY = 3
+PER_HOUR = 40
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +50,8 @@ def server(postgres_versions: Mapping[int, Path]) -> Iterator[PostgresServer]:
 
 def _policy(*, per_service: str, per_day: int, per_hour: int) -> Record:
     policy = ladder("worker")
-    policy["check_every"] = {"normal": "100ms", "monitor": "100ms", "alert": "100ms", "critical": "100ms"}
-    policy["levels"] = {"critical": {"utilization": "60%", "refusing_connections": True, "for": "100ms"}}
+    policy["check_every"] = dict.fromkeys(("normal", "monitor", "alert", "critical"), "50ms")
+    policy["levels"] = {"critical": {"utilization": "60%", "refusing_connections": True, "for": "0s"}}
     policy["remediate"] |= {"settle": "100ms", "retry": "100ms", "until": {"utilization": "40%"}}
     policy["limits"] = {
         "terminate": {"per_step": "30%", "per_hour": per_hour},
@@ -120,6 +124,65 @@ def test_death_at_every_point(server: PostgresServer, tmp_path: Path, figure: Fi
         assert not daemon.said("cycle_failed")
         assert left_open > 0
         figure("deaths", f"{len(POINTS)}, {left_open} intents left open, all {len(entries)} settled once")
+    finally:
+        daemon.kill()
+        worker.stop()
+
+
+@pytest.mark.parametrize("point", ["before_lock", "after_lock"])
+def test_death_around_the_lock(point: str, server: PostgresServer, tmp_path: Path) -> None:
+    """Given a service that dies after its restart, when killed around its lock, then it is locked."""
+    app, watch = create_app_role(server), create_watch_role(server)
+    worker = LeakingService("worker", tmp_path / "worker", app, heals_after=None, crashes_after=0.1)
+    policy = _policy(per_service="100 per 1h", per_day=100, per_hour=0)
+    patient = merged(
+        worker.config, {"command": {"deadline": "4s"}, "verify": {"within": "5s", "steady_for": "3s"}}
+    )
+    daemon = FaultyDaemon(tmp_path / "daemon", watch, policy=policy, config={"services": [patient]})
+    try:
+        with open_idle(app, 5):
+            daemon.begin(f"{point}:kill")
+            daemon.wait(lambda: bool(daemon.said("cycle")), "its first cycle")
+            worker.start()
+            assert daemon.exited(60) == -signal.SIGKILL
+            daemon.start()
+            daemon.wait_for("action_finished", outcome="refuted", within=60)
+            daemon.wait_cycles(5)
+            assert daemon.terminate() == 0
+        assert worker.restarts == 1
+        _assert_once_each(daemon, worker.restarts)
+        assert "service:worker" in daemon.run("ack").stdout
+    finally:
+        daemon.kill()
+        worker.stop()
+
+
+def test_fifty_crashes_in_a_row(server: PostgresServer, tmp_path: Path, figure: Figure) -> None:
+    """Given budgets, when fifty lives each end in a crash in the middle of acting, then the budgets hold."""
+    app, watch = create_app_role(server), create_watch_role(server)
+    worker = LeakingService("worker", tmp_path / "worker", app, heals_after=None, every=0.01, limit=30)
+    policy = _policy(per_service="2 per 1h", per_day=PER_DAY, per_hour=PER_HOUR)
+    daemon = FaultyDaemon(tmp_path / "daemon", watch, worker, policy=policy)
+    worker.start()
+    try:
+        wait_for_sessions(server, "worker", 28)
+        daemon.begin("after_intend:kill,restart_sent:kill,before_sample:kill:4", lives=LIVES)
+        assert daemon.exited(150) == 0, daemon.errors[-2000:]
+        daemon.start()
+        daemon.wait(lambda: not _open_entries(daemon.state_dir), "every outcome", 60)
+        daemon.wait_cycles(3)
+        assert daemon.terminate() == 0
+        entries = _assert_once_each(daemon, worker.restarts)
+        intended = Counter(what for what, _ in outcomes(entries))
+        assert len(daemon.said("daemon_started")) == LIVES + 1
+        assert 0 < intended["worker"] <= 2
+        assert 0 < intended["terminate"] <= PER_HOUR
+        assert worker.restarts <= intended["worker"]
+        assert not daemon.said("cycle_failed")
+        figure(
+            "after 50 crashes",
+            f"{worker.restarts} restarts of 2 allowed, {intended['terminate']} of {PER_HOUR} terminations",
+        )
     finally:
         daemon.kill()
         worker.stop()
