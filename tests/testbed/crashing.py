@@ -24,6 +24,7 @@ from typing import Any
 from remediator import app, cli
 from remediator.core.model import Replica, Session
 from remediator.ports import Receipt
+from remediator.world import World
 
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 # Long enough for a restart command to have begun, shorter than the restarts of the scenarios take.
@@ -100,7 +101,7 @@ class FaultyRuntime(Faulty):
 def _install(faults: Faults) -> None:
     make_cycles = app.make_cycles
 
-    def faulty(settings: Any, mode: Any, world: app.World, *, store: Any, **more: Any) -> Any:
+    def faulty(settings: Any, mode: Any, world: World, *, store: Any, **more: Any) -> Any:
         databases: Any = {name: FaultyDatabase(d, faults) for name, d in world.databases.items()}
         runtimes: Any = {name: FaultyRuntime(r, faults) for name, r in world.runtimes.items()}
         parts = replace(world, databases=databases, runtimes=runtimes)
