@@ -38,7 +38,7 @@ POLICY: Record = {
         "steps": [{"terminate_idle": {"older_than": "300ms"}}],
     },
     "limits": {
-        "terminate": {"per_step": "100%", "per_hour": 10000},
+        "terminate": {"per_step": "100%", "abort_above": [], "per_hour": 10000},
         "restart": {"per_service": "1 per 30m", "backoff": "none", "per_day": 3, "min_uptime": "0s"},
     },
 }
