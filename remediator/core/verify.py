@@ -77,7 +77,8 @@ def verify_restart(
     before = action.replica
     late = _late(entry, before.stop_timeout + verification.within + verification.steady_for, moment)
     if isinstance(replicas, Trouble):
-        return (Outcome(Result.UNKNOWN, moment.at, replicas.detail) if late else None), sighting
+        # Whoever starts it while nobody can look, such as an engine that comes back, is not to blame it for.
+        return (Outcome(Result.UNKNOWN, moment.at, replicas.detail) if late else None), None
     replica = next((r for r in replicas if r.id == before.id), None)
     if replica is None:
         return Outcome(Result.UNKNOWN, moment.at, "it no longer exists"), None

@@ -142,6 +142,16 @@ def test_a_late_look_at_a_replica_that_falls_over_in_its_steady_time_refutes() -
     assert outcome.result is Result.REFUTED
 
 
+def test_what_starts_while_nobody_can_look_is_watched_anew() -> None:
+    """An engine that restarts takes its containers along; that is not a crash of theirs."""
+    _, sighting = look(TROUBLE, moment(41), SEEN)
+    outcome, sighting = look(again(started="with the engine"), moment(45), sighting)
+    assert (outcome, sighting) == (None, Sighting("with the engine", moment(45).mono))
+    outcome, _ = look(again(started="once more"), moment(46), sighting)
+    assert outcome is not None
+    assert outcome.result is Result.REFUTED
+
+
 @pytest.mark.parametrize("jumped", [-86_400, -3600, 86_400])
 def test_a_clock_that_jumps_keeps_no_entry_open_for_long(jumped: float) -> None:
     """An open entry stops everything else for its database."""
