@@ -24,7 +24,7 @@ from remediator.core.ledger import (
 )
 from remediator.core.maintenance import Recurrence, Window
 from remediator.core.model import Evidence, Level, Mode, Moment, Sample
-from remediator.core.plan import MERELY_HELD, Objection, Plan
+from remediator.core.plan import MERELY_HELD, Objection, Plan, Survey
 from remediator.core.policy import Policy, Service
 from remediator.cycle.acting import Actor
 from remediator.cycle.bookkeeping import Bookkeeping
@@ -242,13 +242,15 @@ class Cycle:
             if evidence is Evidence.CLEAR and not relieved and MERELY_HELD.issuperset(objections):
                 incident = await self._concluder.relieve(incident, sample.moment)
             return incident, plan
-        seen = await survey(self.database, policy, self._runtimes)
+        situation = Situation(
+            self.database.name, policy, sample, incident, ledger, Survey((), {}), maintenance=window
+        )
+        seen = await survey(
+            self.database, policy, self._runtimes, lambda seen: decide(replace(situation, survey=seen))
+        )
         async with self._deciding:
             ledger = await self._load(sample.moment)
-            situation = Situation(
-                self.database.name, policy, sample, incident, ledger, seen, maintenance=window
-            )
-            plan = decide(situation)
+            plan = decide(replace(situation, ledger=ledger, survey=seen))
             if plan.relapsed:
                 incident = incidents.relapse(incident, new_round=plan.renews)
                 self._teller.emit(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
 from remediator.core.events import Event
 from remediator.core.ledger import Lock, Pause, database_scope
-from remediator.core.model import Evidence, Level, ReplicaState, Trouble, TroubleKind
+from remediator.core.model import Evidence, Level, Replica, ReplicaState, Trouble, TroubleKind
 from remediator.core.plan import Objection
 from remediator.core.policy import Rate
+from remediator.cycle import surveying
 from remediator.errors import LedgerError
 from tests.builders import make_policy
 from tests.unit.cycle_world import FULL, HALF, PACE, RESTART, SETTLE, TERMINATE, World
@@ -52,6 +54,31 @@ async def test_evidence_lost_in_the_middle_of_an_incident_stops_the_ladder() -> 
     world.meanwhile = world.leak
     await world.turns_until(lambda _: bool(world.restarted))
     assert world.told.names().count("incident_opened") == 1
+
+
+async def test_terminations_do_not_wait_for_a_hung_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its step's turn is not lost by that: it is waited for when it comes."""
+    monkeypatch.setattr(surveying, "_PROMPT", timedelta(0))
+    world = World(make_policy(steps=(TERMINATE, RESTART)))
+    answer = asyncio.Event()
+    runtime = world.runtimes["celery"]
+    replicas = await runtime.replicas()
+
+    async def hung() -> tuple[Replica, ...]:
+        await answer.wait()
+        return replicas
+
+    monkeypatch.setattr(runtime, "replicas", hung)
+    world.fill()
+    async with asyncio.timeout(10):
+        await world.turns_until(lambda _: world.used() < FULL)
+    steps = world.told.of(Event.PLAN_MADE)[0]["steps"]
+    assert [step["objections"] for step in steps] == [[], ["unreadable"]]
+    assert not world.restarted
+    world.meanwhile = world.leak
+    asyncio.get_running_loop().call_later(0, answer.set)
+    async with asyncio.timeout(10):
+        await world.turns_until(lambda _: bool(world.restarted))
 
 
 async def test_without_the_right_to_read_nothing_is_ever_done() -> None:
