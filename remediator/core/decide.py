@@ -19,7 +19,6 @@ from remediator.core.plan import (
     Objection,
     Plan,
     Proposal,
-    RestartReplica,
     StepPlan,
     TerminateSession,
 )
@@ -27,8 +26,12 @@ from remediator.core.policy import Policy, RestartService, Step, TerminateIdle, 
 from remediator.core.restarting import plan_restart
 from remediator.core.situation import Situation
 from remediator.core.text import count, duration, percent
+from remediator.core.turns import wait_for_turn
 
 __all__ = ["Situation", "decide"]
+
+# What a restart has to wait for, and terminations have not.
+_PASSING = frozenset({Objection.IN_FLIGHT, Objection.JUST_STARTED, Objection.UNREADABLE})
 
 
 def decide(situation: Situation) -> Plan:
@@ -61,13 +64,9 @@ def decide(situation: Situation) -> Plan:
     )
     steps = tuple(_steps(situation, evidence, gone))
     if not objections:
-        objections, detail = (
-            _cut_off(situation)
-            or _elsewhere(steps)
-            or _just_started(steps)
-            or _too_many(steps)
-            or _unreadable(steps)
-        )
+        objections, detail = _cut_off(situation) or wait_for_turn(steps) or ((), "")
+        if _PASSING.intersection(objections) and (again := _terminations_again(situation, evidence, gone)):
+            steps, objections, detail, renews = again, (), "", True
     plan = Plan(steps=steps, objections=objections, detail=detail, relapsed=relapsed, renews=renews)
     if objections or plan.next_step is not None:
         return plan
@@ -84,48 +83,17 @@ def _cut_off(situation: Situation) -> tuple[tuple[Objection, ...], str] | None:
     return (Objection.UNREADABLE,), sessions.detail
 
 
-def _elsewhere(steps: Sequence[StepPlan]) -> tuple[tuple[Objection, ...], str] | None:
-    """Wait when the step whose turn it is is being carried out right now, for another database's sake."""
-    first = next((step for step in steps if step.acts or Objection.IN_FLIGHT in step.objections), None)
-    if first is None or first.acts:
-        return None
-    return (Objection.IN_FLIGHT,), f"{first.step.label}, for another database"
-
-
-def _just_started(steps: Sequence[StepPlan]) -> tuple[tuple[Objection, ...], str] | None:
-    """Wait when the step whose turn it is would fight a start or a deploy of that very service."""
-    first = next((step for step in steps if step.acts or _waits_for_start(step)), None)
-    if first is None or first.acts:
-        return None
-    details = (hold.detail for hold in first.holds if Objection.JUST_STARTED in hold.objections)
-    return (Objection.JUST_STARTED,), f"{first.step.label}: {next(details)}"
-
-
-def _waits_for_start(step: StepPlan) -> bool:
-    """Whether time alone makes the step possible; what keeps crashing is always young, and not waited for."""
-    return any(
-        hold.objections == (Objection.JUST_STARTED,)
-        and isinstance(hold.action, RestartReplica)
-        and not hold.action.replica.restarts
-        for hold in step.holds
-    )
-
-
-def _too_many(steps: Sequence[StepPlan]) -> tuple[tuple[Objection, ...], str] | None:
-    """Do nothing at all when the step whose turn it is wants so much that a mistake is likelier."""
-    first = next((step for step in steps if step.acts or Objection.BLAST_RADIUS in step.objections), None)
-    if first is None or first.acts:
-        return None
-    return (Objection.BLAST_RADIUS,), f"{first.step.label}: {first.detail}"
-
-
-def _unreadable(steps: Sequence[StepPlan]) -> tuple[tuple[Objection, ...], str]:
-    """Keep a step's turn while what it needs cannot be read, unless another one has something to do."""
-    if any(step.acts for step in steps):
-        return (), ""
-    unread = [step for step in steps if Objection.UNREADABLE in step.objections]
-    details = dict.fromkeys(step.detail for step in unread)
-    return ((Objection.UNREADABLE,), "; ".join(details)) if unread else ((), "")
+def _terminations_again(
+    situation: Situation, evidence: Evidence, gone: frozenset[int]
+) -> tuple[StepPlan, ...]:
+    """Begin a new round that terminates, instead of waiting idly; but not within a rolling restart."""
+    incident = situation.incident
+    if any(entry.intent.step == incident.step for entry in situation.ledger.of_round(incident)):
+        return ()
+    steps = tuple(_steps(replace(situation, incident=relapse(incident, new_round=True)), evidence, gone))
+    first = next((step for step in steps if step.acts), None)
+    terminates = first is not None and isinstance(first.step, TerminateIdle)
+    return steps if terminates and wait_for_turn(steps) is None else ()
 
 
 def _discount(situation: Situation) -> tuple[Situation, frozenset[int]]:

@@ -201,7 +201,8 @@ class Plan:
         objections: What stops everything.
         detail: What the objections' words leave out.
         relapsed: Relief did not last: the ladder goes on where it was left.
-        renews: It did not last, and nothing is left on the ladder: the steps are those of a new round.
+        renews: The steps are those of a new round: nothing is left on the ladder after a relapse, or what is
+            next has to be waited for and there are sessions to terminate meanwhile.
         relieved: Nothing needs to be done (any more) and nothing is left that always has its turn.
         exhausted: All steps had their turn and the database is critical still.
     """

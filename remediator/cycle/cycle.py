@@ -251,8 +251,9 @@ class Cycle:
         async with self._deciding:
             ledger = await self._load(sample.moment)
             plan = decide(replace(situation, ledger=ledger, survey=seen))
-            if plan.relapsed:
+            if plan.relapsed or plan.renews:
                 incident = incidents.relapse(incident, new_round=plan.renews)
+            if plan.relapsed:
                 self._teller.emit(
                     Event.INCIDENT_RELAPSED, incident, round=incident.round, step=incident.step + 1
                 )

@@ -107,7 +107,7 @@ class Budgets(RuleBasedStateMachine):
                 survey=Survey(self.fresh_sessions(number), dict(SERVICES)),
             )
         )
-        if plan.relapsed:
+        if plan.relapsed or plan.renews:
             incident = incidents.relapse(incident, new_round=plan.renews)
         if plan.next_step is not None:
             self.incidents[database] = self.carry_out(incident, plan.next_step)

@@ -243,6 +243,19 @@ def test_an_unreadable_step_keeps_its_turn_while_no_other_has_something_to_do() 
     assert (plan.exhausted, plan.relieved, plan.held) == (False, False, True)
 
 
+def test_while_a_step_cannot_be_read_sessions_that_have_grown_old_meanwhile_go() -> None:
+    """The ladder goes back to terminations, but not to a restart that has had its turn."""
+    away: Mapping[str, tuple[Replica, ...] | Trouble] = {"celery": SERVICES["celery"], "api": TROUBLE}
+    plan = plan_for(incident=make_incident(step=2), services=away, sessions=idle_sessions(3))
+    assert plan.objections == ()
+    assert plan.next_step is plan.steps[0]
+    assert pids(plan.steps[0])
+    assert (plan.renews, plan.relapsed) == (True, False)
+    plan = plan_for(incident=make_incident(step=2), services=away)
+    assert [step.index for step in plan.steps] == [2]
+    assert plan.objections == (Objection.UNREADABLE,)
+
+
 @pytest.mark.parametrize(("idle", "acts"), [(4, 0), (5, 1), (9, 5)])
 def test_idle_sessions_that_make_it_critical_go_though_slots_are_free(idle: int, acts: int) -> None:
     """As many as take the count below the level's condition."""
