@@ -54,6 +54,7 @@ def test_nobody_who_is_spared_is_ever_terminated(situation: Situation) -> None:
         for session in sessions_of(step):
             assert may_go(session, situation.policy, step.step.older_than)
         others = {Objection.ENOUGH, Objection.STEP_LIMIT, Objection.RATE_LIMIT, Objection.SIMULATED}
+        others.add(Objection.BLAST_RADIUS)
         if Objection.MAY_NOT_SIGNAL in step.objections:
             assert not step.acts
             others.add(Objection.MAY_NOT_SIGNAL)
