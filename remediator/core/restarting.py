@@ -40,10 +40,11 @@ def plan_restart(situation: Situation, index: int, step: RestartService) -> Step
     turn = f"step {index + 1} of {len(situation.policy.remediate.steps)}"
     because = f"{turn}, critical still" if step.when is When.STILL_CRITICAL else f"{turn}, always taken"
     done = situation.ledger.restarted_on(occasion)
+    ids = {e.intent.action.replica.id for e in done.values() if isinstance(e.intent.action, RestartReplica)}
     found: list[Proposal] = []
     for replica in _in_order(replicas, situation.ledger.last_restarts(step.service)):
         action = RestartReplica(replica)
-        if replica.name in done:
+        if replica.name in done or replica.id in ids:  # whether replaced or renamed since
             found.append(Hold(action, (Objection.ALREADY_RESTARTED,)))
             continue
         against, why = spare_replica(replica, situation.policy.limits.min_uptime, situation.sample.moment.at)

@@ -291,6 +291,16 @@ def test_a_rolling_restart_goes_on_with_the_next_replica() -> None:
     assert why(plan.steps[0]) == [(Objection.ALREADY_RESTARTED,)]
 
 
+def test_a_replica_that_was_renamed_since_its_restart_has_had_its_turn() -> None:
+    """It is known by its id as well as by its name, which its replacement would keep."""
+    renamed = (replace(make_replica(number=1), name="otherwise"), make_replica(number=2))
+    plan = plan_for(
+        incident=make_incident(step=1), entries=[restarted(1)], services={"celery": renamed, "api": ()}
+    )
+    assert names(plan.steps[0]) == ["shop-celery-2"]
+    assert why(plan.steps[0]) == [(Objection.ALREADY_RESTARTED,)]
+
+
 @pytest.mark.parametrize("result", [Result.REFUTED, Result.UNCONFIRMED, Result.UNKNOWN])
 def test_a_rolling_restart_stops_at_a_replica_that_is_not_known_to_be_up(result: Result) -> None:
     """Or the whole service might go down."""
