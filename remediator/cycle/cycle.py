@@ -15,13 +15,7 @@ from remediator.core.clock import stamped
 from remediator.core.decide import Situation, decide
 from remediator.core.events import Event
 from remediator.core.guards import gate
-from remediator.core.ledger import (
-    Entry,
-    Incident,
-    Ledger,
-    Outcome,
-    Phase,
-)
+from remediator.core.ledger import Entry, Incident, Ledger, Outcome, Phase
 from remediator.core.maintenance import Recurrence, Window
 from remediator.core.model import Evidence, Level, Mode, Moment, Sample
 from remediator.core.plan import MERELY_HELD, Objection, Plan, Survey
