@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from remediator.core.ledger import Entry, Outcome, Result
-from remediator.core.model import Health, Moment, Replica, ReplicaState, SessionId, Trouble
+from remediator.core.model import Exempt, Health, Moment, Replica, ReplicaState, SessionId, Trouble
 from remediator.core.plan import RestartReplica, TerminateSession
 from remediator.core.policy import Verification
 from remediator.core.text import count, duration
@@ -82,6 +82,8 @@ def verify_restart(
     replica = next((r for r in replicas if r.id == before.id), None)
     if replica is None:
         return Outcome(Result.UNKNOWN, moment.at, "it no longer exists"), None
+    if replica.exempt is Exempt.REPLACED:
+        return Outcome(Result.UNKNOWN, moment.at, f"it is {replica.exempt.value}"), None
     if replica.started == before.started:
         return (_never_started(replica, moment) if late else None), None
     refuted = _refutation(replica, sighting)

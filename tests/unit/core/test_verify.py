@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from remediator.core.ledger import Entry, Outcome, Result
-from remediator.core.model import Health, Moment, Replica, ReplicaState, Trouble, TroubleKind
+from remediator.core.model import Exempt, Health, Moment, Replica, ReplicaState, Trouble, TroubleKind
 from remediator.core.plan import RestartReplica, TerminateSession
 from remediator.core.policy import Verification
 from remediator.core.verify import Sighting, verify_restart, verify_termination
@@ -150,6 +151,13 @@ def test_what_starts_while_nobody_can_look_is_watched_anew() -> None:
     outcome, _ = look(again(started="once more"), moment(46), sighting)
     assert outcome is not None
     assert outcome.result is Result.REFUTED
+
+
+def test_what_a_deploy_replaces_is_not_blamed() -> None:
+    """The deploy stops it, and removes it next."""
+    outcome, _ = look(replace(again(state=ReplicaState.EXITED), exempt=Exempt.REPLACED), moment(45), SEEN)
+    assert outcome is not None
+    assert (outcome.result, outcome.detail) == (Result.UNKNOWN, "it is being replaced by a deploy")
 
 
 @pytest.mark.parametrize("jumped", [-86_400, -3600, 86_400])
