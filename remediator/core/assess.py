@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from math import inf
 
 from remediator.core.model import Evidence, Level, ProbeResult, Sample
 from remediator.core.policy import Conditions, IdleCount, LevelRule, Policy
 from remediator.core.text import count, duration, percent
 
 GUARDED_LEVELS = (Level.MONITOR, Level.ALERT, Level.CRITICAL)
+
+# Samples further apart than twice the pace and this say nothing of the time between them: the machine slept.
+_UNSEEN = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +43,20 @@ class Timer:
     last: Evidence | None = None
     mono: float = 0.0
 
-    def tell(self, evidence: Evidence, mono: float) -> Timer:
+    def tell(self, evidence: Evidence, mono: float, longest: float = inf) -> Timer:
         """Take note of the evidence of one more sample.
 
         Time passes only between two samples that agree: what happened around an unknown one is not
-        known, so that stretch counts for nothing and ends nothing.
+        known, so that stretch counts for nothing and ends nothing. After a stretch without any sample
+        evidence begins anew.
+
+        Args:
+            evidence: What the sample says.
+            mono: When it was taken.
+            longest: How many seconds apart samples may be for one to bear out the other.
         """
+        if mono - self.mono > longest:
+            return Timer().tell(evidence, mono)
         passed = max(0.0, mono - self.mono) if evidence is self.last else 0.0
         match evidence:
             case Evidence.BREACH:
@@ -113,6 +126,7 @@ def assess(policy: Policy, watch: Watch, sample: Sample) -> Assessment:
     timers: dict[Level, Timer] = {}
     evidence: dict[Level, Evidence] = {}
     findings: list[Finding] = []
+    longest = (_UNSEEN + 2 * max(policy.check_every.values())).total_seconds()
     for level in GUARDED_LEVELS:
         rule = policy.levels.get(level)
         if rule is None:
@@ -120,7 +134,7 @@ def assess(policy: Policy, watch: Watch, sample: Sample) -> Assessment:
         found = findings_for(policy, level, sample, holding=level in watch.held)
         findings += found
         evidence[level] = any_of(found)
-        timer = watch.timers.get(level, Timer()).tell(evidence[level], sample.moment.mono)
+        timer = watch.timers.get(level, Timer()).tell(evidence[level], sample.moment.mono, longest)
         timers[level] = timer
         if _enters(level, held, rule, timer):
             held.add(level)

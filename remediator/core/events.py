@@ -59,6 +59,11 @@ class Event(Enum):
     CYCLE_LATE = ("cycle_late", Severity.WARNING, "A check was not started in time (clock change, overload).")
     MAINTENANCE_BEGUN = ("maintenance_begun", Severity.INFO, "A maintenance window begins: nothing is done.")
     MAINTENANCE_OVER = ("maintenance_over", Severity.INFO, "The maintenance window is over.")
+    READING_AGED = (
+        "reading_aged",
+        Severity.WARNING,
+        "What was read had grown old before it could be acted on; it is read anew first.",
+    )
     LEVEL_PENDING = (
         "level_pending",
         Severity.INFO,

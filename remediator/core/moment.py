@@ -28,3 +28,7 @@ class Moment:
     def steady(self) -> datetime:
         """Time on the ledger's clock, for budgets and waits; the wall clock's until the ledger was asked."""
         return self.stamp or self.at
+
+    def since(self, earlier: Moment) -> float:
+        """Seconds since an earlier moment of the same process, those in which the machine slept included."""
+        return max(self.mono - earlier.mono, self.uptime - earlier.uptime)

@@ -11,13 +11,15 @@ from remediator.core.ledger import Entry, Incident, Intent, Outcome, Result
 from remediator.core.model import Moment, Session
 from remediator.core.plan import RestartReplica, StepPlan, TerminateSession
 from remediator.core.policy import Step, TerminateIdle
+from remediator.cycle.sight import Sight
 from remediator.cycle.telling import Teller
 from remediator.cycle.verifying import Verifier, immediate
-from remediator.ports import Clock, Database, LedgerStore, Receipt
+from remediator.ports import Database, LedgerStore, Receipt
 
 # An idle backend ends within milliseconds of its signal; looking that long spares a whole cycle.
 _NO_LONGER_OURS = "it is not certain any more that no other remediator acts on the database"
 _LOOK_AFTER = timedelta(seconds=1)
+_TOO_LATE = "not done: too long after the reading that it rests on"
 
 
 @dataclass(slots=True)
@@ -28,7 +30,7 @@ class Actor:
     store: LedgerStore
     verifier: Verifier
     teller: Teller
-    clock: Clock
+    sight: Sight
 
     async def intend(
         self, incident: Incident, step: StepPlan, moment: Moment
@@ -55,7 +57,13 @@ class Actor:
         return climbed, entries
 
     async def act(self, step: Step, entries: Sequence[Entry], moment: Moment) -> list[tuple[Entry, Outcome]]:
-        """Carry out recorded intents; return the outcomes that are known at once."""
+        """Carry out recorded intents; return the outcomes that are known at once.
+
+        Nothing is done if recording them took so long that what they rest on has grown old.
+        """
+        if self.sight.aged(moment):
+            dropped = Outcome(Result.CHANGED, self.sight.clock.now().at, _TOO_LATE)
+            return [(entry, dropped) for entry in entries]
         if isinstance(step, TerminateIdle):
             return await self._terminate(step, entries, moment)
         found: list[tuple[Entry, Outcome]] = []
@@ -82,7 +90,7 @@ class Actor:
             elif receipt is Receipt.SENT:
                 sent.append(entry)
         found += await self.verifier.outcomes(sent, moment, _LOOK_AFTER)
-        seen = self.clock.now().at
+        seen = self.sight.clock.now().at
         return [(entry, replace(outcome, at=seen)) for entry, outcome in found]
 
 

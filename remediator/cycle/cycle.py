@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from remediator.core import incident as incidents
 from remediator.core.assess import Assessment, Watch, assess, critical_evidence
@@ -24,6 +24,7 @@ from remediator.cycle.acting import Actor
 from remediator.cycle.bookkeeping import Bookkeeping
 from remediator.cycle.concluding import Concluder
 from remediator.cycle.lineage import Lineage
+from remediator.cycle.sight import Sight, confirmed, lasted
 from remediator.cycle.surveying import survey
 from remediator.cycle.telling import Teller
 from remediator.cycle.timekeeping import Timekeeper
@@ -80,22 +81,19 @@ class Cycle:
         self._teller = Teller(observer, database.name, mode)
         self._lineage = Lineage(self._teller)
         self._verifier = Verifier(database, services, runtimes, self._lineage)
-        self._actor = Actor(database, store, self._verifier, self._teller, clock)
+        self._sight = Sight(database, self._lineage, self._teller, clock, self._timekeeper)
+        self._actor = Actor(database, store, self._verifier, self._teller, self._sight)
         self._concluder = Concluder(store, self._teller)
         self._books = Bookkeeping(store, self._teller, fence)
-        self._watch = Watch()
         self._resumed = False
         self._engaged = True  # there may be an incident or an open intent from before
 
     async def run(self, moment: Moment) -> Turn:
         """Go through one cycle."""
         moment = await self._timekeeper.stamp(moment)
-        sample, self._watch = self._lineage.note(await self.database.sample(moment), self._watch)
         if not self._resumed:
             await self._resume(moment)
-        assessment = assess(self.policy, self._watch, sample)
-        self._watch = assessment.watch
-        self._teller.assessment(assessment, self.policy.patience)
+        assessment = await self._sight.look(self.policy, moment)
         window = self.maintenance(moment)
         self._teller.maintenance(window)
         turn = Turn(assessment)
@@ -109,7 +107,8 @@ class Cycle:
         """Hold the critical level while an incident from before is open: it must be seen to clear."""
         with suppress(LedgerError):  # said where it is needed; the next cycle tries again
             if (await self._load(moment)).open_incident(self.database.name):
-                self._watch = replace(self._watch, held=self._watch.held | {Level.CRITICAL})
+                watch = self._sight.watch
+                self._sight.watch = replace(watch, held=watch.held | {Level.CRITICAL})
             self._resumed = True
 
     async def look(self, moment: Moment) -> Assessment:
@@ -227,7 +226,7 @@ class Cycle:
         objections, detail = gate(
             self.database.name, sample, evidence, incident, ledger, window, sample.moment.steady
         )
-        if not objections and evidence is Evidence.BREACH and not self._lasted(assessment):
+        if not objections and evidence is Evidence.BREACH and not lasted(policy, assessment):
             objections = (Objection.UNCONFIRMED,)
         if objections or (relieved and evidence is Evidence.CLEAR):
             plan = Plan(objections=objections, detail=detail, relieved=not objections)
@@ -242,6 +241,11 @@ class Cycle:
         seen = await survey(
             self.database, policy, self._runtimes, lambda seen: decide(replace(situation, survey=seen))
         )
+        renewed = await self._sight.renew(policy, assessment)
+        if renewed is not assessment and not confirmed(policy, renewed, relieved=relieved):
+            return incident, Plan(objections=(Objection.UNCONFIRMED,))
+        sample = renewed.sample
+        situation = replace(situation, sample=sample, maintenance=self.maintenance(sample.moment))
         async with self._deciding:
             ledger = await self._load(sample.moment)
             plan = decide(replace(situation, ledger=ledger, survey=seen))
@@ -259,11 +263,6 @@ class Cycle:
             incident, entries = await self._actor.intend(incident, step, sample.moment)
         found = await self._actor.act(step.step, entries, sample.moment)
         return await self._conclude(found, incident, sample.moment) or incident, plan
-
-    def _lasted(self, assessment: Assessment) -> bool:
-        """Whether critical is confirmed: after relief or a start of ours, one bad sample is no proof."""
-        seconds = assessment.watch.timers[Level.CRITICAL].breach
-        return timedelta(seconds=seconds) >= self.policy.levels[Level.CRITICAL].hold_for
 
     async def _rest(self, plan: Plan, incident: Incident, ledger: Ledger, moment: Moment) -> Incident:
         """Note that the plan has nothing to do now: relief, or a hold."""

@@ -113,7 +113,7 @@ async def test_sessions_are_never_read_from_another_server_than_the_sample() -> 
 
         async def sessions(self) -> tuple[Session, ...]:
             self.fail_over()
-            world.fill()
+            world.fill(age=timedelta(0))
             return await FakeDatabase.sessions(self)
 
     world.databases["shop"] = Late(world.clock, "shop")
