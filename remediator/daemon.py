@@ -63,7 +63,9 @@ class Daemon:
         self._longest_cycle = longest_cycle
         self._scheduler = AsyncIOScheduler(
             timezone=UTC,
-            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+            # Two, because the next check may be due before the scheduler has seen the end of the last one:
+            # it would drop the job, and with it every later one. `_check` sees to it that one runs at a time.
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 2},
         )
         self._stop = asyncio.Event()
         self._running: set[str] = set()
@@ -111,19 +113,25 @@ class Daemon:
         self._scheduler.add_job(
             self._check, DateTrigger(run_date=due), args=[cycle], id=name, name=name, replace_existing=True
         )
+        self._in_time(name)
         loop = asyncio.get_running_loop()
         self._late[name] = loop.call_later(delay + _LATE, self._force, cycle)
+
+    def _in_time(self, name: str) -> None:
+        timer = self._late.pop(name, None)
+        if timer is not None:
+            timer.cancel()
 
     def _force(self, cycle: Cycle) -> None:
         name = cycle.database.name
         self._observer.emit(Event.CYCLE_LATE, database=name)
-        with suppress(LookupError):  # it has just begun after all
-            self._scheduler.modify_job(name, next_run_time=self._clock.now().at)
-        self._scheduler.wakeup()
+        self._schedule(cycle, 0.0)  # again and again, until one has begun
 
     async def _check(self, cycle: Cycle) -> None:
         name = cycle.database.name
-        self._late.pop(name).cancel()
+        self._in_time(name)
+        if name in self._running:  # it was thought late, and had just begun
+            return
         self._running.add(name)
         self._idle.clear()
         pace = cycle.policy.check_every[Level.CRITICAL]

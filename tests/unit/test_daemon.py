@@ -15,7 +15,7 @@ from remediator import daemon as daemons
 from remediator.adapters.clock import SystemClock
 from remediator.core.events import Event
 from remediator.core.model import Level, Moment
-from remediator.cycle import Turn
+from remediator.cycle import Cycle, Turn
 from remediator.daemon import Daemon
 from remediator.errors import ConfigError
 from remediator.testing import FakeDatabase
@@ -165,6 +165,45 @@ async def test_a_database_whose_checks_never_end_is_named_while_others_go_on(
     await _until(lambda: "alive" in watcher.heard[since:])
     _stop()
     await running
+
+
+async def test_a_check_that_is_due_before_the_last_one_is_seen_to_be_over_is_not_lost() -> None:
+    """The machine stood still for a pace at just that moment, or the clock jumped ahead."""
+    world, clock = World(), _SetBack()
+    clock.ahead = timedelta(hours=-1)
+    daemon = _daemon(world, _Watcher())
+    daemon._clock = clock  # noqa: SLF001
+    running = asyncio.create_task(daemon.run())
+    await _until(lambda: len(world.told.of(Event.CYCLE)) >= 3)
+    _stop()
+    await running
+    assert not world.told.of(Event.CYCLE_LATE)
+    assert not world.told.of(Event.CYCLE_FAILED)
+
+
+async def test_a_check_that_begins_just_as_it_is_missed_is_done_once() -> None:
+    """It is started again because it is late, and found to be under way."""
+    world = World()
+    world.database.gate = asyncio.Event()
+    daemon = _daemon(world, _Watcher())
+    ended: list[str] = []
+    check = daemon._check  # noqa: SLF001
+
+    async def counted(cycle: Cycle) -> None:
+        await check(cycle)
+        ended.append(cycle.database.name)
+
+    daemon._check = counted  # type: ignore[method-assign]  # noqa: SLF001
+    running = asyncio.create_task(daemon.run())
+    await _until(lambda: _is_waiting(world.database))
+    daemon._force(world.cycles[0])  # noqa: SLF001
+    await _until(lambda: bool(ended))
+    assert world.told.names(apart_from=()) == ["cycle_late"]
+    world.database.gate.set()
+    await _until(lambda: len(ended) == 2)
+    _stop()
+    await running
+    assert len(world.told.of(Event.CYCLE)) == 1
 
 
 async def test_reloads_are_told() -> None:
