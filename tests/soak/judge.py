@@ -109,7 +109,7 @@ def judge_process(readings: Sequence[Reading], bounds: Bounds = Bounds()) -> lis
     ]
     held: tuple[tuple[str, Callable[[Reading], int], Callable[..., float], int], ...] = (
         ("resident KiB", lambda r: r.rss, growth, bounds.kib),
-        ("proportional KiB", lambda r: r.pss, growth, bounds.kib),
+        ("private KiB", lambda r: r.private, growth, bounds.kib),
         ("file descriptors", lambda r: r.descriptors, raised, bounds.number),
         ("threads", lambda r: r.threads, raised, bounds.number),
         ("sockets in CLOSE_WAIT", lambda r: r.close_wait, raised, bounds.number),

@@ -18,7 +18,7 @@ class Reading:
         at: Monotonic time in seconds.
         pid: The process.
         rss: Resident memory in KiB.
-        pss: The same with shared pages counted by their share, in KiB.
+        private: What it has written itself, in KiB; other processes have no part in it.
         descriptors: Open file descriptors.
         threads: Threads.
         close_wait: TCP sockets that the other side has closed and this one has not.
@@ -27,7 +27,7 @@ class Reading:
     at: float
     pid: int
     rss: int
-    pss: int
+    private: int
     descriptors: int
     threads: int
     close_wait: int
@@ -44,7 +44,9 @@ def read_process(pid: int) -> Reading | None:
     except (OSError, KeyError):
         return None
     own = {link[len("socket:[") : -1] for link in links if link.startswith("socket:[")}
-    return Reading(time.monotonic(), pid, smaps["Rss"], smaps["Pss"], len(links), threads, len(own & waiting))
+    return Reading(
+        time.monotonic(), pid, smaps["Rss"], smaps["Private_Dirty"], len(links), threads, len(own & waiting)
+    )
 
 
 def _fields(path: Path) -> dict[str, int]:

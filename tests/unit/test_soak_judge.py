@@ -61,7 +61,7 @@ def test_a_lifted_floor_is_a_leak() -> None:
         (lambda at: reading(at, descriptors=12 + int(at) // 20), {"file descriptors flat"}),
         (
             lambda at: reading(at, rss=60_000 + 50 * int(at)),
-            {"resident KiB flat", "proportional KiB flat"},
+            {"resident KiB flat", "private KiB flat"},
         ),
         (lambda at: reading(at, pid=int(at) // 10), {"one process through the second half"}),
     ],
