@@ -74,7 +74,7 @@ class Actor:
             if await self.database.may_act():
                 self.verifier.request(entry, entry.intent.action.replica)
             else:
-                found.append((entry, Outcome(Result.CHANGED, self.clock.now().at, _NO_LONGER_OURS)))
+                found.append((entry, Outcome(Result.CHANGED, self.sight.clock.now().at, _NO_LONGER_OURS)))
         return found
 
     async def _terminate(
