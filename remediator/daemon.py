@@ -26,6 +26,8 @@ _LATE = 2.0
 # Not only after a day: a daemon that is restarted every night would never get to it.
 _FIRST_HOUSEKEEPING = timedelta(minutes=1)
 _DRAIN = 5.0
+# A burst of SIGHUPs is answered by its first and its last: reading the config holds up the checks.
+_RELOAD_EVERY = 0.5
 
 
 class Daemon:
@@ -73,6 +75,8 @@ class Daemon:
         self._idle.set()
         self._completed: dict[str, float] = {}
         self._late: dict[str, asyncio.TimerHandle] = {}
+        self._next_reload = 0.0
+        self._reloading: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
         """Check every database until SIGTERM or SIGINT."""
@@ -99,6 +103,13 @@ class Daemon:
         loop.remove_signal_handler(number)  # a second one ends the process at once
 
     def _on_reload(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._reloading is None:
+            self._reloading = loop.call_at(max(self._next_reload, loop.time()), self._take_up)
+
+    def _take_up(self) -> None:
+        self._reloading = None
+        self._next_reload = asyncio.get_running_loop().time() + _RELOAD_EVERY
         try:
             self._reload()
         except ConfigError as error:
@@ -179,8 +190,9 @@ class Daemon:
         """Stop checking; give running cycles a moment. What they leave open, the next start settles."""
         self._supervisor.stopping()
         self._scheduler.remove_all_jobs()
-        for handle in self._late.values():
-            handle.cancel()
+        for handle in (*self._late.values(), self._reloading):
+            if handle is not None:
+                handle.cancel()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), _DRAIN)
         self._scheduler.shutdown(wait=False)  # cancels what runs still
