@@ -28,6 +28,7 @@ def test_a_thousand_reloads_of_a_broken_file(
     with Daemon(tmp_path / "daemon", watch, worker, policy=ladder("worker", terminate=False)) as daemon:
         wait_for_sessions(server, "worker", 33)
         daemon.wait_for("action_intended")
+        sound = daemon.config_file.read_text()
         daemon.config |= {f"mistake_{number}": 1 for number in range(MISTAKES)}
         daemon.write_config()
         for number in range(SIGNALS):
@@ -36,6 +37,7 @@ def test_a_thousand_reloads_of_a_broken_file(
                 time.sleep(0.02)
         daemon.wait_for("incident_closed")
         daemon.wait_cycles(3)
+        daemon.config_file.write_text(sound)  # for the commands that ask what was done
         rejected = daemon.said("config_rejected")
         assert len(rejected[0]["because"]) > 100  # the first hundred, and how many more there are
         assert 1 <= len(rejected) < SIGNALS / 20
