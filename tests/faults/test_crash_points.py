@@ -41,10 +41,12 @@ PER_HOUR = 40
 
 @pytest.fixture(scope="module")
 def server(postgres_versions: Mapping[int, Path]) -> Iterator[PostgresServer]:
-    """A small server, shared by the scenarios."""
+    """A small server that keeps a slot for us, shared by the scenarios."""
     if 16 not in postgres_versions:
         missing("no PostgreSQL 16 server binaries (make testbed installs them)")
-    with PostgresServer(16, postgres_versions[16], {"max_connections": 40}) as started:
+    with PostgresServer(
+        16, postgres_versions[16], {"max_connections": 40, "reserved_connections": 2}
+    ) as started:
         yield started
 
 
@@ -67,6 +69,12 @@ def _open_entries(state_dir: Path) -> set[int]:
         return set()
     with closing(sqlite3.connect(f"file:{state_dir / 'ledger.db'}?mode=ro", uri=True, timeout=5)) as db:
         return {number for (number,) in db.execute("SELECT id FROM entry WHERE outcome IS NULL")}
+
+
+def _soon_given_up(worker: LeakingService) -> Record:
+    """A restart that was never sent is taken for unconfirmed after seconds, not after a minute."""
+    service = merged(worker.config, {"command": {"deadline": "4s"}, "verify": {"within": "3s"}})
+    return {"services": [service]}
 
 
 def _wait_for_restarts(worker: LeakingService, number: int) -> None:
@@ -98,10 +106,10 @@ def test_death_at_every_point(server: PostgresServer, tmp_path: Path, figure: Fi
 
     Each next start finds what the one before left; no restart is sent twice for one intent.
     """
-    app, watch = create_app_role(server), create_watch_role(server)
+    app, watch = create_app_role(server), create_watch_role(server, reserved=True)
     worker = LeakingService("worker", tmp_path / "worker", app, heals_after=None, every=0.01, takes=1.0)
     policy = _policy(per_service="100 per 1h", per_day=100, per_hour=10000)
-    daemon = FaultyDaemon(tmp_path / "daemon", watch, worker, policy=policy)
+    daemon = FaultyDaemon(tmp_path / "daemon", watch, policy=policy, config=_soon_given_up(worker))
     left_open = 0
     worker.start()
     try:
@@ -132,7 +140,7 @@ def test_death_at_every_point(server: PostgresServer, tmp_path: Path, figure: Fi
 @pytest.mark.parametrize("point", ["before_lock", "after_lock"])
 def test_death_around_the_lock(point: str, server: PostgresServer, tmp_path: Path) -> None:
     """Given a service that dies after its restart, when killed around its lock, then it is locked."""
-    app, watch = create_app_role(server), create_watch_role(server)
+    app, watch = create_app_role(server), create_watch_role(server, reserved=True)
     worker = LeakingService("worker", tmp_path / "worker", app, heals_after=None, crashes_after=0.1)
     policy = _policy(per_service="100 per 1h", per_day=100, per_hour=0)
     patient = merged(
@@ -159,15 +167,16 @@ def test_death_around_the_lock(point: str, server: PostgresServer, tmp_path: Pat
 
 def test_fifty_crashes_in_a_row(server: PostgresServer, tmp_path: Path, figure: Figure) -> None:
     """Given budgets, when fifty lives each end in a crash in the middle of acting, then the budgets hold."""
-    app, watch = create_app_role(server), create_watch_role(server)
+    app, watch = create_app_role(server), create_watch_role(server, reserved=True)
     worker = LeakingService("worker", tmp_path / "worker", app, heals_after=None, every=0.01, limit=30)
     policy = _policy(per_service="2 per 1h", per_day=PER_DAY, per_hour=PER_HOUR)
-    daemon = FaultyDaemon(tmp_path / "daemon", watch, worker, policy=policy)
+    daemon = FaultyDaemon(tmp_path / "daemon", watch, policy=policy, config=_soon_given_up(worker))
     worker.start()
     try:
         wait_for_sessions(server, "worker", 28)
         daemon.begin("after_intend:kill,restart_sent:kill,before_sample:kill:4", lives=LIVES)
         assert daemon.exited(150) == 0, daemon.errors[-2000:]
+        assert daemon.run("pause").returncode == 0  # what is open is settled, nothing new is begun
         daemon.start()
         daemon.wait(lambda: not _open_entries(daemon.state_dir), "every outcome", 60)
         daemon.wait_cycles(3)
