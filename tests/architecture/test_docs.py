@@ -178,3 +178,15 @@ def test_a_decision_says_why_what_and_what_follows(page: Path) -> None:
         assert heading in text, heading
     assert [other.name[:4] for other in DECISIONS].count(number) == 1
     assert f"({page.name})" in (page.parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_promise_has_a_test_a_figure_and_an_end() -> None:
+    """No cell of the table of promises is empty."""
+    text = (ROOT / "docs" / "safety-model.md").read_text(encoding="utf-8")
+    promises = [line.strip("|").split(" | ") for line in text.splitlines() if line.startswith("| **")]
+    assert len(promises) >= 30
+    for promise, shown_by, measured, ends in promises:
+        assert re.search(r"`tests/[\w/]+\.py::test_\w+`", shown_by), promise
+        assert re.search(r"\w", measured), promise
+        assert re.search(r"\w", ends), promise
+        assert "@" not in measured, promise
