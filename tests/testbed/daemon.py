@@ -280,9 +280,9 @@ class Daemon:
 
     def __enter__(self) -> Self:
         try:
+            self.start()  # first, as in life: a leak may be quicker than a start, and leave us no slot
             for service in self.services:
                 service.start()
-            self.start()
         except BaseException:
             self.__exit__(None, None, None)
             raise
