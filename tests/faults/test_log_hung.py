@@ -155,6 +155,7 @@ def test_when_even_the_backlog_is_full_lines_are_dropped_and_counted(
         daemon.write_config()
         for _ in range(RELOADS):
             daemon.signal(signal.SIGHUP)
+            time.sleep(0.6)  # two within half a second would be one
             wait_for_beats(daemon, 2)
         grown = resident(daemon.pid) - memory
         reader.release()
