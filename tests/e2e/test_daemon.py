@@ -139,7 +139,8 @@ def test_pause_resume_and_ack_steer_a_running_daemon(
     server: PostgresServer, app: str, watch: str, tmp_path: Path
 ) -> None:
     """Paused it only watches; resumed it acts; a service that did not come back waits for `ack`."""
-    worker = LeakingService("worker", tmp_path / "worker", app, limit=0, heals_after=None, crashes_after=0.2)
+    worker = LeakingService("worker", tmp_path / "worker", app, limit=0, heals_after=None)
+    worker.crashes_after, worker.steady_for = 0.2, "3s"  # a busy machine is slow to crash it
     policy = ladder("worker", terminate=False)
     policy["limits"] = {"restart": {"per_service": "9 per 1h", "per_day": 9}}
     policy["remediate"]["retry"] = "500ms"

@@ -256,9 +256,9 @@ def test_however_it_ends_nothing_is_left(
     """Not even kill -9 leaves a process or a file behind."""
     assert postgres_versions  # the demo looks for the server by itself
     with own_tmp() as tmp:
-        process = subprocess.Popen(
-            [*DEMO, "--plain"], env=environment(tmp), stdout=subprocess.PIPE, text=True
-        )
+        # Whoever started us in the background has SIGINT ignored, and that is inherited.
+        argv = ["env", "--default-signal=INT,HUP", *DEMO, "--plain"]
+        process = subprocess.Popen(argv, env=environment(tmp), stdout=subprocess.PIPE, text=True)
         with process:
             assert process.stdout is not None
             assert any("remediator watches" in line for line in process.stdout)

@@ -141,7 +141,9 @@ def test_death_at_every_point(server: PostgresServer, tmp_path: Path, figure: Fi
 def test_death_around_the_lock(point: str, server: PostgresServer, tmp_path: Path) -> None:
     """Given a service that dies after its restart, when killed around its lock, then it is locked."""
     app, watch = create_app_role(server), create_watch_role(server, reserved=True)
-    worker = LeakingService("worker", tmp_path / "worker", app, heals_after=None, crashes_after=0.1)
+    worker = LeakingService(
+        "worker", tmp_path / "worker", app, heals_after=None, crashes_after=0.1, steady_for="3s"
+    )
     policy = _policy(per_service="100 per 1h", per_day=100, per_hour=0)
     patient = merged(
         worker.config, {"command": {"deadline": "4s"}, "verify": {"within": "5s", "steady_for": "3s"}}

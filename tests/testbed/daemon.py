@@ -43,7 +43,6 @@ POLICY: Record = {
     },
 }
 CONNECT: Record = {"timeout": "1s", "query_timeout": "1s", "probe_every": "300ms"}
-VERIFY: Record = {"within": "5s", "steady_for": "300ms"}
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Record:
@@ -156,6 +155,7 @@ class LeakingService:
         takes: Seconds that a restart takes.
         crashes_after: Seconds that it lives after a restart; 0 for ever.
         refuses: The restart fails before it does anything.
+        steady_for: How long it must stay up after a restart.
     """
 
     name: str
@@ -167,6 +167,7 @@ class LeakingService:
     takes: float = 0.0
     crashes_after: float = 0.0
     refuses: bool = False
+    steady_for: str = "300ms"
     _files: tuple[str, str] = field(default=(_CONTROL, _WORKER), init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -189,7 +190,8 @@ class LeakingService:
     def config(self) -> Record:
         """What the configuration says of it."""
         command = {"restart": self.command("restart"), "inspect": self.command("inspect"), "deadline": "30s"}
-        return {"name": self.name, "command": command, "verify": VERIFY}
+        verify = {"within": "5s", "steady_for": self.steady_for}
+        return {"name": self.name, "command": command, "verify": verify}
 
     @property
     def restarts(self) -> int:
