@@ -42,7 +42,14 @@ POLICY: Record = {
         "restart": {"per_service": "1 per 30m", "backoff": "none", "per_day": 3, "min_uptime": "0s"},
     },
 }
-CONNECT: Record = {"timeout": "1s", "query_timeout": "1s", "probe_every": "300ms"}
+CONNECT: Record = {
+    "timeout": "1s",
+    "query_timeout": "1s",
+    "probe_every": "300ms",
+    "keepalives_idle": "1s",
+    "keepalives_interval": "1s",
+    "tcp_user_timeout": "3s",
+}
 
 
 def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Record:

@@ -24,6 +24,7 @@ from remediator.errors import UnavailableError
 
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.5, 15.0
 _MOST_FAILURES = 10  # by then the backoff is the longest
+_KEEPALIVES = ("keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
 _NOT_THE_SAME = Trouble(TroubleKind.MOVED, "the connection was lost since the sample was taken")
 
 
@@ -145,11 +146,12 @@ class Connection:
         connection.adapters.register_loader("text", _ForgivingText)
         connection.adapters.register_loader("name", _ForgivingText)
         set_json_loads(_forgiving_json, connection)
-        statement_timeout = f"{max(1, int(self.query_timeout * 1000))}ms"
+        settings = {"statement_timeout": f"{max(1, int(self.query_timeout * 1000))}ms"}
+        settings |= {name: self.params.get(name, "0") for name in _KEEPALIVES}  # 0 is the system's default
         deadline = Deadline(connection, self.query_timeout)
         try:
             with deadline:
-                await connection.execute(queries.SETTINGS, {"statement_timeout": statement_timeout})
+                await connection.execute(queries.SETTINGS, settings)
         except psycopg.Error as error:
             await connection.close()
             raise NoAnswerError(deadline.trouble or _trouble(error)) from None
