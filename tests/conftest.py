@@ -13,6 +13,7 @@ from tests.testbed.environment import drop_inherited_settings
 from tests.testbed.missing import missing
 from tests.testbed.pgbinaries import postgres_binaries
 from tests.testbed.postgres import PostgresServer
+from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.systemd import SystemdContainer
 
 if TYPE_CHECKING:
@@ -66,6 +67,25 @@ def _binaries(versions: Mapping[int, Path], version: int) -> Path:
     if version not in versions:
         missing(f"no PostgreSQL {version} server binaries (make testbed installs them)")
     return versions[version]
+
+
+@pytest.fixture(scope="module")
+def server(postgres_versions: Mapping[int, Path]) -> Iterator[PostgresServer]:
+    """A small PostgreSQL 16, of 40 slots, shared by the tests of a module."""
+    with PostgresServer(16, _binaries(postgres_versions, 16), {"max_connections": 40}) as running:
+        yield running
+
+
+@pytest.fixture
+def app(server: PostgresServer) -> str:
+    """The DSN that applications use on the small server."""
+    return create_app_role(server)
+
+
+@pytest.fixture
+def watch(server: PostgresServer) -> str:
+    """The DSN that remediator uses on the small server."""
+    return create_watch_role(server)
 
 
 @pytest.fixture(scope="module")

@@ -7,41 +7,18 @@ import os
 import pty
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.testbed.daemon import Daemon, LeakingService, ended, ladder
-from tests.testbed.missing import missing
 from tests.testbed.postgres import PostgresServer
-from tests.testbed.roles import create_app_role, create_watch_role
+from tests.testbed.roles import create_watch_role
 from tests.testbed.sessions import open_idle
 
 USABLE = 37
 NOWHERE = "postgresql://nobody@127.0.0.1:9/none"
-
-
-@pytest.fixture(scope="module")
-def server(postgres_versions: Mapping[int, Path]) -> Iterator[PostgresServer]:
-    """A small server, shared by the tests of this module."""
-    if 16 not in postgres_versions:
-        missing("no PostgreSQL 16 server binaries (make testbed installs them)")
-    with PostgresServer(16, postgres_versions[16], {"max_connections": 40}) as running:
-        yield running
-
-
-@pytest.fixture
-def app(server: PostgresServer) -> str:
-    """The DSN that applications use."""
-    return create_app_role(server)
-
-
-@pytest.fixture
-def watch(server: PostgresServer) -> str:
-    """The DSN that remediator uses."""
-    return create_watch_role(server)
 
 
 def on_a_terminal(daemon: Daemon, *arguments: str) -> tuple[int, str]:

@@ -5,41 +5,16 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.testbed.daemon import Daemon, LeakingService, ladder, outcomes, wait_for_sessions
-from tests.testbed.missing import missing
 from tests.testbed.postgres import PostgresServer
-from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.sessions import open_idle
 
-MAX_CONNECTIONS = 40
 USABLE = 37
 UNTIL = USABLE // 2
-
-
-@pytest.fixture(scope="module")
-def server(postgres_versions: Mapping[int, Path]) -> Iterator[PostgresServer]:
-    """A small server, shared by the tests of this module."""
-    if 16 not in postgres_versions:
-        missing("no PostgreSQL 16 server binaries (make testbed installs them)")
-    with PostgresServer(16, postgres_versions[16], {"max_connections": MAX_CONNECTIONS}) as running:
-        yield running
-
-
-@pytest.fixture
-def app(server: PostgresServer) -> str:
-    """The DSN that applications use."""
-    return create_app_role(server)
-
-
-@pytest.fixture
-def watch(server: PostgresServer) -> str:
-    """The DSN that remediator uses."""
-    return create_watch_role(server)
 
 
 def used(server: PostgresServer) -> int:

@@ -5,41 +5,16 @@ from __future__ import annotations
 import json
 import re
 import signal
-from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import MakePostgres
 from tests.testbed.daemon import Daemon, LeakingService, ladder
-from tests.testbed.missing import missing
 from tests.testbed.postgres import PostgresServer
-from tests.testbed.roles import create_app_role, create_watch_role
+from tests.testbed.roles import create_watch_role
 from tests.testbed.sessions import open_idle
 
 ALWAYS = [{"cron": "* * * * *", "for": "1h", "timezone": "Europe/Berlin", "reason": "weekly deploy"}]
-
-
-@pytest.fixture(scope="module")
-def server(postgres_versions: Mapping[int, Path]) -> Iterator[PostgresServer]:
-    """A small server, shared by the tests of this module."""
-    if 16 not in postgres_versions:
-        missing("no PostgreSQL 16 server binaries (make testbed installs them)")
-    with PostgresServer(16, postgres_versions[16], {"max_connections": 40}) as running:
-        yield running
-
-
-@pytest.fixture
-def app(server: PostgresServer) -> str:
-    """The DSN that applications use."""
-    return create_app_role(server)
-
-
-@pytest.fixture
-def watch(server: PostgresServer) -> str:
-    """The DSN that remediator uses."""
-    return create_watch_role(server)
 
 
 def instant(line: dict[str, str]) -> datetime:

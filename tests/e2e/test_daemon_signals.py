@@ -8,39 +8,15 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from tests.testbed.daemon import Daemon, LeakingService, ladder, outcomes, wait_for_sessions
-from tests.testbed.missing import missing
 from tests.testbed.postgres import PostgresServer
-from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.sessions import open_idle
 
 RESTART_ONLY = ladder("worker", terminate=False)
-
-
-@pytest.fixture(scope="module")
-def server(postgres_versions: Mapping[int, Path]) -> Iterator[PostgresServer]:
-    """A small server, shared by the tests of this module."""
-    if 16 not in postgres_versions:
-        missing("no PostgreSQL 16 server binaries (make testbed installs them)")
-    with PostgresServer(16, postgres_versions[16], {"max_connections": 40}) as running:
-        yield running
-
-
-@pytest.fixture
-def app(server: PostgresServer) -> str:
-    """The DSN that applications use."""
-    return create_app_role(server)
-
-
-@pytest.fixture
-def watch(server: PostgresServer) -> str:
-    """The DSN that remediator uses."""
-    return create_watch_role(server)
 
 
 def test_a_reload_puts_new_thresholds_in_force_and_keeps_the_old_ones_of_a_broken_file(

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,6 @@ from tests.testbed.daemon import Daemon, LeakingService, ladder, outcomes
 from tests.testbed.missing import missing
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.reader import ReadDaemon, Reader
-from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.sessions import open_idle
 from tests.testbed.waiting import wait_until
 
@@ -30,27 +29,6 @@ BACKLOG = 4 * 1024 * 1024
 BUSY = {"check_every": dict.fromkeys(("normal", "monitor", "alert", "critical"), "50ms")}
 UNUSED, RELOADS = 1500, 16
 HELD = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'leaky'"
-
-
-@pytest.fixture(scope="module")
-def server(postgres_versions: Mapping[int, Path]) -> Iterator[PostgresServer]:
-    """A small server, shared by the tests of this module."""
-    if 16 not in postgres_versions:
-        missing("no PostgreSQL 16 server binaries (make testbed installs them)")
-    with PostgresServer(16, postgres_versions[16], {"max_connections": 40}) as running:
-        yield running
-
-
-@pytest.fixture
-def app(server: PostgresServer) -> str:
-    """The DSN that applications use."""
-    return create_app_role(server)
-
-
-@pytest.fixture
-def watch(server: PostgresServer) -> str:
-    """The DSN that remediator uses."""
-    return create_watch_role(server)
 
 
 @contextmanager
