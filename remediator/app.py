@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.dryrun import DryRunDatabase, DryRunRuntime
+from remediator.adapters.everyone import Everyone
 from remediator.adapters.heartbeat import Heartbeat
 from remediator.adapters.ledger import LateLock, SqliteLedger
 from remediator.adapters.sdnotify import Notifier
@@ -117,14 +118,14 @@ class Watchers:
 
 @asynccontextmanager
 async def assembled(
-    settings: Settings, mode: Mode, observer: Observer, env: Mapping[str, str], load: Callable[[], Settings]
+    settings: Settings, mode: Mode, observer: Everyone, env: Mapping[str, str], load: Callable[[], Settings]
 ) -> AsyncIterator[tuple[Daemon, tuple[Cycle, ...]]]:
     """Hold a daemon that is ready to run; it acts once it is alone on a usable state directory.
 
     Args:
         settings: The settings.
         mode: Whether it acts.
-        observer: Told what happens.
+        observer: Told what happens; who else wants to know joins it here.
         env: The environment, for systemd's variables.
         load: Reads the settings anew, for SIGHUP.
 

@@ -10,6 +10,7 @@ import click
 
 from remediator import __version__, log
 from remediator.adapters.clock import SystemClock
+from remediator.adapters.everyone import Everyone
 from remediator.app import assembled
 from remediator.cli.common import config_option, mode_of, mode_option, settings_from
 from remediator.config import Settings
@@ -53,7 +54,7 @@ def run(config: Path | None, mode: str | None, *, once: bool) -> None:
 
 
 async def _run(settings: Settings, mode: Mode, config: Path | None, *, once: bool) -> None:
-    observer = log.LogObserver()
+    observer = Everyone(log.LogObserver())
     async with assembled(settings, mode, observer, os.environ, lambda: settings_from(config)) as (
         daemon,
         cycles,

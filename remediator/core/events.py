@@ -142,6 +142,11 @@ class Event(Enum):
         Severity.WARNING,
         "Nobody took the log, so that lines had to be dropped; nothing else was held up by it.",
     )
+    OBSERVER_FAILED = (
+        "observer_failed",
+        Severity.ERROR,
+        "A fault of ours kept an event from the page, the metrics or the notifications.",
+    )
     LIBRARY = ("library", Severity.WARNING, "A library warned, or worse; `logger` says which.")
 
     def __init__(self, event_name: str, severity: Severity, meaning: str) -> None:
