@@ -12,6 +12,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ARGS ?=
 # How long a soak lasts.
 MINUTES ?= 30
+# The tests start Python a thousand times over; without kept byte code each of them would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+# Most tests wait for servers, so that more of them than there are processors go on at a time. WORKERS=0 is one by
+# one in pytest's own process, which a debugger wants.
+WORKERS ?= 3
+SHARED_OUT = -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 UNIT_TESTS := tests/unit tests/property tests/architecture
 
 .PHONY: help demo test lint unit faults simulate soak bench lock wheel clean testbed
@@ -24,7 +30,7 @@ demo: $(VENV)/.demo ## Show the whole thing on a PostgreSQL of its own (ARGS for
 
 test: testbed lint $(VENV)/.dev ## Lint, then run every test against real servers, with coverage
 	@rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage run -m pytest $(SHARED_OUT) $(ARGS)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
@@ -39,7 +45,7 @@ unit: $(VENV)/.dev ## Run the fast tests, which need no server
 	$(BIN)/python -m pytest $(UNIT_TESTS) $(ARGS)
 
 faults: testbed $(VENV)/.dev ## Break everything around it, for real, and print what was measured
-	$(BIN)/python -m pytest tests/faults $(ARGS)
+	$(BIN)/python -m pytest tests/faults $(SHARED_OUT) $(ARGS)
 
 soak: testbed $(VENV)/.dev ## Let it run among faults at random for MINUTES=30 and judge what it holds
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(ARGS)

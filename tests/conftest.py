@@ -10,11 +10,13 @@ from hypothesis import settings
 from tests.testbed import engine as docker_engines
 from tests.testbed.engine import ComposeProject, DockerEngine
 from tests.testbed.environment import drop_inherited_settings
+from tests.testbed.figures import Figures
 from tests.testbed.missing import missing
 from tests.testbed.pgbinaries import postgres_binaries
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.systemd import SystemdContainer
+from tests.testbed.workers import share_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,19 +30,23 @@ _MARK_OF_FIXTURE = {
 }
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Start from a known environment, without a clock on single examples: a busy machine proves nothing."""
     drop_inherited_settings()
     settings.register_profile("unhurried", deadline=None)
     settings.load_profile("unhurried")
+    config.pluginmanager.register(Figures())
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with the real parts that its fixtures need."""
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups when its turn comes
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark each test with the real parts that its fixtures need, and share the tests out to workers."""
     for item in items:
         names: list[str] = getattr(item, "fixturenames", [])
         for name in set(names) & set(_MARK_OF_FIXTURE):
             item.add_marker(_MARK_OF_FIXTURE[name])
+    if hasattr(config, "workerinput"):
+        share_out(items)
 
 
 class MakePostgres(Protocol):

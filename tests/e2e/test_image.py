@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import tarfile
 import tempfile
 from contextlib import contextmanager
@@ -13,8 +12,10 @@ import pytest
 from tests.testbed.bridge import postgres_on_bridge
 from tests.testbed.distribution import ROOT
 from tests.testbed.engine import BASE_IMAGE, remove_container
+from tests.testbed.images import build_image
 from tests.testbed.missing import missing
 from tests.testbed.roles import PASSWORD, create_watch_role
+from tests.testbed.stack import REMEDIATOR_IMAGE
 from tests.testbed.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from tests.testbed.engine import DockerEngine
     from tests.testbed.postgres import PostgresServer
 
-IMAGE = "remediator-test/image:latest"
 USER = "10001:10001"
 LARGEST = 80_000_000
 VERSION = 18
@@ -45,16 +45,9 @@ policies:
 @pytest.fixture(scope="module")
 def image(docker_engine: DockerEngine) -> str:
     """The image, built from the tree; what has not changed comes from the engine's cache."""
-    build = ["docker", "--host", docker_engine.url, "build", "--quiet", "--tag", IMAGE]
-    done = subprocess.run(
-        [*build, f"--build-arg=BASE_IMAGE={BASE_IMAGE}", str(ROOT)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=170,
-    )
-    assert done.returncode == 0, done.stderr
-    return IMAGE
+    assert docker_engine is not None  # it builds
+    build_image(REMEDIATOR_IMAGE, ROOT, BASE_IMAGE)
+    return REMEDIATOR_IMAGE
 
 
 @pytest.fixture(scope="module")

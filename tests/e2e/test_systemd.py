@@ -18,6 +18,7 @@ import pytest
 from tests.testbed.bridge import postgres_on_bridge
 from tests.testbed.distribution import ROOT, distributions
 from tests.testbed.engine import BUSYBOX_IMAGE, SYSTEMD_IMAGE
+from tests.testbed.images import build_image
 from tests.testbed.missing import missing
 from tests.testbed.roles import PASSWORD, create_app_role, create_watch_role
 from tests.testbed.sessions import open_idle
@@ -167,12 +168,6 @@ class Machine:
         )
 
 
-def _build_image(engine: DockerEngine) -> None:
-    dockerfile = ROOT / "tests" / "images" / "systemd" / "Dockerfile"
-    build = ["docker", "--host", engine.url, "build", "--quiet", "--tag", IMAGE, "--file", str(dockerfile)]
-    subprocess.run([*build, f"--build-arg=BASE_IMAGE={SYSTEMD_IMAGE}", str(ROOT)], check=True, timeout=150)
-
-
 def _install(system: SystemdContainer) -> None:
     """Do what the how-to says."""
     wheel = distributions().wheel
@@ -196,7 +191,7 @@ def machine(docker_engine: DockerEngine, postgres_versions: Mapping[int, Path]) 
     """The server with everything installed and nothing started."""
     if VERSION not in postgres_versions:
         missing(f"no PostgreSQL {VERSION} server binaries (make testbed installs them)")
-    _build_image(docker_engine)
+    build_image(IMAGE, ROOT, SYSTEMD_IMAGE, dockerfile=ROOT / "tests" / "images" / "systemd" / "Dockerfile")
     server = postgres_on_bridge(docker_engine, VERSION, postgres_versions[VERSION])
     server.directory.chmod(0o711)  # its socket is for other users too
     try:

@@ -1,4 +1,4 @@
-"""What the scenarios measured, told at the end of the run."""
+"""Noting what the scenarios measured."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 import pytest
 
-_FIGURES = pytest.StashKey[list[tuple[str, str, str]]]()
+from tests.testbed.figures import FIGURE
 
 
 class Figure(Protocol):
@@ -19,19 +19,8 @@ class Figure(Protocol):
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Figure:
     """Note what a scenario measured; `make faults` prints it, and the table of promises quotes it."""
-    noted = request.config.stash.setdefault(_FIGURES, [])
-    scenario = request.node.nodeid.removeprefix("tests/faults/")
 
     def note(name: str, value: str) -> None:
-        noted.append((scenario, name, value))
+        request.node.user_properties.append((FIGURE, f"{name}: {value}"))
 
     return note
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print the figures, one line each."""
-    noted = config.stash.get(_FIGURES, [])
-    if noted:
-        terminalreporter.section("figures")
-    for scenario, name, value in noted:
-        terminalreporter.write_line(f"{scenario}: {name}: {value}")

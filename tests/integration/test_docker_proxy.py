@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
 CONFIG = Path(__file__).parents[2] / "examples" / "compose" / "haproxy.cfg"
+# Another run on the same engine has containers too.
+LABEL = f"docker-proxy-{uuid.uuid4().hex}"
 FORBIDDEN = [
     line
     for line in Path(__file__).with_name("docker_proxy_forbidden.txt").read_text().splitlines()
@@ -42,7 +45,7 @@ def container(docker_engine: DockerEngine) -> Iterator[Container]:
     """A container to ask for things about."""
     try:
         made = docker_engine.client.containers.run(
-            BUSYBOX_IMAGE, ["sleep", "3600"], detach=True, labels={"remediator-test": "docker-proxy"}
+            BUSYBOX_IMAGE, ["sleep", "3600"], detach=True, labels={"remediator-test": LABEL}
         )
     except ImageNotFound:
         missing(f"no image {BUSYBOX_IMAGE} (make testbed builds it)")
@@ -61,7 +64,7 @@ def test_reads_pass(proxy: HAProxy, container: Container, prefix: str) -> None:
     """What remediator reads comes through, with and without a version in the path."""
     assert proxy.ask("GET", f"{prefix}/_ping").rest.endswith(b"OK")
     assert "ApiVersion" in proxy.ask("GET", f"{prefix}/version").json()
-    filters = "filters=%7B%22label%22%3A%5B%22remediator-test%3Ddocker-proxy%22%5D%7D"
+    filters = f"filters=%7B%22label%22%3A%5B%22remediator-test%3D{LABEL}%22%5D%7D"
     listed = proxy.ask("GET", f"{prefix}/containers/json?all=1&limit=-1&{filters}").json()
     assert [item["Id"] for item in listed] == [container.id]
     assert proxy.ask("GET", f"{prefix}/containers/{container.id}/json").json()["Id"] == container.id
@@ -87,7 +90,7 @@ def test_the_docker_sdk_works_through_it(proxy: HAProxy, container: Container) -
     """The SDK finds and restarts a container, and can show why it may do no more."""
     _, before = state(container)
     with closing(docker.DockerClient(base_url=f"unix://{proxy.path}")) as client:
-        (seen,) = client.containers.list(filters={"label": "remediator-test=docker-proxy"})
+        (seen,) = client.containers.list(filters={"label": f"remediator-test={LABEL}"})
         assert seen.id == container.id
         seen.restart(timeout=0)
         with pytest.raises(DockerException, match="allows to list, inspect and restart"):

