@@ -49,6 +49,8 @@ def show(verdict: Verdict) -> None:
     for name in ("faults", "events", "actions"):
         told = ", ".join(f"{what} {number}" for what, number in verdict.facts[name].items())
         print(f"{name}: {told}")
+    for line in verdict.facts["unexpected"]:
+        print(f"unexpected, after {line}")
     for finding in verdict.findings:
         sign = "ok " if finding.ok else "BAD"
         print(f"{sign} {finding.what:<44} {finding.figure:<46} {finding.bound}")

@@ -39,14 +39,14 @@ class Faults:
         longest: The longest that anything is kept down, in seconds.
 
     Attributes:
-        done: How often each was done.
+        begun: What was done and when it began, as wall-clock seconds.
         ends: Whether the daemon may be ended; a process that is to be measured needs a long life.
         exits: Exit codes of the daemon when it was asked to end.
         quiet: Times at which the daemon could not complete cycles, as pairs of wall-clock seconds.
     """
 
     def __init__(self, world: World, chance: random.Random, *, longest: float) -> None:
-        self.done: Counter[str] = Counter()
+        self.begun: list[tuple[float, str]] = []
         self.ends = True
         self.exits: list[int] = []
         self.quiet: list[tuple[float, float]] = []
@@ -76,12 +76,17 @@ class Faults:
             (self.change_log_level, 2),
         ]
 
+    @property
+    def done(self) -> dict[str, int]:
+        """How often each was done."""
+        return dict(sorted(Counter(name for _, name in self.begun).items()))
+
     def one(self) -> str:
         """Do one thing to its end; tell which."""
         choices = [*self._weighted, *(self._ends if self.ends else ())]
         [act] = self._chance.choices([act for act, _ in choices], [weight for _, weight in choices])
         name: str = act.__name__
-        self.done[name] += 1
+        self.begun.append((time.time(), name))
         with suppress(psycopg.OperationalError):  # the server recovers still from what was done before
             act()
         return name

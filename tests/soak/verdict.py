@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +25,10 @@ WAL_MIB = 8
 BYTES_PER_ENTRY = 4096
 LEDGER_BASE = 200_000
 UNEXPECTED = ("cycle_failed", "ledger_unavailable")
+# How many lines of these a report keeps, and how many reasons of any other warning, of so many characters.
+LINES = 20
+REASONS = 5
+LONGEST = 400
 
 
 @dataclass(slots=True)
@@ -172,10 +177,12 @@ def facts_of(
     )
     return {
         "engine": world.engine_there,
-        "faults": dict(sorted(faults.done.items())),
+        "faults": faults.done,
         "processes": len({reading.pid for reading in seen.readings}),
         "readings": len(seen.readings),
         "events": dict(sorted(Counter(line["event"] for line in events).items())),
+        "unexpected": unexpected_lines(faults.begun, events),
+        "reasons": reasons(events),
         "actions": dict(sorted(outcomes.items())),
         "restarts": world.restarts(),
         "series": [
@@ -183,3 +190,29 @@ def facts_of(
             for r in seen.readings[:: max(1, len(seen.readings) // 300)]
         ],
     }
+
+
+def unexpected_lines(begun: Sequence[tuple[float, str]], events: Iterable[dict[str, Any]]) -> list[str]:
+    """The first lines that should not have been said, each with the fault that had begun last.
+
+    Args:
+        begun: When each fault began, as wall-clock seconds, and its name.
+        events: All that was said.
+    """
+    lines = [line for line in events if line["event"] in UNEXPECTED]
+    return [f"{_last_before(begun, line['at'])}: {json.dumps(line)[:LONGEST]}" for line in lines[:LINES]]
+
+
+def _last_before(begun: Sequence[tuple[float, str]], at: str) -> str:
+    said = datetime.fromisoformat(at).timestamp()
+    before = [(said - when, name) for when, name in begun if when <= said]
+    return "{1}, {0:.1f} s ago".format(*before[-1]) if before else "before any fault"
+
+
+def reasons(events: Iterable[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """The most frequent reasons of each kind of warning and error, with how often each was given."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for line in events:
+        if line["severity"] in ("warning", "error") and "because" in line:
+            found[line["event"]][str(line["because"])[:LONGEST]] += 1
+    return {name: dict(counts.most_common(REASONS)) for name, counts in sorted(found.items())}

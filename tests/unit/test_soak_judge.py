@@ -19,6 +19,7 @@ from tests.soak.judge import (
     slope,
 )
 from tests.soak.readings import Reading
+from tests.soak.verdict import LINES, REASONS, reasons, unexpected_lines
 
 NOON = datetime(2031, 5, 4, 12, tzinfo=UTC)
 
@@ -92,6 +93,27 @@ def test_budgets_hold_in_every_window() -> None:
     assert most_within([], timedelta(hours=1)) == 0
     assert judge_budget("x", times, Rate(3, timedelta(hours=1))).ok
     assert not judge_budget("x", times, Rate(2, timedelta(hours=1))).ok
+
+
+def test_the_report_tells_why_something_unexpected_was_said() -> None:
+    """With the fault that had begun last, and never more than fits."""
+    begun = [(NOON.timestamp() - 2, "pause"), (NOON.timestamp() + 5, "reload")]
+    line = {"event": "ledger_unavailable", "at": NOON.isoformat(), "severity": "error", "because": "why"}
+    [told] = unexpected_lines(begun, [{**line, "event": "cycle"}, line])
+    assert told.startswith("pause, 2.0 s ago: ")
+    assert '"because": "why"' in told
+    [told] = unexpected_lines([], [line])
+    assert told.startswith("before any fault: ")
+    assert len(unexpected_lines(begun, [line] * 100)) == LINES
+
+
+def test_the_report_keeps_the_most_frequent_reasons() -> None:
+    """Of warnings and errors, by event."""
+    many = [{"event": "held", "severity": "error", "because": f"{n % 9}"} for n in range(100)]
+    found = reasons([*many, {"event": "plan", "severity": "info", "because": "x"}])
+    assert list(found) == ["held"]
+    assert found["held"]["0"] == 12
+    assert len(found["held"]) == REASONS
 
 
 def test_the_longest_gap() -> None:
