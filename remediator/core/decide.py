@@ -12,7 +12,7 @@ from remediator.core.budgets import usages
 from remediator.core.guards import gate, spare_session
 from remediator.core.incident import relapse
 from remediator.core.ledger import Phase
-from remediator.core.model import IDLE, Evidence, Level, Sample, Session, SessionGroup, Trouble
+from remediator.core.model import IDLE, Evidence, Level, Session, SessionGroup, Trouble
 from remediator.core.plan import (
     Act,
     Hold,
@@ -22,7 +22,7 @@ from remediator.core.plan import (
     StepPlan,
     TerminateSession,
 )
-from remediator.core.policy import Policy, RestartService, Step, TerminateIdle, When
+from remediator.core.policy import RestartService, Step, TerminateIdle, When
 from remediator.core.restarting import plan_restart
 from remediator.core.situation import Situation
 from remediator.core.text import count, duration, percent
@@ -174,7 +174,7 @@ def _suspicion(situation: Situation, eligible: Sequence[Session]) -> str:
     """Say in words by how much a step exceeds what any leak should ask for; empty when it does not."""
     limits, slots = situation.policy.limits, situation.sample.slots
     used = slots.used if slots else len(eligible)
-    wanted = min(len(eligible), _needed(situation.policy, situation.sample) if slots else len(eligible))
+    wanted = min(len(eligible), _needed(situation, eligible))
     if not limits.suspicious(wanted, used):
         return ""
     cap = " or ".join(percent(c) if isinstance(c, float) else str(c) for c in limits.terminate_abort_above)
@@ -208,7 +208,7 @@ def _choose(situation: Situation, step: TerminateIdle, eligible: Sequence[Sessio
     limits, slots = situation.policy.limits, situation.sample.slots
     used = slots.used if slots else len(eligible)
     until = situation.policy.remediate.until
-    needed = _needed(situation.policy, situation.sample.logged_in()) if slots else len(eligible)
+    needed = _needed(situation, eligible)
     cap = limits.terminate_cap(used)
     spent = situation.ledger.terminations(situation.database)
     scarcest = min(usages(limits.terminate, spent, situation.now), key=lambda budget: budget.left)
@@ -227,9 +227,15 @@ def _choose(situation: Situation, step: TerminateIdle, eligible: Sequence[Sessio
     return chosen
 
 
-def _needed(policy: Policy, sample: Sample) -> int:
-    """How many sessions must go for the target, and for the critical level's count of idle ones to be met."""
-    excess = sample.slots.excess(policy.remediate.until) if sample.slots else 0
+def _needed(situation: Situation, eligible: Sequence[Session]) -> int:
+    """How many sessions must go for the target, and for the critical level's count of idle ones to be met.
+
+    Slots held by clients that are still logging in are none that sessions could give back.
+    """
+    policy, sample = situation.policy, situation.sample.logged_in()
+    if sample.slots is None:
+        return len(eligible)
+    excess = sample.slots.excess(policy.remediate.until)
     idle = policy.levels[Level.CRITICAL].conditions.idle if Level.CRITICAL in policy.levels else None
     if idle is None:
         return excess

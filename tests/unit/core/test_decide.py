@@ -882,6 +882,13 @@ def test_sessions_do_not_go_for_the_slots_that_logins_hold() -> None:
     assert len(plan_for(sample=both, sessions=idle_sessions(30)).steps[0].acts) == 66 - 50
 
 
+def test_slots_that_logins_hold_make_no_step_suspicious() -> None:
+    """How much a step wants is what it would take, not what is missing to the target."""
+    sample = make_sample(probe=REFUSED, groups=[make_group(count=30, state="starting")])
+    policy = make_policy(abort_above=(0.2,))
+    assert len(plan_for(policy=policy, sample=sample, sessions=idle_sessions(30)).steps[0].acts) == 66 - 50
+
+
 def test_services_are_spared_when_only_logins_hold_the_slots() -> None:
     """Each replica is held, with the reason; a person is needed."""
     plan = plan_for(sample=make_sample(used=10, probe=REFUSED), sessions=idle_sessions(5))
