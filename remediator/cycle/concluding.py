@@ -63,7 +63,7 @@ class Concluder:
         await self.store.conclude([(entry.id, outcome) for entry, outcome in found])
         for entry, outcome in found:
             self.teller.finished(entry, outcome)
-        if settled != incident:
+        if settled is not None and incident is not None and settled.not_before != incident.not_before:
             self.teller.emit(Event.STEP_SETTLING, settled, settle=duration(remediate.settle))
         return settled
 

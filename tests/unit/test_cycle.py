@@ -250,6 +250,7 @@ async def test_sessions_that_wake_up_are_left_and_cost_nothing() -> None:
     assert world.database.signals == []
     assert {result for _, result in world.outcomes()} == {"changed"}
     assert world.used() == FULL
+    assert not world.told.of(Event.STEP_SETTLING)  # there is nothing whose effect could be awaited
     turn = await world.turn()
     assert turn.incident is not None
     assert turn.incident.not_before is None or turn.incident.phase is Phase.HELD
