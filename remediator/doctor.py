@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import IntEnum
 
 from remediator.adapters.clock import SystemClock
@@ -13,6 +13,7 @@ from remediator.adapters.compose import ComposeRuntime, DockerEngine
 from remediator.adapters.ledger import SqliteLedger
 from remediator.adapters.postgres import PostgresDatabase, Privileges
 from remediator.config import Settings
+from remediator.core.clock import stamped
 from remediator.core.guards import spare_replica
 from remediator.core.ledger import Ledger
 from remediator.core.model import Mode, Replica, Trouble, TroubleKind
@@ -221,10 +222,10 @@ def _maintenance(settings: Settings) -> Iterator[Finding]:
 async def _state_dir(settings: Settings, mode: Mode) -> Finding:
     subject = f"state_dir {settings.state_dir}"
     try:
-        ledger = await _ledger(settings, mode)
+        ledger, now = await _ledger(settings, mode)
     except LedgerError as error:
         return Finding(Grade.PROBLEM, subject, str(error))
-    paused = ledger.pause is not None and ledger.pause.holds_at(SystemClock().now().at)
+    paused = ledger.pause is not None and ledger.pause.holds_at(now)
     in_force = [lock.scope for lock in ledger.locks] + (["paused"] if paused else [])
     if in_force:
         return Finding(Grade.WARNING, subject, f"in force: {', '.join(in_force)}; see `remediator history`")
@@ -233,9 +234,11 @@ async def _state_dir(settings: Settings, mode: Mode) -> Finding:
     )
 
 
-async def _ledger(settings: Settings, mode: Mode) -> Ledger:
+async def _ledger(settings: Settings, mode: Mode) -> tuple[Ledger, datetime]:
+    """The ledger's last day, and the time on its clock."""
     store = SqliteLedger.open(settings.state_dir, mode)
     try:
-        return await store.load(SystemClock().now().at - timedelta(days=1))
+        now = stamped(SystemClock().now(), await store.clock()).steady
+        return await store.load(now - timedelta(days=1)), now
     finally:
         await store.close()

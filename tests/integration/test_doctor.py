@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import pytest
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.ledger import SqliteLedger
 from remediator.config import load
+from remediator.core.clock import ClockMark
 from remediator.core.ledger import Lock, Pause
 from remediator.core.model import Mode, Moment
 from remediator.doctor import Finding, Grade, examine
@@ -245,6 +247,19 @@ async def test_a_pause_that_is_over_is_not_in_force(server: PostgresServer, tmp_
     await store.pause(Pause(now - timedelta(hours=2), now - timedelta(hours=1), ""))
     await store.close()
     assert about(await found_by(daemon), "recent entries").grade is Grade.OK
+
+
+async def test_a_pause_ends_by_the_ledgers_clock(server: PostgresServer, tmp_path: Path) -> None:
+    """The wall clock was set a day ahead since: by it the pause would be over."""
+    daemon = written(tmp_path, create_watch_role(server, reserved=True))
+    store = SqliteLedger.open(daemon.state_dir, Mode.ENFORCE)
+    now = SystemClock().now()
+    behind = now.at - timedelta(days=1)
+    await store.keep_clock(replace(ClockMark.of(now), steady=behind))
+    hour = timedelta(hours=1)
+    await store.pause(Pause(behind, behind + hour, "", behind + hour))
+    await store.close()
+    assert about(await found_by(daemon), "in force: paused").grade is Grade.WARNING
 
 
 async def test_the_state_directory(server: PostgresServer, tmp_path: Path) -> None:
