@@ -57,7 +57,7 @@ def settle(incident: Incident, concluded: Sequence[Entry], remediate: Remediate,
         incident: The incident.
         concluded: Entries of this incident that have just got their outcome.
         remediate: The ladder.
-        now: Wall-clock time.
+        now: Time on the ledger's clock.
     """
     if concluded and all(_slipped_away(entry) for entry in concluded):
         # Others may go in their stead; nothing was done, so nothing has to settle.
@@ -76,9 +76,14 @@ def _slipped_away(entry: Entry) -> bool:
 
 
 def bounded(incident: Incident, remediate: Remediate, now: datetime) -> Incident:
-    """Keep a wait from lasting longer than it was meant to, after the clock was set back.
+    """Keep a wait from lasting longer than it was meant to, after the ledger's clock went back.
 
     What comes back must be kept when it differs, or the wait begins anew with every look.
+
+    Args:
+        incident: The incident.
+        remediate: The ladder.
+        now: Time on the ledger's clock.
     """
     longest = now + (remediate.retry if incident.phase is Phase.HELD else remediate.settle)
     if incident.not_before is None or incident.not_before <= longest:
@@ -119,6 +124,12 @@ def exhaust(incident: Incident, ledger: Ledger, remediate: Remediate, now: datet
     A round in which nothing could be done is simply begun again: the next look may find something; so is
     one in which all that was chosen had changed, once things have settled. A round in which something
     was done, to no avail, failed, and the next one has to wait.
+
+    Args:
+        incident: The incident.
+        ledger: The ledger.
+        remediate: The ladder.
+        now: Time on the ledger's clock.
     """
     entries = ledger.of_round(incident)
     if not entries:

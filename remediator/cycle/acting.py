@@ -17,8 +17,8 @@ from remediator.cycle.verifying import Verifier, immediate
 from remediator.ports import Database, LedgerStore, Receipt
 
 # An idle backend ends within milliseconds of its signal; looking that long spares a whole cycle.
-_NO_LONGER_OURS = "it is not certain any more that no other remediator acts on the database"
 _LOOK_AFTER = timedelta(seconds=1)
+_NO_LONGER_OURS = "it is not certain any more that no other remediator acts on the database"
 _TOO_LATE = "not done: too long after the reading that it rests on"
 
 

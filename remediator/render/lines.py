@@ -106,15 +106,15 @@ def _why(hold: Hold) -> str:
 
 def history_lines(incident: Incident, entries: Sequence[Entry], mode: Mode, now: datetime) -> Iterator[str]:
     """One incident with its actions for a person."""
-    yield f"{incident.opened_at:%Y-%m-%d %H:%M:%S} UTC  {mode}  {_standing(incident, mode, now)}"
+    yield f"{incident.opened_at:%Y-%m-%d %H:%M:%S} UTC  {mode}  {_course(incident, mode, now)}"
     yield f"  {incident.id}: {incident.because}"
     done = Counter(_tally(entry) for entry in entries)
     for tally, number in done.items():
         yield f"  {number:>5}  {tally}"
 
 
-def _standing(incident: Incident, mode: Mode, now: datetime) -> str:
-    """How an incident stands, and for how long: of a dry run only what would have been."""
+def _course(incident: Incident, mode: Mode, now: datetime) -> str:
+    """How an incident went so far, and for how long: of a dry run only what would have been."""
     opened = incident.opened_at
     words = [f"open for {duration(now - opened)}"]
     if incident.closed_at is not None:

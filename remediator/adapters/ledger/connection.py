@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from remediator.core.ledger import Entry
@@ -45,3 +47,26 @@ def connect(path: Path, access: str) -> Connection:
         isolation_level=None,
         factory=Connection,
     )
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
+    """Do all of a block or, when it raises anything, nothing of it.
+
+    Args:
+        connection: Must not be in a transaction.
+        begin: How to begin; plain `BEGIN` for one that only reads.
+
+    Raises:
+        sqlite3.Error: It cannot be begun, or not be made durable.
+    """
+    connection.execute(begin)
+    committed = False
+    try:
+        yield
+        connection.execute("COMMIT")
+        committed = True
+    finally:
+        if not committed:
+            with suppress(sqlite3.Error):  # what went wrong first is what is told
+                connection.execute("ROLLBACK")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from remediator.adapters.ledger.connection import Connection, connect
+from remediator.adapters.ledger.connection import Connection, connect, transaction
 from remediator.adapters.ledger.creation import absent, create
 from remediator.adapters.ledger.mark import Mark
 from remediator.adapters.ledger.place import check_state_dir
@@ -122,31 +122,24 @@ class LedgerFile:
                 # Before the log is folded in: of one that is torn, what follows the tear must not be lost.
                 self._mark.check(_revision(connection))
         connection = connect(self.path, "ro" if self._read_only else "rw")
-        try:
+        with ExitStack() as undo:
+            undo.callback(connection.close)
             if version < VERSION:
                 connection = _copied(connection) if self._read_only else connection
                 upgrade(connection)
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA journal_size_limit = 1048576")
-        except BaseException:
-            connection.close()
-            raise
+            undo.pop_all()
         self._connection, self._identity = connection, None
         return connection
 
     def _transact(self, connection: Connection, begin: str, work: Callable[[Connection], _T]) -> _T:
-        connection.execute(begin)
-        try:
+        with transaction(connection, begin):
             if not self._read_only:
                 self._mark.check(_revision(connection))
             result = work(connection)
             revision = _revision(connection)
-            connection.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            raise
         if not self._read_only:
             self._mark.note(revision)
         if self._identity is None:

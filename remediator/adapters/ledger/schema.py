@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
+from remediator.adapters.ledger.connection import transaction
 from remediator.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -108,12 +109,11 @@ def examine(connection: sqlite3.Connection, path: Path) -> int:
 
 def fill(connection: sqlite3.Connection) -> None:
     """Write the tables into a new file, in one transaction."""
-    connection.execute("BEGIN IMMEDIATE")
-    for statement in _STATEMENTS:
-        connection.execute(statement)
-    connection.execute(f"PRAGMA application_id = {APPLICATION}")
-    connection.execute(f"PRAGMA user_version = {VERSION}")
-    connection.execute("COMMIT")
+    with transaction(connection):
+        for statement in _STATEMENTS:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def number(connection: sqlite3.Connection, query: str) -> int:

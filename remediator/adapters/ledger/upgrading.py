@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from remediator.adapters.ledger.checksum import sealed
+from remediator.adapters.ledger.connection import transaction
 from remediator.adapters.ledger.schema import BY_CLOCK, CLOCK, REVISION, VERSION, number
 
 if TYPE_CHECKING:
@@ -26,16 +26,10 @@ def upgrade(connection: sqlite3.Connection) -> None:
     Raises:
         sqlite3.Error: It cannot be written; it is as it was.
     """
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         if number(connection, "PRAGMA user_version") < VERSION:
             _from_1_to_2(connection)
             connection.execute(f"PRAGMA user_version = {VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        with suppress(Exception):
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _from_1_to_2(connection: sqlite3.Connection) -> None:

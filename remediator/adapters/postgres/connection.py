@@ -107,8 +107,8 @@ class Connection:
             if deadline.trouble or connection.broken or connection.closed:
                 await self.close()
             raise NoAnswerError(trouble) from None
-        except BaseException:
-            await self.close()  # cancelled half-way: what the server is about to say is not ours
+        except BaseException:  # cancelled half-way: what the server is about to say belongs to nobody
+            await self.close()
             raise
 
     async def close(self) -> None:
@@ -155,7 +155,7 @@ class Connection:
         except psycopg.Error as error:
             await connection.close()
             raise NoAnswerError(deadline.trouble or _trouble(error)) from None
-        except BaseException:
+        except BaseException:  # cancelled, before anybody else knows of the connection and could close it
             await connection.close()
             raise
         return connection
