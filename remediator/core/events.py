@@ -91,6 +91,11 @@ class Event(Enum):
         Severity.WARNING,
         "The server was started again: none of its sessions is left, and levels are confirmed anew.",
     )
+    SERVER_CLOCK_JUMPED = (
+        "server_clock_jumped",
+        Severity.WARNING,
+        "The server's clock was set; a session's age goes by the time that really passed.",
+    )
     # incidents
     INCIDENT_OPENED = ("incident_opened", Severity.ERROR, "Critical is confirmed; remediation begins.")
     INCIDENT_RELAPSED = (

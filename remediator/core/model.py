@@ -185,6 +185,7 @@ class Sample:
         slots: None when they could not be read; then `trouble` says why.
         probe: The freshest connect probe, None when there is none recent enough to mean anything.
         replaced: How the server differs from the one that answered before, when it is another one.
+        clock_set: Seconds by which the server's clock was set since the last sample, negative when back.
     """
 
     moment: Moment
@@ -194,6 +195,7 @@ class Sample:
     trouble: Trouble | None = None
     server: Server | None = None
     replaced: str = ""
+    clock_set: float = 0.0
 
     def idle_older_than(self, cutoff: timedelta) -> int:
         """Count the idle sessions whose state has not changed for at least `cutoff`.

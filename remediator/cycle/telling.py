@@ -85,6 +85,8 @@ class Teller:
             elif self._rival and not server.rival:
                 self.emit(Event.TAKING_OVER)
             self._rival = server.rival
+        if assessment.sample.clock_set:
+            self.emit(Event.SERVER_CLOCK_JUMPED, seconds=round(assessment.sample.clock_set, 1))
         self._evidence(assessment, patience)
         if level is not previous:
             because = assessment.because(level) or "conditions cleared"

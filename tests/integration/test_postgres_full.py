@@ -211,12 +211,13 @@ async def test_half_authenticated_clients_are_seen_by_the_probe(
 
 
 async def test_a_limit_of_open_files_is_not_a_full_server(pg16: PostgresServer) -> None:
-    """When we have no descriptor left, nothing is said about the server."""
+    """When we have no descriptor left, that is what is said, and nothing about the server."""
     async with watching(create_watch_role(pg16)) as database:
         await database.sample(moment())
         with ExitStack() as stack:
             no_more_files(stack)
             probe = await database.probe()
             assert probe.result is ProbeResult.UNAVAILABLE
+            assert "Too many open files" in probe.detail
             assert (await database.sample(moment())).slots is not None
         assert (await database.probe()).result is ProbeResult.ACCEPTED

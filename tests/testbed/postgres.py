@@ -43,16 +43,24 @@ _FAST: dict[str, str | int] = {
 class PostgresServer:
     """One server process with its cluster: `start`, use, `destroy`; as a context manager it does both."""
 
-    def __init__(self, version: int, bin_dir: Path, settings: Mapping[str, str | int] | None = None) -> None:
+    def __init__(
+        self,
+        version: int,
+        bin_dir: Path,
+        settings: Mapping[str, str | int] | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         """Make the cluster; nothing runs yet.
 
         Args:
             version: The major version.
             bin_dir: Where `postgres` and `initdb` are.
             settings: Server settings, for example `max_connections`.
+            env: More variables for the server's environment.
         """
         self.version = version
         self.settings = {**_FAST, **(settings or {})}
+        self.env = dict(env or {})
         self.host = "127.0.0.1"
         self.port = _free_port()
         self.directory = own_directory("remediator-pg-")
@@ -116,7 +124,7 @@ class PostgresServer:
                 stdout=log,
                 stderr=log,
                 cwd=self.directory,
-                env=server_environment(),
+                env={**server_environment(), **self.env},
                 start_new_session=True,
                 user=server_user().uid,
                 group=server_user().gid,

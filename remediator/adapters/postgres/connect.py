@@ -151,7 +151,7 @@ async def _attempt(params: Mapping[str, str]) -> PGconn:
                     await _ready(pgconn.socket, writing=True)
                 case _:
                     break
-        raise _error(pgconn.get_error_message())
+        raise _error(pgconn.get_error_message() if pgconn.error_message else _unsaid())
     finally:
         if not done:
             pgconn.finish()
@@ -168,11 +168,20 @@ async def _ready(fd: int, *, writing: bool) -> None:
         remove(fd)
 
 
+def _unsaid() -> str:
+    """Why there is no connection when libpq says nothing, as it does when it gets no socket."""
+    try:
+        socket.socket().close()
+    except OSError as error:
+        return f"no socket for another connection: {error.strerror or error}"
+    return "connection failed"
+
+
 def _error(message: str) -> ConnectError:
     """Class libpq's verbose message; with several hosts the last one that answered counts."""
     answers = _CODE.findall(message)
     if not answers:
-        text = " ".join(message.split()) or "connection failed"
+        text = " ".join(message.split())
         return ConnectError(Trouble(TroubleKind.UNREACHABLE, text))
     sqlstate, text = answers[-1]
     if sqlstate == "53300" and _ROLE_LIMIT.search(message):

@@ -151,6 +151,7 @@ class Connection:
         deadline = Deadline(connection, self.query_timeout)
         try:
             with deadline:
+                await connection.execute(queries.GROUND)
                 await connection.execute(queries.SETTINGS, settings)
         except psycopg.Error as error:
             await connection.close()

@@ -14,19 +14,25 @@ from psycopg import AsyncCursor
 from psycopg.rows import TupleRow
 
 from remediator.adapters.postgres import queries
+from remediator.adapters.postgres.ages import Ages, steady
 from remediator.adapters.postgres.claim import LOCK, Claim
 from remediator.adapters.postgres.connect import ConnectError, connect
 from remediator.adapters.postgres.connection import Connection, NoAnswerError
 from remediator.adapters.postgres.identity import Identity, Whereabouts
+from remediator.adapters.postgres.rows import (
+    TOLD_TIME,
+    sample_of,
+    server_of,
+    session_of,
+    truly_accepted,
+)
 from remediator.core.model import (
     Moment,
     Probe,
     ProbeResult,
     Sample,
     Session,
-    SessionGroup,
     SessionId,
-    Slots,
     Trouble,
     TroubleKind,
 )
@@ -34,6 +40,8 @@ from remediator.core.server import Server
 from remediator.ports import Receipt
 
 _MOVED = Trouble(TroubleKind.MOVED, "new connections reach another server than the one that was read")
+# An open session keeps what it logged in as, so a role that was dropped and made anew needs a new session.
+_REFUSED = frozenset({TroubleKind.DENIED, TroubleKind.FAILED})
 _LOOK_EVERY = 0.05
 _SECONDS_PER_TERMINATION = 0.02
 
@@ -80,6 +88,7 @@ class PostgresDatabase:
     _read_on: int | None = field(default=None, init=False)
     _identity: Identity = field(init=False)
     _whereabouts: Whereabouts = field(default_factory=Whereabouts, init=False)
+    _ages: Ages = field(default_factory=Ages, init=False)
 
     def __post_init__(self) -> None:
         self._identity = Identity(self.connection)
@@ -97,13 +106,15 @@ class PostgresDatabase:
         """Read slots, grouped sessions and the probe; never raises, trouble is in the sample."""
         cutoffs = self.cutoffs  # a reload may change them while the server answers
         try:
-            rows = await self.connection.fetch(queries.SAMPLE, {"cutoffs": list(cutoffs)})
+            row, clock_set = await self._read(cutoffs)
             opened = self.connection.opened
-            server = await self._identity.of(_server(rows[0]), opened)
+            server = await self._identity.of(server_of(row), opened)
             server = replace(server, rival=not await self.claim.take(opened))
         except NoAnswerError as error:
+            if error.trouble.kind in _REFUSED:
+                await self.connection.close()
             return await self._without_reading(moment, error.trouble)
-        sample = replace(_sample(moment, rows[0], cutoffs), server=server)
+        sample = replace(sample_of(moment, row, cutoffs), server=server, clock_set=clock_set)
         if self._read_on != self.connection.opened:
             self._probe = None  # it may have met another server
         self._server, self._read_on = server, self.connection.opened
@@ -114,7 +125,21 @@ class PostgresDatabase:
         if self._whereabouts.moved(server):
             await self.connection.close()
             return await self._without_reading(moment, _MOVED)
-        return replace(sample, probe=_truly_accepted(probe) if full else probe)
+        return replace(sample, probe=truly_accepted(probe) if full else probe)
+
+    async def _read(self, cutoffs: Sequence[float]) -> tuple[TupleRow, float]:
+        """Read a sample's row, and by how many seconds the server's clock was set since the last one."""
+        row, clock_set = await self._read_once(cutoffs)
+        if clock_set > 0.0:  # the ages in it are wrong
+            row, more = await self._read_once(cutoffs)
+            clock_set += more
+        return row, clock_set
+
+    async def _read_once(self, cutoffs: Sequence[float]) -> tuple[TupleRow, float]:
+        wanted = {"cutoffs": list(cutoffs), "ahead": self._ages.ahead, "until": self._ages.until}
+        asked = steady()
+        row = (await self.connection.fetch(queries.SAMPLE, wanted))[0]
+        return row, self._ages.note(row[TOLD_TIME], asked, steady())
 
     async def _without_reading(self, moment: Moment, trouble: Trouble) -> Sample:
         """Make the best of having no connection: a refusal for want of slots is itself a probe."""
@@ -159,7 +184,7 @@ class PostgresDatabase:
         """
         own = self.connection.params.get("application_name", "")
         rows = await self.connection.fetch(queries.SESSIONS, {"own": own}, on=self._read_on)
-        return tuple(_session(row) for row in rows)
+        return tuple(self._ages.corrected(session_of(row)) for row in rows)
 
     async def terminate(self, sessions: Sequence[Session], older_than: timedelta) -> tuple[Receipt, ...]:
         """Ask the server to terminate each session that is still as it was and idle for long enough.
@@ -184,7 +209,7 @@ class PostgresDatabase:
             "pid": session.id.pid,
             "backend_start": session.id.backend_start,
             "state_change": session.state_change,
-            "older_than": older_than,
+            "older_than": self._ages.cutoff(session, older_than),
             "claimed": self.claim.wanted,
             **LOCK,
         }
@@ -264,35 +289,3 @@ class PostgresDatabase:
     async def close(self) -> None:
         """Close the connection."""
         await self.connection.close()
-
-
-def _sample(moment: Moment, row: TupleRow, cutoffs: Sequence[float]) -> Sample:
-    maximum, superuser, reserved, used, hidden, *_, groups = row
-    if hidden:
-        text = "our role may not see other roles' sessions; grant pg_read_all_stats to it"
-        return Sample(moment, trouble=Trouble(TroubleKind.HIDDEN, text))
-    ages = (0.0, *cutoffs)
-    return Sample(
-        moment,
-        slots=Slots(maximum, superuser, reserved, used),
-        groups=tuple(
-            SessionGroup(user, application, peer, state, ages[reached], sessions)
-            for user, application, peer, state, reached, sessions in groups
-        ),
-    )
-
-
-def _server(row: TupleRow) -> Server:
-    version, started, recovery, address, signal = row[5:10]
-    return Server(version, started, recovery, address, signal)
-
-
-def _truly_accepted(probe: Probe | None) -> Probe | None:
-    """Correct a probe of a full server that got in through a reserved slot, as no ordinary client would."""
-    if probe is None or probe.result is not ProbeResult.ACCEPTED:
-        return probe
-    return replace(probe, result=ProbeResult.REFUSING, detail="only reserved slots are left")
-
-
-def _session(row: TupleRow) -> Session:
-    return Session(SessionId(row[0], row[1]), *row[2:])

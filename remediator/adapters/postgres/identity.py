@@ -70,6 +70,7 @@ class Whereabouts:
         self._met = None
         try:
             with Deadline(connection, within):
+                await connection.execute(queries.GROUND)
                 cursor = await connection.execute(queries.WHEREABOUTS)
                 row = await cursor.fetchone()
         except psycopg.Error:

@@ -13,6 +13,7 @@ def _read(name: str) -> LiteralString:
     return (_PACKAGE / name).read_text()
 
 
+GROUND = _read("ground.sql")
 SAMPLE = _read("sample.sql")
 IDENTITY = _read("identity.sql")
 WHEREABOUTS = _read("whereabouts.sql")

@@ -2,6 +2,7 @@
 -- Background processes show their type only to roles that may see statistics of other roles; one
 -- that is just leaving shows none to anybody. So a type that is null proves that this role would count
 -- too few sessions only where it lacks that right.
+-- Ages are without the time by which the server's clock was set ahead while a session was idle.
 with activity as materialized (
     select
         backend_type,
@@ -12,7 +13,8 @@ with activity as materialized (
         case
             when state = 'idle' and state_change is not null then
                 width_bucket(
-                    extract(epoch from clock_timestamp() - state_change)::float8,
+                    extract(epoch from clock_timestamp() - state_change)::float8
+                        - case when state_change <= to_timestamp(%(until)s) then %(ahead)s else 0 end,
                     %(cutoffs)s::float8[]
                 )
             else 0
@@ -36,6 +38,7 @@ select
     pg_is_in_recovery(),
     host(inet_server_addr()),
     pg_has_role(current_user, 'pg_signal_backend', 'usage'),
+    extract(epoch from clock_timestamp())::float8,
     coalesce(
         (select json_agg(json_build_array(usename, application_name, address, state, cutoffs_reached, sessions))
          from grouped),

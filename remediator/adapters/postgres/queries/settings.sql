@@ -10,6 +10,9 @@ join (values
     ('lock_timeout', '1s'),
     ('idle_in_transaction_session_timeout', '10s'),
     ('idle_session_timeout', '0'),
+    ('transaction_timeout', '0'),
+    ('default_transaction_isolation', 'read committed'),
+    ('default_transaction_deferrable', 'off'),
     ('jit', 'off'),
     ('TimeZone', 'UTC'),
     (

@@ -1,0 +1,60 @@
+"""From rows to values: what the statements of this package return, as the core knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from psycopg.rows import TupleRow
+
+from remediator.core.model import (
+    Moment,
+    Probe,
+    ProbeResult,
+    Sample,
+    Session,
+    SessionGroup,
+    SessionId,
+    Slots,
+    Trouble,
+    TroubleKind,
+)
+from remediator.core.server import Server
+
+TOLD_TIME = 10
+"""Where a sample's row has the server's clock, in seconds."""
+
+
+def sample_of(moment: Moment, row: TupleRow, cutoffs: Sequence[float]) -> Sample:
+    """Make a sample; one that saw too little is trouble."""
+    maximum, superuser, reserved, used, hidden, *_, groups = row
+    if hidden:
+        text = "our role may not see other roles' sessions; grant pg_read_all_stats to it"
+        return Sample(moment, trouble=Trouble(TroubleKind.HIDDEN, text))
+    ages = (0.0, *cutoffs)
+    return Sample(
+        moment,
+        slots=Slots(maximum, superuser, reserved, used),
+        groups=tuple(
+            SessionGroup(user, application, peer, state, ages[reached], sessions)
+            for user, application, peer, state, reached, sessions in groups
+        ),
+    )
+
+
+def server_of(row: TupleRow) -> Server:
+    """Make the server that a sample's row tells of."""
+    version, started, recovery, address, signal = row[5:10]
+    return Server(version, started, recovery, address, signal)
+
+
+def truly_accepted(probe: Probe | None) -> Probe | None:
+    """Correct a probe of a full server that got in through a reserved slot, as no ordinary client would."""
+    if probe is None or probe.result is not ProbeResult.ACCEPTED:
+        return probe
+    return replace(probe, result=ProbeResult.REFUSING, detail="only reserved slots are left")
+
+
+def session_of(row: TupleRow) -> Session:
+    """Make a session."""
+    return Session(SessionId(row[0], row[1]), *row[2:])
