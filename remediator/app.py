@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.dryrun import DryRunDatabase, DryRunRuntime
@@ -15,12 +16,13 @@ from remediator.adapters.heartbeat import Heartbeat
 from remediator.adapters.ledger import LateLock, SqliteLedger
 from remediator.adapters.sdnotify import Notifier
 from remediator.config import Settings
+from remediator.core.budgets import Standing
 from remediator.core.events import Event
 from remediator.core.model import Mode
-from remediator.cycle import Cycle, Timekeeper, settle_orphans
+from remediator.cycle import Cycle, Timekeeper, read_standing, settle_orphans
 from remediator.daemon import Daemon
 from remediator.errors import ConfigError, LedgerError
-from remediator.ports import Clock, Database, LedgerStore, Observer
+from remediator.ports import Clock, Database, LedgerStore, Observer, Supervisor
 from remediator.recurrence import window_at
 from remediator.world import World, make_world
 
@@ -150,22 +152,46 @@ async def assembled(
         cycles = make_cycles(
             settings, mode, world, store=store, observer=observer, clock=clock, fence=lock.fence
         )
+        supervisor, beside = _attended(settings, observer, env, clock, cycles, store)
         daemon = Daemon(
             cycles,
             clock=clock,
             observer=observer,
-            supervisor=Watchers(Notifier.from_env(env), Heartbeat(settings.state_dir)),
+            supervisor=supervisor,
             reload=Reload(settings, world, cycles, observer, load),
             daily=keep_house,
             longest_cycle=longest_cycle(settings),
+            beside=beside,
         )
-        for warning in settings.warnings:
-            observer.emit(Event.CONFIG_WARNING, because=warning)
+        _warn(settings, observer)
         yield daemon, cycles
     finally:
         await world.close()
         await store.close()
         lock.release()
+
+
+def _attended(
+    settings: Settings,
+    observer: Everyone,
+    env: Mapping[str, str],
+    clock: Clock,
+    cycles: Sequence[Cycle],
+    store: LedgerStore,
+) -> tuple[Supervisor, tuple[Callable[[], Coroutine[Any, Any, None]], ...]]:
+    """Make whom to tell of life, and what runs beside the checks: the web server, if one is asked for."""
+    watchers = Watchers(Notifier.from_env(env), Heartbeat(settings.state_dir))
+    if settings.web is None:
+        return watchers, ()
+    # Only now: a daemon that serves nothing need not hold a web server in memory.
+    from remediator.serving import Pulse, serve  # noqa: PLC0415
+
+    async def standings() -> dict[str, Standing]:
+        now = clock.now()
+        return {c.database.name: await read_standing(store, c.database.name, c.policy, now) for c in cycles}
+
+    pulse = Pulse(watchers, clock, [d.name for d in settings.databases])
+    return pulse, (serve(settings.web, observer, clock, pulse, standings).run,)
 
 
 @dataclass(slots=True)
@@ -197,8 +223,12 @@ class Reload:
             cycle.policy = policies[name]
             self.world.databases[name].count_by(policies[name].cutoffs)
         self.settings = new
-        for warning in new.warnings:
-            self.observer.emit(Event.CONFIG_WARNING, because=warning)
+        _warn(new, self.observer)
+
+
+def _warn(settings: Settings, observer: Observer) -> None:
+    for warning in settings.warnings:
+        observer.emit(Event.CONFIG_WARNING, because=warning)
 
 
 def _beyond_reload(old: Settings, new: Settings) -> tuple[tuple[str, bool], ...]:
@@ -212,4 +242,5 @@ def _beyond_reload(old: Settings, new: Settings) -> tuple[tuple[str, bool], ...]
         ("a database's connection", connections(old) != connections(new)),
         ("services", old.services != new.services),
         ("log", old.log != new.log),
+        ("web", old.web != new.web),
     )

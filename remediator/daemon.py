@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import UTC, timedelta
+from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
@@ -43,6 +44,7 @@ class Daemon:
         daily: Housekeeping, once a day.
         longest_cycle: How long a cycle may take when every neighbour is as slow as it may be; whoever
             watches over us must not mistake that for a standstill.
+        beside: What runs beside the checks until they end; cancelled then, and never in their way.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Daemon:
         reload: Callable[[], None],
         daily: Callable[[], Awaitable[None]],
         longest_cycle: timedelta = timedelta(seconds=60),
+        beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = (),
     ) -> None:
         self._cycles = cycles
         self._clock = clock
@@ -63,6 +66,7 @@ class Daemon:
         self._reload = reload
         self._daily = daily
         self._longest_cycle = longest_cycle
+        self._beside = beside
         self._scheduler = AsyncIOScheduler(
             timezone=UTC,
             # Two, because the next check may be due before the scheduler has seen the end of the last one:
@@ -93,8 +97,14 @@ class Daemon:
             self._completed[cycle.database.name] = begun
             self._schedule(cycle, 0.0)
         self._supervisor.ready(self._longest_silence())
-        await self._stop.wait()
+        companions = [asyncio.create_task(run()) for run in self._beside]
+        try:
+            await self._stop.wait()
+        finally:
+            for companion in companions:
+                companion.cancel()
         await self._end()
+        await asyncio.gather(*companions, return_exceptions=True)
 
     def _on_stop(self, number: signal.Signals) -> None:
         self._observer.emit(Event.DAEMON_STOPPING, because=number.name)

@@ -13,6 +13,7 @@ from remediator.config.settings import (
     LogSettings,
     ServiceSettings,
     Settings,
+    WebSettings,
 )
 from remediator.config.show import show
 
@@ -26,6 +27,7 @@ __all__ = [
     "Secret",
     "ServiceSettings",
     "Settings",
+    "WebSettings",
     "find",
     "load",
     "schema",

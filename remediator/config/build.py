@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 from remediator.config import policies as written
@@ -21,7 +22,9 @@ from remediator.config.settings import (
     LogSettings,
     ServiceSettings,
     Settings,
+    WebSettings,
 )
+from remediator.config.web import Web, address_of
 from remediator.core.maintenance import Recurrence
 from remediator.core.model import Level, Mode
 from remediator.core.policy import (
@@ -68,6 +71,7 @@ def build(root: Root, source: Path, passwords: Mapping[str, Password], warnings:
         services=services,
         log=LogSettings(root.log.level, root.log.format),
         source=source,
+        web=_web(root.web) if root.web else None,
     )
     return replace(settings, warnings=(*warnings, *_advice(settings)))
 
@@ -83,6 +87,11 @@ def _database(database: targets.Database, policy: Policy, read: Password | None)
         connect=ConnectSettings(**connect),
         policy=policy if database.connect.probe_every else _without_probe(policy),
     )
+
+
+def _web(web: Web) -> WebSettings:
+    host, port = address_of(web.listen)
+    return WebSettings(host, port, tuple(name.lower() for name in web.allowed_hosts))
 
 
 def _without_probe(policy: Policy) -> Policy:
@@ -108,6 +117,12 @@ def _advice(settings: Settings) -> tuple[str, ...]:
         for name, policy in policies.items()
         if policy.clear.hold_for < policy.remediate.settle
     ]
+    if settings.web and not ip_address(settings.web.host).is_loopback:
+        listen = f"{settings.web.host} port {settings.web.port}"
+        found.append(
+            f"web.listen: {listen} can be reached from other machines; there is no login, and whoever asks "
+            "sees users and services"
+        )
     return tuple(found)
 
 

@@ -18,6 +18,7 @@ from remediator.config.policies import Policy
 from remediator.config.scalars import VERSION, choice, text
 from remediator.config.section import Section
 from remediator.config.targets import Database, Docker, Service
+from remediator.config.web import Web
 from remediator.core.policy import Rate
 
 
@@ -55,6 +56,8 @@ class Root(Section):
     """When nothing is done to any database or service."""
     log: Log = Log()
     """What is logged, and how."""
+    web: Web | None = None
+    """The status page and `/metrics`. Without this section no port is opened."""
 
 
 class _Generator(GenerateJsonSchema):

@@ -95,11 +95,26 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class WebSettings:
+    """Where the status page and the metrics are served, and under which names.
+
+    Attributes:
+        host: An address of this machine; never a name.
+        allowed_hosts: What browsers may call it, besides its addresses and `localhost`.
+    """
+
+    host: str
+    port: int
+    allowed_hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything the operator asked for.
 
     Attributes:
         source: The file it came from.
+        web: None when nothing is served.
         warnings: What is not wrong but should be looked at, one line each.
     """
 
@@ -110,6 +125,7 @@ class Settings:
     services: tuple[ServiceSettings, ...]
     log: LogSettings
     source: Path
+    web: WebSettings | None = None
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property

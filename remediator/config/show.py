@@ -9,8 +9,9 @@ from typing import Any
 import yaml
 
 from remediator.config.secret import MASK, Secret
-from remediator.config.settings import ComposeTarget, DatabaseSettings, ServiceSettings, Settings
+from remediator.config.settings import ComposeTarget, DatabaseSettings, ServiceSettings, Settings, WebSettings
 from remediator.config.units import format_duration, format_percent, format_rate
+from remediator.config.web import address_text
 from remediator.core.maintenance import Recurrence
 from remediator.core.model import Level
 from remediator.core.policy import LevelRule, Limits, Policy, Remediate, Step, TerminateIdle
@@ -25,7 +26,7 @@ def show(settings: Settings) -> str:
     A password from a file shows as that file; any other shows as a mask, which is then the password.
     """
     policies = {database.policy.name: database.policy for database in settings.databases}
-    content = {
+    content: dict[str, Any] = {
         "version": 1,
         "mode": settings.mode.value,
         "state_dir": str(settings.state_dir),
@@ -35,6 +36,8 @@ def show(settings: Settings) -> str:
         "policies": [_policy(policy) for policy in policies.values()],
         "log": {"level": settings.log.level, "format": settings.log.format},
     }
+    if settings.web is not None:
+        content["web"] = _web(settings.web)
     return yaml.safe_dump(_escaped(content), sort_keys=False, allow_unicode=True, width=110)
 
 
@@ -51,6 +54,10 @@ def _escaped(value: Any) -> Any:
             return format_duration(value)
         case _:
             return value
+
+
+def _web(web: WebSettings) -> dict[str, Any]:
+    return {"listen": address_text(web.host, web.port), "allowed_hosts": list(web.allowed_hosts)}
 
 
 def _database(database: DatabaseSettings) -> dict[str, Any]:

@@ -152,6 +152,13 @@ class Event(Enum):
         Severity.ERROR,
         "A fault of ours kept an event from the page, the metrics or the notifications.",
     )
+    WEB_UNAVAILABLE = (
+        "web_unavailable",
+        Severity.WARNING,
+        "The status page and the metrics cannot be served; the watching goes on, and serving is tried again.",
+    )
+    WEB_AVAILABLE = ("web_available", Severity.INFO, "The status page and the metrics are served.")
+    WEB_FAILED = ("web_failed", Severity.ERROR, "A fault of ours kept a page from being shown.")
     LIBRARY = ("library", Severity.WARNING, "A library warned, or worse; `logger` says which.")
 
     def __init__(self, event_name: str, severity: Severity, meaning: str) -> None:

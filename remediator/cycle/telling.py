@@ -52,6 +52,7 @@ class Teller:
     _window: Window | None = None
     _hold: _Lasting | None = None
     _holding: bool = False
+    _held_by: str = ""
     _may_signal: bool = True
     _rival: bool = False
     _pending: Level | None = None
@@ -123,7 +124,7 @@ class Teller:
     def cycle(self, assessment: Assessment, incident: Incident | None, seconds: float) -> None:
         """Tell the canonical line of a cycle."""
         if not self._holding:
-            self._hold = None
+            self._hold, self._held_by = None, ""
         self._holding = False
         sample = assessment.sample
         fields: dict[str, object] = {"level": assessment.level.label, "unknown": assessment.unknown}
@@ -133,13 +134,17 @@ class Teller:
             fields["states"] = states(assessment)
         if sample.probe is not None:
             fields["probe"] = sample.probe.result.value
+            fields["probe_seconds"] = round(sample.probe.seconds, 4)
         if sample.trouble is not None:
             fields["trouble"] = sample.trouble.kind.value
+        if self._held_by:
+            fields["hold"] = self._held_by
         self.emit(Event.CYCLE, incident, **fields, seconds=round(seconds, 4))
 
     def plan(self, incident: Incident, plan: Plan, moment: Moment) -> None:
         """Tell a plan, unless it says the same as the last one told; from time to time tell a hold again."""
         self._holding = plan.next_step is None and not plan.relieved
+        self._held_by = ("suspended" if plan.ordered else "held") if plan.held else ""
         signature = (incident.id, incident.round, plan.objections, tuple(_signature(s) for s in plan.steps))
         changed = signature != self._plan
         self._plan = signature

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from remediator.adapters.metrics import Metrics
 from remediator.cli.exits import Exit
 from remediator.core.assess import Watch, assess
 from remediator.core.events import Event
@@ -20,6 +21,7 @@ from remediator.core.maintenance import Window
 from remediator.core.model import Mode
 from remediator.core.plan import Act, Action, Objection, Plan, RestartReplica, StepPlan, TerminateSession
 from remediator.cycle.telling import Teller
+from remediator.testing import FakeClock
 from tests.builders import (
     START,
     make_policy,
@@ -141,6 +143,16 @@ def test_every_field_that_a_cycle_tells_is_listed() -> None:
             listed |= words(targets)
         assert fields - COMMON <= listed, event.event_name
     assert {Event.CYCLE, Event.PLAN_MADE, Event.ACTION_FINISHED} <= set(recorder.fields)
+
+
+def test_every_metric_is_listed_as_it_is() -> None:
+    """Name, kind, labels, meaning; none more, none less."""
+    listed = [tuple(row) for row in rows(read("metrics.md")) if row[0].startswith("`remediator_")]
+    assert listed == [
+        (f"`{name}`", kind, ", ".join(f"`{label}`" for label in labels) or "none", meaning)
+        for name, kind, labels, meaning in Metrics(FakeClock()).declared()
+    ]
+    assert len(listed) > 20
 
 
 def test_every_exit_code_is_listed_as_it_is() -> None:

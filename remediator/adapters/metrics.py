@@ -1,0 +1,280 @@
+"""Events and what is in force as Prometheus metrics. The only importer of prometheus_client.
+
+Labels hold nothing that a stranger chooses: names from the config and words from fixed lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.metrics import MetricWrapperBase
+
+from remediator.core.budgets import Standing
+from remediator.core.events import Event
+from remediator.core.ledger import database_scope
+from remediator.core.model import Level, Mode, ProbeResult
+from remediator.ports import Clock
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+# As pg_stat_activity has them, and `starting` as PostgreSQL 18 shows logins. Anything else counts as `other`.
+STATES = (
+    *("active", "idle", "idle in transaction", "idle in transaction (aborted)"),
+    *("fastpath function call", "disabled", "starting", "other"),
+)
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_HOLDS = ("held", "suspended")
+
+
+class Metrics:
+    """An observer that counts, and remembers how things stand; whoever scrapes reads `exposition`.
+
+    Args:
+        clock: For the time of the last cycle.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._clock = clock
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._budgets: dict[str, set[tuple[str, ...]]] = {}
+        self._owners: dict[str, set[str]] = {}
+        self._declare_readings()
+        self._declare_work()
+        self._declare_standing()
+
+    def _declare_readings(self) -> None:
+        self.used = self._gauge("used_slots", "Connection slots in use.", "database")
+        self.usable = self._gauge("usable_slots", "Slots that an ordinary role can get.", "database")
+        self.utilization = self._gauge(
+            "utilization_ratio", "Used over usable slots; above 1 when reserved ones are in use.", "database"
+        )
+        self.level = self._gauge("level", "1 for the level it is at, else 0.", "database", "level")
+        self.known = self._gauge(
+            "evidence_known", "1 while what is seen is enough to tell the level, else 0.", "database"
+        )
+        self.sessions = self._gauge("sessions", "Client sessions by state.", "database", "state")
+        self.by_owner = self._gauge(
+            "sessions_by_owner", "Client sessions by the service that they belong to.", "database", "owner"
+        )
+        self.probe = self._gauge(
+            "probe_result", "1 for what the last connection attempt met, else 0.", "database", "result"
+        )
+        self.probe_seconds = self._gauge(
+            "probe_seconds", "How long the last connection attempt took.", "database"
+        )
+
+    def _declare_work(self) -> None:
+        self.cycles = self._counter("cycles_total", "Completed checks.", "database")
+        self.failures = self._counter(
+            "cycle_failures_total", "Checks that ended in an unexpected error.", "database"
+        )
+        self.seconds = Histogram(
+            "remediator_cycle_duration_seconds",
+            "How long completed checks took.",
+            ["database"],
+            registry=self.registry,
+            buckets=_BUCKETS,
+        )
+        self.last = self._gauge(
+            "last_cycle_timestamp_seconds",
+            "When a check was last completed; before the first one, when the daemon started.",
+            "database",
+        )
+        self.actions = self._counter(
+            "actions_total", "Finished actions by outcome.", "database", "action", "service", "outcome"
+        )
+        self.holds = self._counter(
+            "holds_total",
+            "Plans in which an objection kept something undone.",
+            "database",
+            "objection",
+        )
+        self.incidents = self._counter("incidents_total", "Incidents opened.", "database")
+        self.open = self._gauge("incidents_open", "Incidents that are open.", "database")
+        self.hold = self._gauge(
+            "incident_hold",
+            "1 while critical and nothing is done: held, a person is needed, or suspended by an order.",
+            *("database", "hold"),
+        )
+        self.events = self._counter("events_total", "Events said in the log.", "event", "severity")
+
+    def _declare_standing(self) -> None:
+        self.locked = self._gauge("locked", "1 while a database is locked until `ack`.", "database")
+        self.service_locked = self._gauge(
+            "service_locked", "1 for each service that is locked until `ack`.", "service"
+        )
+        self.paused = self._gauge("paused", "1 while an operator's pause is in force.")
+        self.maintenance = self._gauge("maintenance", "1 while a maintenance window is in force.", "database")
+        self.standing_by = self._gauge(
+            "standing_by", "1 while another remediator acts on the database.", "database"
+        )
+        self.ledger = self._gauge("ledger_available", "1 while records can be read and written, else 0.")
+        self.left = self._gauge(
+            "budget_left", "What is left of a limit.", "database", "action", "service", "limit"
+        )
+        self.allowed = self._gauge(
+            "budget_allowed", "How much a limit allows.", "database", "action", "service", "limit"
+        )
+        self.reload = self._gauge(
+            "config_last_reload_successful", "1 unless the last SIGHUP met a config with mistakes."
+        )
+        self.mode = self._gauge("mode_info", "Whether it acts (enforce) or only says so (dry-run).", "mode")
+        self.build = self._gauge("build_info", "The version that runs.", "version")
+
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(f"remediator_{name}", meaning, labels, registry=self.registry)
+
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"remediator_{name}", meaning, labels, registry=self.registry)
+
+    def exposition(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def declared(self) -> Iterator[tuple[str, str, tuple[str, ...], str]]:
+        """The metrics of our own: name, kind, labels, meaning."""
+        for metric in vars(self).values():
+            if isinstance(metric, MetricWrapperBase):
+                name = f"{metric._name}_total" if isinstance(metric, Counter) else metric._name  # noqa: SLF001
+                yield name, str(metric._type), tuple(metric._labelnames), metric._documentation  # noqa: SLF001
+
+    def emit(self, event: Event, **fields: Any) -> None:
+        """Take note of an event."""
+        self.events.labels(event.event_name, event.severity.value).inc()
+        database = str(fields.get("database") or "")
+        match event:
+            case Event.CYCLE:
+                self._cycle(database, fields)
+            case Event.CYCLE_FAILED:
+                self.failures.labels(database).inc()
+            case Event.ACTION_FINISHED:
+                service = fields.get("service") or ""
+                self.actions.labels(database, fields["action"], service, fields["outcome"]).inc()
+            case Event.PLAN_MADE:
+                self._plan(database, fields)
+            case Event.INCIDENT_OPENED:
+                self.incidents.labels(database).inc()
+            case _:
+                self._switch(event, database, fields)
+
+    def _switch(self, event: Event, database: str, fields: Mapping[str, Any]) -> None:
+        """Take note of what is one way or the other."""
+        match event:
+            case Event.DAEMON_STARTED:
+                self._started(fields)
+            case Event.MAINTENANCE_BEGUN | Event.MAINTENANCE_OVER:
+                self.maintenance.labels(database).set(event is Event.MAINTENANCE_BEGUN)
+            case Event.STANDING_BY | Event.TAKING_OVER:
+                self.standing_by.labels(database).set(event is Event.STANDING_BY)
+            case Event.LEDGER_UNAVAILABLE | Event.LEDGER_AVAILABLE:
+                self.ledger.set(event is Event.LEDGER_AVAILABLE)
+            case Event.CONFIG_RELOADED | Event.CONFIG_REJECTED:
+                self.reload.set(event is Event.CONFIG_RELOADED)
+            case _:
+                pass
+
+    def standing(self, database: str, standing: Standing) -> None:
+        """Take note of what is in force for a database, and what is left of its limits."""
+        self.paused.set(standing.pause is not None)
+        scopes = {lock.scope for lock in standing.locks}
+        self.locked.labels(database).set(database_scope(database) in scopes)
+        self.service_locked.clear()
+        for scope in scopes:
+            kind, _, name = scope.partition(":")
+            if kind == "service":
+                self.service_locked.labels(name).set(1)
+        kept: set[tuple[str, ...]] = set()
+        for budget in standing.budgets:
+            if budget.allowed is None:
+                continue
+            action, _, service = budget.limits.partition(" ")
+            kept.add(labels := (database, action, service, budget.rule))
+            self.left.labels(*labels).set(budget.left)
+            self.allowed.labels(*labels).set(budget.allowed)
+        for gone in self._budgets.get(database, set()) - kept:  # a reload changed the limits
+            self.left.remove(*gone)
+            self.allowed.remove(*gone)
+        self._budgets[database] = kept
+
+    def _started(self, fields: Mapping[str, Any]) -> None:
+        """Give everything its first value: an alert on what is not there is easily forgotten."""
+        for mode in Mode:
+            self.mode.labels(mode.value).set(mode.value == fields["mode"])
+        self.build.labels(fields["version"]).set(1)
+        self.reload.set(1)
+        self.ledger.set(1)
+        for database in fields["databases"]:
+            self.last.labels(database).set(self._clock.now().at.timestamp())
+            for gauge in (self.known, self.open, self.maintenance, self.standing_by, self.locked):
+                gauge.labels(database).set(0)
+            for counter in (self.cycles, self.failures, self.incidents):
+                counter.labels(database)
+            for hold in _HOLDS:
+                self.hold.labels(database, hold).set(0)
+
+    def _cycle(self, database: str, fields: Mapping[str, Any]) -> None:
+        self.cycles.labels(database).inc()
+        self.seconds.labels(database).observe(fields["seconds"])
+        self.last.labels(database).set(self._clock.now().at.timestamp())
+        self.known.labels(database).set(not fields["unknown"])
+        for level in Level:
+            self.level.labels(database, level.label).set(level.label == fields["level"])
+        self.open.labels(database).set("incident" in fields)
+        for hold in _HOLDS:
+            self.hold.labels(database, hold).set(fields.get("hold") == hold)
+        for gauge, value in (
+            (self.used, fields.get("used")),
+            (self.usable, fields.get("usable")),
+            (self.utilization, fields.get("utilization")),
+            (self.probe_seconds, fields.get("probe_seconds")),
+        ):
+            _set(gauge, value, database)
+        for result in ProbeResult:
+            _set(self.probe, _flag(fields.get("probe"), result), database, result.value)
+        states = fields.get("states")
+        for state in STATES:
+            _set(self.sessions, None if states is None else _counted(states, state), database, state)
+        self._own(database, fields.get("owners") or {})
+
+    def _own(self, database: str, owners: Mapping[str, int]) -> None:
+        for owner in self._owners.get(database, set()) - set(owners):
+            self.by_owner.remove(database, owner)
+        for owner, sessions in owners.items():
+            self.by_owner.labels(database, owner).set(sessions)
+        self._owners[database] = set(owners)
+
+    def _plan(self, database: str, fields: Mapping[str, Any]) -> None:
+        steps: Sequence[Mapping[str, Any]] = fields["steps"]
+        found = {*fields["objections"], *(o for s in steps for o in (*s["objections"], *s["holds"]))}
+        for objection in found:
+            self.holds.labels(database, objection).inc()
+
+
+def _set(gauge: Gauge, value: float | None, *labels: str) -> None:
+    """Set a reading, or take it away while it is not known: an old one must not pass for a new one."""
+    if value is None:
+        gauge.remove(*labels)
+    else:
+        gauge.labels(*labels).set(value)
+
+
+def _flag(found: str | None, wanted: ProbeResult) -> bool | None:
+    return None if found is None else found == wanted.value
+
+
+def _counted(states: Mapping[str, int], state: str) -> int:
+    if state == STATES[-1]:
+        return sum(count for name, count in states.items() if name not in STATES)
+    return states.get(state, 0)

@@ -1,0 +1,132 @@
+"""Puts together what is served over HTTP; imported only where the config asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+from remediator.adapters.everyone import Everyone
+from remediator.adapters.metrics import CONTENT_TYPE, Metrics
+from remediator.adapters.web import Sources, WebServer, make_app
+from remediator.config import WebSettings
+from remediator.core.budgets import Standing
+from remediator.core.events import Event
+from remediator.errors import LedgerError
+from remediator.ports import Clock, Supervisor
+
+Standings = Callable[[], Awaitable[Mapping[str, Standing]]]
+
+_AS_OLD_AS = 1.0
+
+
+class Pulse:
+    """Passes signs of life on, and remembers them for `/healthz` and `/readyz`.
+
+    Args:
+        watched: Who is told of them.
+        clock: For how long there was none.
+        databases: Those that are checked.
+    """
+
+    def __init__(self, watched: Supervisor, clock: Clock, databases: Sequence[str]) -> None:
+        self._watched = watched
+        self._clock = clock
+        self._unseen = dict.fromkeys(databases)
+        self._longest_silence = timedelta(0)
+        self._alive_at: float | None = None
+        self._stalled: tuple[str, ...] = ()
+        self._stopping = False
+
+    def ready(self, longest_silence: timedelta) -> None:
+        """Take note that checking has begun."""
+        self._longest_silence = longest_silence
+        self._alive_at = self._clock.now().mono
+        self._watched.ready(longest_silence)
+
+    def alive(self) -> None:
+        """Take note that every database's checks complete."""
+        self._alive_at, self._stalled = self._clock.now().mono, ()
+        self._watched.alive()
+
+    def stalled(self, databases: Sequence[str]) -> None:
+        """Take note that checks of these do not complete."""
+        self._stalled = tuple(databases)
+        self._watched.stalled(databases)
+
+    def stopping(self) -> None:
+        """Take note of the end."""
+        self._stopping = True
+        self._watched.stopping()
+
+    def emit(self, event: Event, **fields: Any) -> None:
+        """Take note of a completed check."""
+        if event is Event.CYCLE:
+            self._unseen.pop(fields["database"], None)
+
+    def trouble(self) -> str:
+        """What is wrong with the checks as such, empty when nothing is."""
+        if self._stalled:
+            return f"no check of {', '.join(self._stalled)} is completed"
+        silent = self._clock.now().mono - (self._alive_at or 0.0)
+        if self._alive_at is not None and silent > self._longest_silence.total_seconds():
+            return f"no check is completed since {silent:.0f} s"
+        return ""
+
+    def unready(self) -> str:
+        """What the daemon has not done yet, empty once every database was looked at."""
+        if self._stopping:
+            return "stopping"
+        return f"not checked yet: {', '.join(self._unseen)}" if self._unseen else ""
+
+
+class Measures:
+    """The metrics, with what is in force read anew for a scrape, at most once a second.
+
+    Args:
+        metrics: What events have made of them.
+        clock: For how old that is.
+        standings: Reads what is in force for each database; raises LedgerError.
+    """
+
+    def __init__(self, metrics: Metrics, clock: Clock, standings: Standings) -> None:
+        self._metrics = metrics
+        self._clock = clock
+        self._standings = standings
+        self._read_at: float | None = None
+
+    async def __call__(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        mono = self._clock.now().mono
+        if self._read_at is None or mono - self._read_at >= _AS_OLD_AS:
+            self._read_at = mono
+            with suppress(LedgerError):  # which has a metric of its own
+                for database, standing in (await self._standings()).items():
+                    self._metrics.standing(database, standing)
+        return self._metrics.exposition()
+
+
+def serve(
+    settings: WebSettings, observer: Everyone, clock: Clock, pulse: Pulse, standings: Standings
+) -> WebServer:
+    """Make what serves the page and the metrics; it joins the observer to hear what it shows.
+
+    Args:
+        settings: Where, and under which names.
+        observer: Tells what happens, and is told what happens to the server.
+        clock: The time.
+        pulse: Knows whether checks complete.
+        standings: Reads what is in force for each database; raises LedgerError.
+    """
+    metrics = Metrics(clock)
+    observer.join(metrics)
+    observer.join(pulse)
+    sources = Sources(
+        metrics=Measures(metrics, clock, standings),
+        metrics_type=CONTENT_TYPE,
+        alive=pulse.trouble,
+        ready=pulse.unready,
+    )
+    app = make_app(sources, settings.allowed_hosts, observer, clock)
+    return WebServer(app, settings.host, settings.port, observer)
