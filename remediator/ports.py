@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Protocol
 
 from remediator.core.clock import ClockMark
+from remediator.core.directory import Directory
 from remediator.core.events import Event
 from remediator.core.ledger import Entry, Incident, Intent, Ledger, Lock, Outcome, Pause
 from remediator.core.model import Moment, Replica, Sample, Session, SessionId
 
+NO_STARTS: Mapping[str, datetime] = MappingProxyType({})
 KEPT = timedelta(days=31)
 AHEAD = timedelta(hours=1)
 """More than one cycle may ever be ahead of another on the ledger's clock."""
@@ -47,8 +50,14 @@ class Database(Protocol):
         """Its name in the config."""
         ...
 
-    async def sample(self, moment: Moment) -> Sample:
-        """Read slots, grouped sessions and the probe; never raises, trouble is in the sample."""
+    async def sample(self, moment: Moment, starts: Mapping[str, datetime] = NO_STARTS) -> Sample:
+        """Read slots, grouped sessions and the probe; never raises, trouble is in the sample.
+
+        Args:
+            moment: The time of the sample.
+            starts: When whoever has an address now was started, by address; sessions from before then are
+                not grouped with those from after it.
+        """
         ...
 
     async def sessions(self) -> tuple[Session, ...]:
@@ -109,6 +118,14 @@ class Runtime(Protocol):
             UnavailableError: No answer; it may have been restarted or not.
             RejectedError: Refused; it was not restarted.
         """
+        ...
+
+
+class Directories(Protocol):
+    """Knows which containers run at which addresses."""
+
+    async def read(self) -> Directory:
+        """Tell what is known; never raises, and waits for nobody for longer than a moment."""
         ...
 
 

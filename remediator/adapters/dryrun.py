@@ -5,12 +5,12 @@ These stand in for the real database and runtimes, so that no code above knows w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from remediator.core.model import Moment, Replica, Sample, Session, SessionId
-from remediator.ports import Database, Receipt, Runtime
+from remediator.ports import NO_STARTS, Database, Receipt, Runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class DryRunDatabase:
         """The database's name in the config."""
         return self.database.name
 
-    async def sample(self, moment: Moment) -> Sample:
+    async def sample(self, moment: Moment, starts: Mapping[str, datetime] = NO_STARTS) -> Sample:
         """Read a real sample."""
-        return await self.database.sample(moment)
+        return await self.database.sample(moment, starts)
 
     async def sessions(self) -> tuple[Session, ...]:
         """Read the real sessions."""

@@ -8,7 +8,8 @@ from enum import Enum, IntEnum, StrEnum
 from math import floor
 
 from remediator.core.moment import Moment as Moment  # noqa: PLC0414  it is one of this module's values
-from remediator.core.server import Server
+from remediator.core.owner import UNATTRIBUTED, Owner
+from remediator.core.server import Counters, Server
 
 IDLE = "idle"
 LOGGING_IN = "starting"  # as PostgreSQL 18 shows clients in authentication; before, it shows none
@@ -94,6 +95,7 @@ class Session:
         state_change: When the state last changed; part of the guard when terminating.
         idle_for: Seconds since `state_change` by the server's clock, 0 unless the state is idle.
         hidden: The server did not let our role see this session's state.
+        owner: Whose it is, once that has been looked up.
     """
 
     id: SessionId
@@ -111,6 +113,7 @@ class Session:
     advisory_lock: bool = False
     listening: bool = False
     hidden: bool = False
+    owner: Owner = UNATTRIBUTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +121,11 @@ class SessionGroup:
     """Sessions alike in user, application, address, state and age, counted by the server.
 
     Attributes:
-        idle_for_at_least: Lower bound of the idle age of the group's members in seconds: the largest
-            cutoff of the sample that all of them reached, 0 when none.
+        idle_for_at_least: Lower bound of how long the group's members have been idle, in a transaction or
+            not, in seconds: the largest cutoff of the sample that all of them reached, 0 when none.
+        unused: They never ran a statement.
+        oldest: When the first of them began; none of them is from before its address was taken, or all are.
+        owner: Whose they are, once that has been looked up.
     """
 
     user: str
@@ -128,6 +134,9 @@ class SessionGroup:
     state: str
     idle_for_at_least: float
     count: int
+    unused: bool = False
+    oldest: datetime | None = None
+    owner: Owner = UNATTRIBUTED
 
 
 class ProbeResult(StrEnum):
@@ -185,6 +194,8 @@ class Sample:
         slots: None when they could not be read; then `trouble` says why.
         probe: The freshest connect probe, None when there is none recent enough to mean anything.
         replaced: How the server differs from the one that answered before, when it is another one.
+        recent: Sessions that are there and began within the last minute.
+        counters: The server's own counters of sessions, None where it has none.
         clock_set: Seconds by which the server's clock was set since the last sample, negative when back.
     """
 
@@ -196,6 +207,8 @@ class Sample:
     server: Server | None = None
     replaced: str = ""
     clock_set: float = 0.0
+    recent: int = 0
+    counters: Counters | None = None
 
     def idle_older_than(self, cutoff: timedelta) -> int:
         """Count the idle sessions whose state has not changed for at least `cutoff`.

@@ -8,6 +8,23 @@ from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
+class Counters:
+    """Sessions of all databases of the server since its statistics were reset (PostgreSQL 14 and later).
+
+    Attributes:
+        begun: Sessions that began.
+        abandoned: Ended because the client was lost.
+        fatal: Ended by an error.
+        killed: Ended by an operator, or by us.
+    """
+
+    begun: int
+    abandoned: int
+    fatal: int
+    killed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """Which server answered.
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import count
@@ -25,9 +24,9 @@ from remediator.core.model import (
 )
 from remediator.core.server import Server
 from remediator.errors import UnavailableError
-from remediator.ports import Clock, Receipt
+from remediator.ports import NO_STARTS, Clock, Receipt
 from remediator.testing.claim import FakeClaim
-from remediator.testing.session import TICK, FakeSession
+from remediator.testing.session import TICK, FakeSession, grouped
 
 _HIDDEN = Trouble(TroubleKind.HIDDEN, "our role may not see other roles' sessions")
 _CUT_OFF = Trouble(TroubleKind.UNREACHABLE, "the connection was lost")
@@ -138,7 +137,7 @@ class FakeDatabase:
         """Tell whether the server still has this session."""
         return session in self._present()
 
-    async def sample(self, moment: Moment) -> Sample:
+    async def sample(self, moment: Moment, starts: Mapping[str, datetime] = NO_STARTS) -> Sample:
         """Read slots, grouped sessions and the probe; never raises, trouble is in the sample."""
         await self._wait()
         if self.trouble is not None:
@@ -151,7 +150,9 @@ class FakeDatabase:
         server = self._server()
         if not self.readable:
             return Sample(moment, probe=self._probe(), trouble=_HIDDEN, server=server)
-        return Sample(moment, self._slots(), self._groups(), self._probe(), server=server)
+        return Sample(
+            moment, self._slots(), self._groups(starts), self._probe(), server=server, recent=self._recent()
+        )
 
     async def sessions(self) -> tuple[Session, ...]:
         """Read every session with what decides whether it may be terminated.
@@ -269,15 +270,11 @@ class FakeDatabase:
         refused = Probe(ProbeResult.REFUSING, "53300", "too many clients already")
         return refused if full else Probe(ProbeResult.ACCEPTED)
 
-    def _groups(self) -> tuple[SessionGroup, ...]:
-        alike = Counter(
-            (s.user, s.application, s.address, s.state, self._cutoff_reached(s)) for s in self._clients()
-        )
-        return tuple(SessionGroup(*key, count=members) for key, members in alike.items())
+    def _groups(self, starts: Mapping[str, datetime] = NO_STARTS) -> tuple[SessionGroup, ...]:
+        return grouped(self._clients(), self.cutoffs, starts)
 
-    def _cutoff_reached(self, session: FakeSession) -> float:
-        reached = (c.total_seconds() for c in self.cutoffs if c.total_seconds() <= session.idle_for)
-        return max(reached, default=0.0)
+    def _recent(self) -> int:
+        return sum(1 for s in self._clients() if s.id.backend_start > self.now() - timedelta(minutes=1))
 
     def _read(self, session: FakeSession) -> Session:
         shown = self.readable or session.own

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from remediator.core.model import CLIENT_BACKEND, IDLE, SessionId
+from remediator.core.model import CLIENT_BACKEND, IDLE, SessionGroup, SessionId
 
 ACTIVE = "active"
 IN_TRANSACTION = "idle in transaction"
@@ -21,6 +21,7 @@ class FakeSession:
         now: The server's clock.
         lingers: How long it stays after it was terminated; None for ever.
         flips: It runs a statement just before every attempt to terminate it.
+        unused: It never ran a statement.
     """
 
     now: Callable[[], datetime]
@@ -39,6 +40,7 @@ class FakeSession:
     lingers: timedelta | None = timedelta()
     flips: bool = False
     ends_at: datetime | None = None
+    unused: bool = True
 
     @property
     def in_transaction(self) -> bool:
@@ -49,6 +51,13 @@ class FakeSession:
     def idle_for(self) -> float:
         """Seconds since it became idle, 0 unless it is."""
         if self.state != IDLE or self.state_change is None:
+            return 0.0
+        return (self.now() - self.state_change).total_seconds()
+
+    @property
+    def resting_for(self) -> float:
+        """Seconds since it became idle, in a transaction or not, 0 while it runs."""
+        if not self.state.startswith(IDLE) or self.state_change is None:
             return 0.0
         return (self.now() - self.state_change).total_seconds()
 
@@ -83,4 +92,24 @@ class FakeSession:
         now = self.now()
         if self.state_change is not None:
             now = max(now, self.state_change + TICK)  # a real clock never stands still between two changes
-        self.state, self.state_change = state, now
+        self.state, self.state_change, self.unused = state, now, False
+
+
+def grouped(
+    sessions: Iterable[FakeSession], cutoffs: Iterable[timedelta], starts: Mapping[str, datetime]
+) -> tuple[SessionGroup, ...]:
+    """Count sessions as the sample's query does."""
+    seconds = [cutoff.total_seconds() for cutoff in cutoffs]
+    alike: dict[tuple[str, str, str | None, str, float, bool, bool], list[datetime]] = {}
+    for s in sessions:
+        started = starts.get(s.address or "")
+        before = started is not None and s.id.backend_start < started
+        age = max((x for x in seconds if x <= s.resting_for), default=0.0)
+        unused = s.unused and s.state == IDLE
+        alike.setdefault((s.user, s.application, s.address, s.state, age, unused, before), []).append(
+            s.id.backend_start
+        )
+    return tuple(
+        SessionGroup(*key[:5], count=len(begun), unused=key[5], oldest=min(begun))
+        for key, begun in alike.items()
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
@@ -13,7 +13,7 @@ from remediator.core.clock import ClockMark
 from remediator.core.ledger import Entry, Incident, Intent, Ledger, Lock, Outcome, Pause
 from remediator.core.model import Moment, Replica, Sample, Session, SessionId, Trouble, TroubleKind
 from remediator.errors import LedgerError, UnavailableError
-from remediator.ports import LedgerStore, Receipt, Runtime
+from remediator.ports import NO_STARTS, LedgerStore, Receipt, Runtime
 from tests.simulation.world import SimDatabase
 
 _T = TypeVar("_T")
@@ -119,10 +119,10 @@ class FaultyDatabase:
         """Its name in the config."""
         return self.inner.name
 
-    async def sample(self, moment: Moment) -> Sample:
+    async def sample(self, moment: Moment, starts: Mapping[str, datetime] = NO_STARTS) -> Sample:
         """Read a sample, or trouble."""
         await self.life.point()
-        sample = await self.inner.sample(moment)
+        sample = await self.inner.sample(moment, starts)
         await self.life.point()
         if self.life.unlucky(self.life.weather.lost):
             sample = Sample(moment, probe=sample.probe, trouble=_LOST)

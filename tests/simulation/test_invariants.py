@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ import pytest
 
 from remediator.core.ledger import Entry, Incident, Intent, Ledger
 from remediator.core.model import Moment, Probe, ProbeResult, Replica, Sample, Session
-from remediator.ports import Database, LedgerStore, Receipt, Runtime
+from remediator.ports import NO_STARTS, Database, LedgerStore, Receipt, Runtime
 from tests.simulation.options import Options, Tamper
 from tests.simulation.runner import simulate
 
@@ -44,8 +44,8 @@ class _Blind(_Through):
 
 
 class _Fearful(_Through):
-    async def sample(self, moment: Moment) -> Sample:
-        sample: Sample = await self.inner.sample(moment)
+    async def sample(self, moment: Moment, starts: Mapping[str, datetime] = NO_STARTS) -> Sample:
+        sample: Sample = await self.inner.sample(moment, starts)
         refused = Probe(ProbeResult.REFUSING, "53300", "supposed")
         return sample if sample.slots else replace(sample, probe=refused, trouble=None)
 

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, NamedTuple, TypeVar
 
 from remediator.core.ledger import Entry, Incident, Intent, Lock, Outcome, Pause
-from remediator.core.model import Exempt, Health, Moment, Replica, ReplicaState, Sample, Session, SessionGroup
-from remediator.ports import Receipt
+from remediator.core.model import (
+    IDLE,
+    Exempt,
+    Health,
+    Moment,
+    Replica,
+    ReplicaState,
+    Sample,
+    Session,
+    SessionGroup,
+)
+from remediator.ports import NO_STARTS, Receipt
 from remediator.testing import FakeDatabase, FakeRuntime, FakeSession, Reaction
 from remediator.testing.ledger import MemoryLedger
 from tests.simulation.virtual import TrueClock
@@ -33,7 +43,7 @@ class Tell(list[_T]):
         super().append(item)
 
 
-_Group = tuple[str, str, str | None, str, float]
+_Group = tuple[str, str, str | None, str, float, bool]
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -76,12 +86,12 @@ class SimDatabase(FakeDatabase):
         self._keys = {}
         self.touch()
 
-    async def sample(self, moment: Moment) -> Sample:
+    async def sample(self, moment: Moment, starts: Mapping[str, datetime] = NO_STARTS) -> Sample:
         """Read slots, grouped sessions and the probe."""
         if self.trouble is not None or not self.readable:
-            return await super().sample(moment)
+            return await super().sample(moment, starts)
         if self._kept is None or self.now() >= self._stale_at:
-            self._kept = await super().sample(moment)
+            self._kept = await super().sample(moment, starts)
         self._read_on = self._starts
         server = self._server()
         if self._kept.server == server:
@@ -117,10 +127,14 @@ class SimDatabase(FakeDatabase):
         """All sessions there are."""
         return self._present()
 
-    def _groups(self) -> tuple[SessionGroup, ...]:
+    def _groups(
+        self,
+        starts: Mapping[str, datetime] = NO_STARTS,  # noqa: ARG002  these services keep their addresses
+    ) -> tuple[SessionGroup, ...]:
         """Count sessions as the fake does, but look only at those anew that have changed or come of age."""
         now, keys = self.now(), self._keys
         alike: Counter[_Group] = Counter()
+        oldest: dict[_Group, datetime] = {}
         stale_at = now + timedelta(days=1)
         self._keys = kept = {}
         for session in self._clients():
@@ -129,15 +143,29 @@ class SimDatabase(FakeDatabase):
                 key = self._key(session, now)
             kept[session] = key
             alike[key.group] += 1
+            begun = oldest.setdefault(key.group, session.id.backend_start)
+            if session.id.backend_start < begun:
+                oldest[key.group] = session.id.backend_start
             stale_at = min(stale_at, key.until, session.ends_at or key.until)
         self._stale_at = stale_at
-        return tuple(SessionGroup(*group, count=members) for group, members in alike.items())
+        return tuple(
+            SessionGroup(*group[:5], count=n, unused=group[5], oldest=oldest[group])
+            for group, n in alike.items()
+        )
+
+    def _recent(self) -> int:
+        """Nobody asks, and it would have to be counted anew every time."""
+        return 0
 
     def _key(self, session: FakeSession, now: datetime) -> _Key:
-        reached = self._cutoff_reached(session)
-        ages = [session.state_change + age for age in self.cutoffs] if session.state_change else []
-        until = min((due for due in ages if due > now), default=_NEVER)
-        group = (session.user, session.application, session.address, session.state, reached)
+        reached = max(
+            (age.total_seconds() for age in self.cutoffs if age.total_seconds() <= session.resting_for),
+            default=0.0,
+        )
+        dues = [session.state_change + age for age in self.cutoffs] if session.state_change else []
+        until = min((due for due in dues if due > now), default=_NEVER)
+        unused = session.unused and session.state == IDLE
+        group = (session.user, session.application, session.address, session.state, reached, unused)
         return _Key(session.state_change, until, group)
 
 

@@ -37,7 +37,7 @@ from remediator.core.model import (
     TroubleKind,
 )
 from remediator.core.server import Server
-from remediator.ports import Receipt
+from remediator.ports import NO_STARTS, Receipt
 
 _MOVED = Trouble(TroubleKind.MOVED, "new connections reach another server than the one that was read")
 # An open session keeps what it logged in as, so a role that was dropped and made anew needs a new session.
@@ -102,11 +102,11 @@ class PostgresDatabase:
         """Count idle sessions by these ages from now on."""
         self.cutoffs = tuple(sorted(cutoff.total_seconds() for cutoff in cutoffs))
 
-    async def sample(self, moment: Moment) -> Sample:
+    async def sample(self, moment: Moment, starts: Mapping[str, datetime] = NO_STARTS) -> Sample:
         """Read slots, grouped sessions and the probe; never raises, trouble is in the sample."""
         cutoffs = self.cutoffs  # a reload may change them while the server answers
         try:
-            row, clock_set = await self._read(cutoffs)
+            row, clock_set = await self._read(cutoffs, starts)
             opened = self.connection.opened
             server = await self._identity.of(server_of(row), opened)
             server = replace(server, rival=not await self.claim.take(opened))
@@ -127,16 +127,26 @@ class PostgresDatabase:
             return await self._without_reading(moment, _MOVED)
         return replace(sample, probe=truly_accepted(probe) if full else probe)
 
-    async def _read(self, cutoffs: Sequence[float]) -> tuple[TupleRow, float]:
+    async def _read(
+        self, cutoffs: Sequence[float], starts: Mapping[str, datetime]
+    ) -> tuple[TupleRow, float]:
         """Read a sample's row, and by how many seconds the server's clock was set since the last one."""
-        row, clock_set = await self._read_once(cutoffs)
+        row, clock_set = await self._read_once(cutoffs, starts)
         if clock_set > 0.0:  # the ages in it are wrong
-            row, more = await self._read_once(cutoffs)
+            row, more = await self._read_once(cutoffs, starts)
             clock_set += more
         return row, clock_set
 
-    async def _read_once(self, cutoffs: Sequence[float]) -> tuple[TupleRow, float]:
-        wanted = {"cutoffs": list(cutoffs), "ahead": self._ages.ahead, "until": self._ages.until}
+    async def _read_once(
+        self, cutoffs: Sequence[float], starts: Mapping[str, datetime]
+    ) -> tuple[TupleRow, float]:
+        wanted = {
+            "cutoffs": list(cutoffs),
+            "ahead": self._ages.ahead,
+            "until": self._ages.until,
+            "addresses": list(starts),
+            "starts": list(starts.values()),
+        }
         asked = steady()
         row = (await self.connection.fetch(queries.SAMPLE, wanted))[0]
         return row, self._ages.note(row[TOLD_TIME], asked, steady())

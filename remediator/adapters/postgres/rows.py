@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from psycopg.rows import TupleRow
 
@@ -19,7 +20,7 @@ from remediator.core.model import (
     Trouble,
     TroubleKind,
 )
-from remediator.core.server import Server
+from remediator.core.server import Counters, Server
 
 TOLD_TIME = 10
 """Where a sample's row has the server's clock, in seconds."""
@@ -27,7 +28,7 @@ TOLD_TIME = 10
 
 def sample_of(moment: Moment, row: TupleRow, cutoffs: Sequence[float]) -> Sample:
     """Make a sample; one that saw too little is trouble."""
-    maximum, superuser, reserved, used, hidden, *_, groups = row
+    maximum, superuser, reserved, used, hidden, *_, recent, counters, groups = row
     if hidden:
         text = "our role may not see other roles' sessions; grant pg_read_all_stats to it"
         return Sample(moment, trouble=Trouble(TroubleKind.HIDDEN, text))
@@ -36,10 +37,16 @@ def sample_of(moment: Moment, row: TupleRow, cutoffs: Sequence[float]) -> Sample
         moment,
         slots=Slots(maximum, superuser, reserved, used),
         groups=tuple(
-            SessionGroup(user, application, peer, state, ages[reached], sessions)
-            for user, application, peer, state, reached, sessions in groups
+            SessionGroup(user, application, peer, state, ages[reached], n, unused, _time(oldest))
+            for user, application, peer, state, reached, n, unused, oldest in groups
         ),
+        recent=recent,
+        counters=None if None in counters else Counters(*counters),
     )
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def server_of(row: TupleRow) -> Server:

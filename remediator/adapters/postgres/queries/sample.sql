@@ -2,16 +2,23 @@
 -- Background processes show their type only to roles that may see statistics of other roles; one
 -- that is just leaving shows none to anybody. So a type that is null proves that this role would count
 -- too few sessions only where it lacks that right.
+-- Sessions from before whoever has their address now was started are grouped apart.
 -- Ages are without the time by which the server's clock was set ahead while a session was idle.
-with activity as materialized (
+with known as (
+    select address, started from unnest(%(addresses)s::text[], %(starts)s::timestamptz[]) as k (address, started)
+),
+activity as materialized (
     select
         backend_type,
         coalesce(usename, '') as usename,
         application_name,
         client_addr,
         coalesce(state, '') as state,
+        backend_start,
+        -- Only the fact leaves the server, never the text.
+        state = 'idle' and query = '' and xact_start is null as unused,
         case
-            when state = 'idle' and state_change is not null then
+            when state like 'idle%%' and state_change is not null then
                 width_bucket(
                     extract(epoch from clock_timestamp() - state_change)::float8
                         - case when state_change <= to_timestamp(%(until)s) then %(ahead)s else 0 end,
@@ -22,10 +29,19 @@ with activity as materialized (
     from pg_stat_activity
 ),
 grouped as (
-    select usename, application_name, host(client_addr) as address, state, cutoffs_reached, count(*) as sessions
+    select
+        usename, application_name, host(client_addr) as address, state, cutoffs_reached,
+        coalesce(unused, false) as unused, min(backend_start) as oldest, count(*) as sessions
     from activity
+    left join known on known.address = host(client_addr)
     where backend_type = 'client backend'
-    group by usename, application_name, client_addr, state, cutoffs_reached
+    group by
+        usename, application_name, client_addr, state, cutoffs_reached, coalesce(unused, false),
+        backend_start < known.started
+),
+-- Rows of pg_stat_database as JSON, because before PostgreSQL 14 it does not have these columns.
+counted as (
+    select to_jsonb(d) as row from pg_stat_database d where d.datname is not null
 )
 select
     current_setting('max_connections')::int,
@@ -39,8 +55,21 @@ select
     host(inet_server_addr()),
     pg_has_role(current_user, 'pg_signal_backend', 'usage'),
     extract(epoch from clock_timestamp())::float8,
+    (
+        select count(*) from activity
+        where backend_type = 'client backend' and backend_start > clock_timestamp() - interval '1 minute'
+    )::int,
+    (
+        select json_build_array(
+            sum((row ->> 'sessions')::int8), sum((row ->> 'sessions_abandoned')::int8),
+            sum((row ->> 'sessions_fatal')::int8), sum((row ->> 'sessions_killed')::int8)
+        )
+        from counted
+    ),
     coalesce(
-        (select json_agg(json_build_array(usename, application_name, address, state, cutoffs_reached, sessions))
+        (select json_agg(json_build_array(
+            usename, application_name, address, state, cutoffs_reached, sessions, unused, oldest
+         ))
          from grouped),
         '[]'::json
     )

@@ -1,0 +1,55 @@
+"""Whose session it is, as far as that can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class OwnerKind(StrEnum):
+    """How much is known about whoever holds a session. Values are stable: they appear in output."""
+
+    SERVICE = "service"
+    CLIENT = "client"
+    CONTAINER = "container"
+    ORPHAN = "orphan"
+    POOLER = "pooler"
+    HOST = "host"
+    LOCAL = "local"
+    UNATTRIBUTED = "unattributed"
+
+
+_WORDS = {
+    OwnerKind.SERVICE: "{}",
+    OwnerKind.CLIENT: "{}",
+    OwnerKind.CONTAINER: "container {}",
+    OwnerKind.ORPHAN: "orphans of {}",
+    OwnerKind.POOLER: "pooler {}",
+    OwnerKind.HOST: "through the host",
+    OwnerKind.LOCAL: "local socket",
+    OwnerKind.UNATTRIBUTED: "unattributed",
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Owner:
+    """Who holds a session.
+
+    Attributes:
+        kind: `SERVICE` is one of the config's services, `CLIENT` one of its named clients, `CONTAINER`
+            one that belongs to neither. An `ORPHAN`'s container has ended or was started again since.
+            Who is behind a `POOLER`, or comes through the `HOST` (a published port, host networking),
+            cannot be told by the address.
+        name: Of the service, client or container; empty where there is none.
+    """
+
+    kind: OwnerKind = OwnerKind.UNATTRIBUTED
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """The owner in words."""
+        return _WORDS[self.kind].format(self.name or "a container that is gone")
+
+
+UNATTRIBUTED = Owner()
