@@ -17,7 +17,8 @@ from apscheduler.triggers.interval import IntervalTrigger
 from remediator.core.events import Event
 from remediator.core.model import Level
 from remediator.core.plan import Objection
-from remediator.cycle import Cycle, Turn
+from remediator.core.turn import Turn
+from remediator.cycle import Cycle
 from remediator.errors import ConfigError
 from remediator.ports import Clock, Observer, Supervisor
 

@@ -13,6 +13,8 @@ from remediator.core.directory import Directory
 from remediator.core.events import Event
 from remediator.core.ledger import Entry, Incident, Intent, Ledger, Lock, Outcome, Pause
 from remediator.core.model import Moment, Replica, Sample, Session, SessionId
+from remediator.core.policy import Policy
+from remediator.core.turn import Turn
 
 NO_STARTS: Mapping[str, datetime] = MappingProxyType({})
 KEPT = timedelta(days=31)
@@ -209,6 +211,20 @@ class Observer(Protocol):
         Args:
             event: What happened.
             fields: Its particulars, plain values that JSON can carry.
+        """
+        ...
+
+
+class Follower(Protocol):
+    """Gets to see each completed cycle as a whole: to show or to keep it; must never raise or block."""
+
+    def completed(self, database: str, policy: Policy, turn: Turn) -> None:
+        """Take note of a completed cycle.
+
+        Args:
+            database: The database's name.
+            policy: The policy by which it was judged.
+            turn: What the cycle came to.
         """
         ...
 

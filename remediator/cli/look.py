@@ -30,7 +30,8 @@ from remediator.core.budgets import Standing
 from remediator.core.ledger import Entry, Incident
 from remediator.core.model import Level, Mode
 from remediator.core.text import count
-from remediator.cycle import Turn, read_standing
+from remediator.core.turn import Turn
+from remediator.cycle import read_standing
 from remediator.recurrence import window_at
 
 

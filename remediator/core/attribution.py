@@ -15,6 +15,7 @@ from remediator.core.owner import UNATTRIBUTED, Owner, OwnerKind
 
 # Two clocks on one machine are one clock; over a network they may be apart by as much as this.
 SKEW = timedelta(seconds=2)
+_LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Attribution:
         )
 
     def _lives_at(self, address: str | None, begun: datetime | None) -> Owner:
-        if address is None:
+        if address is None or _within(address, _LOOPBACK):
             return Owner(OwnerKind.LOCAL)
         directory = self.directory
         for tenant in directory.tenants:
@@ -114,6 +115,9 @@ def _of(tenant: Tenant, begun: datetime | None) -> Owner | None:
     if tenant.service is not None:
         return Owner(OwnerKind.SERVICE, tenant.service)
     return Owner(OwnerKind.CONTAINER, tenant.name)
+
+
+NOBODY = Attribution()
 
 
 @lru_cache(maxsize=4096)

@@ -26,7 +26,7 @@ from remediator.core.policy import RestartService, Step, TerminateIdle, When
 from remediator.core.restarting import plan_restart
 from remediator.core.situation import Situation
 from remediator.core.text import count, duration, percent
-from remediator.core.turns import wait_for_turn
+from remediator.core.waits import wait_for_turn
 
 __all__ = ["Situation", "decide"]
 

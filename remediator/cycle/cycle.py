@@ -20,7 +20,9 @@ from remediator.core.maintenance import Recurrence, Window
 from remediator.core.model import Evidence, Level, Mode, Moment, Sample
 from remediator.core.plan import MERELY_HELD, Objection, Plan, Survey
 from remediator.core.policy import Policy, Service
+from remediator.core.turn import Turn
 from remediator.cycle.acting import Actor
+from remediator.cycle.attributing import Attributor
 from remediator.cycle.bookkeeping import Bookkeeping
 from remediator.cycle.concluding import Concluder
 from remediator.cycle.lineage import Lineage
@@ -28,10 +30,9 @@ from remediator.cycle.sight import Sight, confirmed, lasted
 from remediator.cycle.surveying import survey
 from remediator.cycle.telling import Teller
 from remediator.cycle.timekeeping import Timekeeper
-from remediator.cycle.turn import Turn
 from remediator.cycle.verifying import Verifier
 from remediator.errors import LedgerError
-from remediator.ports import Clock, Database, LedgerStore, Observer, Runtime
+from remediator.ports import Clock, Database, Follower, LedgerStore, Observer, Runtime
 
 
 class Cycle:
@@ -52,6 +53,8 @@ class Cycle:
         timekeeper: Shared by all cycles, so that a jump of the clock is told once.
         fence: Raises LedgerError when we are no longer the only one who may act.
         windows: Tells which of a policy's maintenance windows is in force at a time.
+        attributor: Tells whose sessions are whose.
+        follower: Gets to see each completed cycle as a whole.
     """
 
     def __init__(
@@ -69,6 +72,8 @@ class Cycle:
         timekeeper: Timekeeper | None = None,
         fence: Callable[[], None] = lambda: None,
         windows: Callable[[Sequence[Recurrence], datetime], Window | None] = lambda *_: None,
+        attributor: Attributor | None = None,
+        follower: Follower | None = None,
     ) -> None:
         self.database = database
         self.policy = policy
@@ -81,7 +86,9 @@ class Cycle:
         self._teller = Teller(observer, database.name, mode)
         self._lineage = Lineage(self._teller)
         self._verifier = Verifier(database, services, runtimes, self._lineage)
-        self._sight = Sight(database, self._lineage, self._teller, clock, self._timekeeper)
+        self._attributor = attributor or Attributor()
+        self._follower = follower
+        self._sight = Sight(database, self._attributor, self._lineage, self._teller, clock, self._timekeeper)
         self._actor = Actor(database, store, self._verifier, self._teller, self._sight)
         self._concluder = Concluder(store, self._teller)
         self._books = Bookkeeping(store, self._teller, fence)
@@ -101,7 +108,10 @@ class Cycle:
             turn = await self._remediate(assessment)
         seconds = self._clock.now().mono - moment.mono
         self._teller.cycle(assessment, turn.incident, seconds)
-        return replace(turn, maintenance=window)
+        turn = replace(turn, maintenance=window)
+        if self._follower is not None:
+            self._follower.completed(self.database.name, self.policy, turn)
+        return turn
 
     async def _resume(self, moment: Moment) -> None:
         """Hold the critical level while an incident from before is open: it must be seen to clear."""
@@ -113,7 +123,7 @@ class Cycle:
 
     async def look(self, moment: Moment) -> Assessment:
         """Judge one sample by itself; nothing is recorded, said or done."""
-        return assess(self.policy, Watch(), await self.database.sample(moment))
+        return assess(self.policy, Watch(), await self._sight.sample(moment))
 
     async def look_ahead(self, moment: Moment) -> Turn:
         """Plan as if critical were confirmed now; nothing is recorded, said or done.
@@ -128,19 +138,23 @@ class Cycle:
         incident = ledger.open_incident(self.database.name) or incidents.open_incident(
             "none", self.database.name, sample, ""
         )
+        seen = await self._survey(self.policy)
         situation = Situation(
             self.database.name,
             self.policy,
             sample,
             incident,
             ledger,
-            await survey(self.database, self.policy, self._runtimes),
+            seen,
             assume_critical=sample.slots is not None or assessment.pending is Level.CRITICAL,
             maintenance=self.maintenance(moment),
         )
         in_flight = len(ledger.open_entries(self.database.name))
         left = standing(self.database.name, self.policy, ledger, moment.steady)
-        return Turn(assessment, decide(situation), incident, in_flight, situation.maintenance, left)
+        return Turn(assessment, decide(situation), incident, in_flight, situation.maintenance, left, seen)
+
+    async def _survey(self, policy: Policy, planned: Callable[[Survey], Plan] | None = None) -> Survey:
+        return await survey(self.database, policy, self._runtimes, self._attributor.latest, planned)
 
     def maintenance(self, moment: Moment) -> Window | None:
         """The maintenance window that is in force."""
@@ -166,16 +180,16 @@ class Cycle:
         if found:
             incident = await self._conclude(found, incident, moment)
             ledger = await self._load(moment)
-        plan = None
+        plan, seen = None, None
         if assessment.level is not Level.CRITICAL:
             incident = await self._stand_down(incident, ledger, moment)
         else:
             if incident is None:
                 incident = await self._open(assessment)
-            incident, plan = await self._climb(assessment, incident, ledger)
+            incident, plan, seen = await self._climb(assessment, incident, ledger)
         in_flight = len((await self._load(moment)).open_entries(self.database.name))
         self._engaged = incident is not None or in_flight > 0
-        return Turn(assessment, plan, incident, in_flight)
+        return Turn(assessment, plan, incident, in_flight, survey=seen)
 
     async def _bounded(self, incident: Incident | None, sample: Sample) -> Incident | None:
         """Keep a clock set back from making a wait longer, and a ladder from spanning two servers."""
@@ -216,8 +230,8 @@ class Cycle:
 
     async def _climb(
         self, assessment: Assessment, incident: Incident, ledger: Ledger
-    ) -> tuple[Incident, Plan]:
-        """Make a plan and carry out what is due of it."""
+    ) -> tuple[Incident, Plan, Survey | None]:
+        """Make a plan and carry out what is due of it; tell what it rests on, too."""
         sample, policy = assessment.sample, self.policy  # a reload may come at any await
         incident = await self._concluder.on_ladder(incident, policy.remediate)
         relieved = incident.phase is Phase.RELIEVED
@@ -234,16 +248,14 @@ class Cycle:
                 self._teller.plan(incident, plan, sample.moment)
             if evidence is Evidence.CLEAR and not relieved and MERELY_HELD.issuperset(objections):
                 incident = await self._concluder.relieve(incident, sample.moment)
-            return incident, plan
+            return incident, plan, None
         situation = Situation(
             self.database.name, policy, sample, incident, ledger, Survey((), {}), maintenance=window
         )
-        seen = await survey(
-            self.database, policy, self._runtimes, lambda seen: decide(replace(situation, survey=seen))
-        )
+        seen = await self._survey(policy, lambda seen: decide(replace(situation, survey=seen)))
         renewed = await self._sight.renew(policy, assessment)
         if renewed is not assessment and not confirmed(policy, renewed, relieved=relieved):
-            return incident, Plan(objections=(Objection.UNCONFIRMED,))
+            return incident, Plan(objections=(Objection.UNCONFIRMED,)), seen
         sample = renewed.sample
         situation = replace(situation, sample=sample, maintenance=self.maintenance(sample.moment))
         async with self._deciding:
@@ -258,11 +270,11 @@ class Cycle:
             self._teller.plan(incident, plan, sample.moment)
             step = plan.next_step
             if step is None:
-                return await self._rest(plan, incident, ledger, sample.moment), plan
+                return await self._rest(plan, incident, ledger, sample.moment), plan, seen
             await self._timekeeper.keep(sample.moment)
             incident, entries = await self._actor.intend(incident, step, sample.moment)
         found = await self._actor.act(step.step, entries, sample.moment)
-        return await self._conclude(found, incident, sample.moment) or incident, plan
+        return await self._conclude(found, incident, sample.moment) or incident, plan, seen
 
     async def _rest(self, plan: Plan, incident: Incident, ledger: Ledger, moment: Moment) -> Incident:
         """Note that the plan has nothing to do now: relief, or a hold."""

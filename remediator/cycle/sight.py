@@ -7,8 +7,9 @@ from datetime import timedelta
 
 from remediator.core.assess import Assessment, Watch, assess, critical_evidence
 from remediator.core.events import Event
-from remediator.core.model import Evidence, Level, Moment
+from remediator.core.model import Evidence, Level, Moment, Sample
 from remediator.core.policy import Policy
+from remediator.cycle.attributing import Attributor
 from remediator.cycle.lineage import Lineage
 from remediator.cycle.telling import Teller
 from remediator.cycle.timekeeping import Timekeeper
@@ -27,15 +28,21 @@ class Sight:
     """
 
     database: Database
+    attributor: Attributor
     lineage: Lineage
     teller: Teller
     clock: Clock
     timekeeper: Timekeeper
     watch: Watch = field(default_factory=Watch)
 
+    async def sample(self, moment: Moment) -> Sample:
+        """Take a sample, with whose its sessions are."""
+        attribution = await self.attributor.renew()
+        return attribution.of_sample(await self.database.sample(moment, attribution.directory.starts))
+
     async def look(self, policy: Policy, moment: Moment) -> Assessment:
         """Take a sample and judge it."""
-        sample, watch = self.lineage.note(await self.database.sample(moment), self.watch)
+        sample, watch = self.lineage.note(await self.sample(moment), self.watch)
         assessment = assess(policy, watch, sample)
         self.watch = assessment.watch
         self.teller.assessment(assessment, policy.patience)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
+from remediator.core.attribution import NOBODY, Attribution
 from remediator.core.model import Replica, Session, Trouble, TroubleKind
 from remediator.core.plan import Plan, Survey
 from remediator.core.policy import Policy, RestartService, TerminateIdle
@@ -21,6 +22,7 @@ async def survey(
     database: Database,
     policy: Policy,
     runtimes: Mapping[str, Runtime],
+    attribution: Attribution = NOBODY,
     planned: Callable[[Survey], Plan] | None = None,
 ) -> Survey:
     """Read the sessions and the replicas that the policy's steps are about.
@@ -29,6 +31,7 @@ async def survey(
         database: Whose sessions.
         policy: Whose steps.
         runtimes: By service.
+        attribution: Whose sessions are whose.
         planned: The plan on what is known while a runtime keeps us waiting. When it is the turn of
             terminations, that runtime is not waited for: it counts as unreadable.
     """
@@ -38,7 +41,7 @@ async def survey(
     try:
         sessions: tuple[Session, ...] | Trouble = ()
         if any(isinstance(step, TerminateIdle) for step in steps):
-            sessions = await _read_sessions(database)
+            sessions = await _read_sessions(database, attribution)
         if reads:
             await asyncio.wait(reads.values(), timeout=_PROMPT.total_seconds())
         if planned is not None and not all(read.done() for read in reads.values()):
@@ -58,8 +61,8 @@ def _so_far(read: asyncio.Future[tuple[Replica, ...] | Trouble]) -> tuple[Replic
     return Trouble(TroubleKind.UNREACHABLE, f"no answer within {duration(_PROMPT)}")
 
 
-async def _read_sessions(database: Database) -> tuple[Session, ...] | Trouble:
+async def _read_sessions(database: Database, attribution: Attribution) -> tuple[Session, ...] | Trouble:
     try:
-        return await database.sessions()
+        return attribution.of_sessions(await database.sessions())
     except UnavailableError as error:
         return Trouble(TroubleKind.UNREACHABLE, str(error))

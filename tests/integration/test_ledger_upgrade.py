@@ -14,7 +14,8 @@ from remediator.adapters.ledger import SqliteLedger
 from remediator.core.clock import ClockMark
 from remediator.core.ledger import Lock, Pause
 from remediator.core.model import Mode
-from remediator.core.record import instant, to_record
+from remediator.core.record import to_record
+from remediator.core.times import instant
 from tests.testbed.ledger import DAY, NOW, RESTART, confirmed, incident, intent
 
 _FORMAT_1 = """

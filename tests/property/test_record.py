@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from remediator.core.ledger import Incident, Intent, Lock, Outcome, Pause, Phase, Result
 from remediator.core.model import Exempt, Health, Replica, ReplicaState, Session, SessionId
 from remediator.core.plan import RestartReplica, TerminateSession
-from remediator.core.record import Recordable, from_record, instant, to_record
+from remediator.core.record import Recordable, from_record, to_record
+from remediator.core.times import instant
 
 # Text may hold anything that a container, a driver or a person came up with: NUL, lone surrogates.
 text = st.text(st.characters(codec=None, exclude_categories=()))

@@ -12,7 +12,8 @@ from remediator.app import KEEP_RECORDS, Reload, make_cycles
 from remediator.config import Settings
 from remediator.core.events import Event
 from remediator.core.model import Level, Moment
-from remediator.cycle import Cycle, Turn, settle_orphans
+from remediator.core.turn import Turn
+from remediator.cycle import Cycle, settle_orphans
 from remediator.errors import ConfigError, LedgerError
 from remediator.ports import Clock, Database, LedgerStore, Observer, Runtime
 from remediator.world import World

@@ -14,7 +14,7 @@ from remediator.core.ledger import Entry, Incident, Result
 from remediator.core.model import Level, Mode, Moment, Sample, SessionId
 from remediator.core.plan import Objection, RestartReplica, TerminateSession
 from remediator.core.policy import Policy
-from remediator.cycle import Turn
+from remediator.core.turn import Turn
 from tests.simulation import rules
 from tests.simulation.book import Book, Deed, Violation, Watched
 from tests.simulation.trace import Trace

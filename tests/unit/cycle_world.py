@@ -14,7 +14,8 @@ from remediator.core.ledger import Entry
 from remediator.core.model import Mode
 from remediator.core.plan import RestartReplica, TerminateSession
 from remediator.core.policy import Policy, RestartService, Service, TerminateIdle, Verification
-from remediator.cycle import Cycle, Timekeeper, Turn
+from remediator.core.turn import Turn
+from remediator.cycle import Cycle, Timekeeper
 from remediator.ports import Database, LedgerStore, Runtime
 from remediator.recurrence import window_at
 from remediator.testing import FakeClock, FakeDatabase, FakeRuntime

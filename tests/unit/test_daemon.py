@@ -15,7 +15,8 @@ from remediator import daemon as daemons
 from remediator.adapters.clock import SystemClock
 from remediator.core.events import Event
 from remediator.core.model import Level, Moment
-from remediator.cycle import Cycle, Turn
+from remediator.core.turn import Turn
+from remediator.cycle import Cycle
 from remediator.daemon import Daemon
 from remediator.errors import ConfigError
 from remediator.testing import FakeDatabase

@@ -12,7 +12,8 @@ from remediator.core.clock import ClockMark
 from remediator.core.ledger import Incident, Intent, Lock, Outcome, Pause, Result
 from remediator.core.model import Exempt, Health, Replica, ReplicaState, Session, SessionId
 from remediator.core.plan import RestartReplica, TerminateSession
-from remediator.core.record import SCHEMA, from_record, instant, to_record
+from remediator.core.record import SCHEMA, from_record, to_record
+from remediator.core.times import instant
 
 AT = datetime(2031, 5, 4, 3, 2, 1, 987_654, tzinfo=UTC)
 

@@ -96,6 +96,20 @@ class DockerEngine:
 
         return await self._ask("list containers", look)
 
+    async def running(self) -> tuple[dict[str, Any], ...]:
+        """Inspect every container that runs, whoever it belongs to.
+
+        Raises:
+            UnavailableError: The engine did not answer in time.
+            RejectedError: It, or a proxy in front of it, does not allow it.
+        """
+
+        def look(client: Client) -> tuple[dict[str, Any], ...]:
+            inspected = (_inspect(client, item["Id"]) for item in client.containers())
+            return tuple(container for container in inspected if container is not None)
+
+        return await self._ask("list running containers", look)
+
     async def restart(self, container_id: str, *, stop_timeout: int, stops_within: timedelta) -> bool:
         """Restart a container; the request is sent at once and only once.
 

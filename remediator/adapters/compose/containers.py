@@ -76,7 +76,7 @@ def read_containers(
         inspected: Answers of `GET /containers/ID/json`.
         around: What is out of bounds.
     """
-    ours = [one for one in inspected if labels.items() <= _labels(one).items()]
+    ours = [one for one in inspected if labels.items() <= labels_of(one).items()]
     changing = _being_replaced(ours)
     containers = [_read(service, one, around, changing) for one in ours]
     return tuple(sorted(containers, key=lambda c: (c.number, c.replica.name)))
@@ -94,8 +94,8 @@ def canonical(address: str) -> str | None:
 
 
 def _read(service: str, one: Mapping[str, Any], around: Surroundings, changing: bool) -> Container:
-    state, labels = _section(one, "State"), _labels(one)
-    given = _section(one, "Config").get("StopTimeout")
+    state, labels = section(one, "State"), labels_of(one)
+    given = section(one, "Config").get("StopTimeout")
     stop_timeout = None if given is None else int(given)
     replica = Replica(
         service=service,
@@ -104,11 +104,11 @@ def _read(service: str, one: Mapping[str, Any], around: Surroundings, changing: 
         state=_state(state.get("Status")),
         started=str(state.get("StartedAt", "")),
         restarts=int(one.get("RestartCount") or 0),
-        health=_health(_section(state, "Health").get("Status")),
+        health=_health(section(state, "Health").get("Status")),
         stop_timeout=_stops_within(stop_timeout),
-        addresses=_addresses(one),
+        addresses=addresses(one),
         exempt=_exempt(one, around, changing),
-        started_at=_time(state.get("StartedAt")),
+        started_at=started_at(one),
     )
     return Container(replica, stop_timeout, _number(labels))
 
@@ -120,10 +120,10 @@ def _stops_within(stop_timeout: int | None) -> timedelta:
 
 
 def _exempt(one: Mapping[str, Any], around: Surroundings, changing: bool) -> Exempt | None:
-    labels = _labels(one)
+    labels = labels_of(one)
     reasons = {
         Exempt.OWN: _is_own(one, around.own),
-        Exempt.DATABASE: bool(_addresses(one) & around.database) or _keeps_a_cluster(one),
+        Exempt.DATABASE: bool(addresses(one) & around.database) or _keeps_a_cluster(one),
         Exempt.SWARM: any(name.startswith(_SWARM) for name in labels),
         Exempt.ONE_OFF: _is_one_off(labels),
         Exempt.HOOK: _HOOK in labels,
@@ -136,12 +136,12 @@ def _exempt(one: Mapping[str, Any], around: Surroundings, changing: bool) -> Exe
 def _is_own(one: Mapping[str, Any], own: frozenset[str]) -> bool:
     # Whoever shares another container's network also gets its files, by which we found our id:
     # then we cannot tell which of the two we are in.
-    shared = str(_section(one, "HostConfig").get("NetworkMode", "")).removeprefix("container:")
+    shared = str(section(one, "HostConfig").get("NetworkMode", "")).removeprefix("container:")
     return any(str(one["Id"]).startswith(mine) or shared.startswith(mine) for mine in own)
 
 
 def _keeps_a_cluster(one: Mapping[str, Any]) -> bool:
-    return any(str(entry).startswith("PGDATA=") for entry in _section(one, "Config").get("Env") or ())
+    return any(str(entry).startswith("PGDATA=") for entry in section(one, "Config").get("Env") or ())
 
 
 def _being_replaced(containers: Iterable[Mapping[str, Any]]) -> bool:
@@ -152,7 +152,7 @@ def _being_replaced(containers: Iterable[Mapping[str, Any]]) -> bool:
     """
     regular = [
         labels
-        for labels in map(_labels, containers)
+        for labels in map(labels_of, containers)
         if not _is_one_off(labels) and _HOOK not in labels and _NUMBER in labels
     ]
     shared = Counter(_number(labels) for labels in regular)
@@ -168,25 +168,30 @@ def _number(labels: Mapping[str, str]) -> int:
     return int(text) if text.isdecimal() else _UNNUMBERED
 
 
-def _labels(one: Mapping[str, Any]) -> dict[str, str]:
-    return _section(one, "Config", "Labels")
+def labels_of(one: Mapping[str, Any]) -> dict[str, str]:
+    """A container's labels."""
+    return section(one, "Config", "Labels")
 
 
-def _addresses(one: Mapping[str, Any]) -> frozenset[str]:
-    networks = _section(one, "NetworkSettings", "Networks").values()
+def networks_of(one: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a container has on each of its networks: addresses, gateways, prefixes."""
+    return [network for network in section(one, "NetworkSettings", "Networks").values() if network]
+
+
+def addresses(one: Mapping[str, Any]) -> frozenset[str]:
+    """A container's addresses on all of its networks."""
     found = (
         canonical(str(network.get(key) or ""))
-        for network in networks
-        if network
+        for network in networks_of(one)
         for key in ("IPAddress", "GlobalIPv6Address")
     )
     return frozenset(address for address in found if address)
 
 
-def _time(text: object) -> datetime | None:
+def started_at(one: Mapping[str, Any]) -> datetime | None:
     """When a container was started; None for one that never was, which Docker dates to the year 1."""
     try:
-        at = datetime.fromisoformat(str(text))
+        at = datetime.fromisoformat(str(section(one, "State").get("StartedAt")))
     except ValueError:
         return None
     return at.astimezone(UTC) if at.tzinfo is not None and at.year > 1 else None
@@ -208,7 +213,7 @@ def _health(word: object) -> Health:
         return Health.UNHEALTHY
 
 
-def _section(one: Mapping[str, Any], *path: str) -> dict[str, Any]:
+def section(one: Mapping[str, Any], *path: str) -> dict[str, Any]:
     """A part of the answer; what is absent or null is empty."""
     for key in path:
         one = one.get(key) or {}

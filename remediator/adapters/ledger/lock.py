@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from remediator.adapters.ledger.place import check_state_dir, create_private
-from remediator.core.record import instant
+from remediator.core.times import instant
 from remediator.errors import BusyError, LedgerError
 
 if TYPE_CHECKING:

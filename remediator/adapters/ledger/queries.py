@@ -11,7 +11,8 @@ from remediator.adapters.ledger.checksum import sealed, unsealed
 from remediator.core.clock import ClockMark
 from remediator.core.ledger import Entry, Incident, Intent, Ledger, Lock, Outcome, Pause
 from remediator.core.model import Mode
-from remediator.core.record import Recordable, from_record, instant, to_record
+from remediator.core.record import Recordable, from_record, to_record
+from remediator.core.times import instant
 from remediator.errors import LedgerError
 from remediator.ports import AHEAD, KEPT
 
