@@ -19,10 +19,10 @@ from remediator.config import Settings
 from remediator.core.budgets import Standing
 from remediator.core.events import Event
 from remediator.core.model import Mode
-from remediator.cycle import Cycle, Timekeeper, read_standing, settle_orphans
+from remediator.cycle import Attributor, Cycle, Timekeeper, read_standing, settle_orphans
 from remediator.daemon import Daemon
 from remediator.errors import ConfigError, LedgerError
-from remediator.ports import Clock, Database, LedgerStore, Observer, Supervisor
+from remediator.ports import Clock, Database, Follower, LedgerStore, Observer, Supervisor
 from remediator.recurrence import window_at
 from remediator.world import World, make_world
 
@@ -47,6 +47,7 @@ def make_cycles(
     observer: Observer,
     clock: Clock,
     fence: Callable[[], None] = lambda: None,
+    follower: Follower | None = None,
 ) -> tuple[Cycle, ...]:
     """Make each database's cycle, in enforce mode with the real world, else with a dry run's.
 
@@ -58,6 +59,7 @@ def make_cycles(
         observer: Told what happens.
         clock: The time.
         fence: Raises LedgerError when we are no longer the only one who may act.
+        follower: Gets to see each completed cycle as a whole.
     """
     deciding, timekeeper = asyncio.Lock(), Timekeeper(store, observer)
     services = {s.service.name: s.service for s in settings.services}
@@ -79,6 +81,8 @@ def make_cycles(
             deciding=deciding,
             timekeeper=timekeeper,
             fence=fence,
+            attributor=Attributor(world.directory, settings.claims),
+            follower=follower,
         )
         for d in settings.databases
     )
@@ -241,6 +245,7 @@ def _beyond_reload(old: Settings, new: Settings) -> tuple[tuple[str, bool], ...]
         ("docker", old.docker_host != new.docker_host),
         ("a database's connection", connections(old) != connections(new)),
         ("services", old.services != new.services),
+        ("clients", old.claims != new.claims),
         ("log", old.log != new.log),
         ("web", old.web != new.web),
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from remediator.adapters.command import CommandRuntime
-from remediator.adapters.compose import ComposeRuntime, DockerEngine
+from remediator.adapters.compose import ComposeDirectory, ComposeRuntime, DockerEngine
 from remediator.adapters.postgres import PostgresDatabase, open_database
 from remediator.config import CommandTarget, ComposeTarget, DatabaseSettings, ServiceSettings, Settings
 from remediator.core.model import Mode
@@ -22,16 +22,20 @@ class World:
         databases: By name, real ones.
         runtimes: By service name, real ones.
         engine: The Docker engine, None when no service needs one.
+        directory: Which containers run where, None without an engine.
     """
 
     databases: Mapping[str, PostgresDatabase]
     runtimes: Mapping[str, Runtime]
     engine: DockerEngine | None
+    directory: ComposeDirectory | None = None
 
     async def close(self) -> None:
         """Close every connection."""
         for database in self.databases.values():
             await database.close()
+        if self.directory is not None:
+            await self.directory.close()
         if self.engine is not None:
             self.engine.close()
 
@@ -52,7 +56,18 @@ def make_world(settings: Settings, mode: Mode) -> World:
     # What a command prints may hold a password of ours.
     mask = Redactor([secret.reveal() for secret in settings.secrets]).text
     runtimes = {s.service.name: _runtime(s, engine, addresses, mask) for s in settings.services}
-    return World(databases, runtimes, engine)
+    return World(databases, runtimes, engine, _directory(settings, engine))
+
+
+def _directory(settings: Settings, engine: DockerEngine | None) -> ComposeDirectory | None:
+    if engine is None:
+        return None
+    names = {
+        (s.runtime.project, s.runtime.service): s.service.name
+        for s in settings.services
+        if isinstance(s.runtime, ComposeTarget)
+    }
+    return ComposeDirectory(engine, names)
 
 
 def _database(settings: DatabaseSettings, *, claims: bool) -> PostgresDatabase:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from datetime import timedelta
 from ipaddress import ip_address
@@ -25,8 +25,10 @@ from remediator.config.settings import (
     WebSettings,
 )
 from remediator.config.web import Web, address_of
+from remediator.core.attribution import Claim
 from remediator.core.maintenance import Recurrence
 from remediator.core.model import Level, Mode
+from remediator.core.owner import Owner, OwnerKind
 from remediator.core.policy import (
     Backoff,
     ClearRule,
@@ -72,8 +74,25 @@ def build(root: Root, source: Path, passwords: Mapping[str, Password], warnings:
         log=LogSettings(root.log.level, root.log.format),
         source=source,
         web=_web(root.web) if root.web else None,
+        claims=(*_service_claims(root), *_client_claims(root)),
     )
     return replace(settings, warnings=(*warnings, *_advice(settings)))
+
+
+def _service_claims(root: Root) -> Iterator[Claim]:
+    for service in root.services:
+        if service.sessions is not None:
+            yield _claim(Owner(OwnerKind.SERVICE, service.name), service.sessions)
+
+
+def _client_claims(root: Root) -> Iterator[Claim]:
+    for client in root.clients:
+        kind = OwnerKind.POOLER if client.pooler else OwnerKind.CLIENT
+        yield _claim(Owner(kind, client.name), client)
+
+
+def _claim(owner: Owner, sessions: targets.Sessions) -> Claim:
+    return Claim(owner, sessions.users, sessions.applications, sessions.addresses)
 
 
 def _database(database: targets.Database, policy: Policy, read: Password | None) -> DatabaseSettings:

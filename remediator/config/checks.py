@@ -12,6 +12,7 @@ from remediator.config.overlay import env_name
 from remediator.config.policies import Policy
 from remediator.config.problems import Problems, did_you_mean
 from remediator.config.schema import Root
+from remediator.config.targets import Sessions
 from remediator.config.tree import Loc, Mapping, Scalar, Sequence, at, lost, near
 
 _NAMES = 20
@@ -34,12 +35,13 @@ class Checker:
 
     def run(self) -> None:
         """Check everything."""
-        for section in ("services", "policies"):
+        for section in ("services", "clients", "policies"):
             self._unique(section, lambda item: item.name, "this name")
         same = "this name, or one that differs only in case or punctuation,"
         self._unique("databases", lambda item: env_name(item.name), same)
         self._unique("services", lambda item: item.compose, "this project and service")
         self._passwords()
+        self._clients()
         self._exactly_one()
         self._references()
         for index, policy in enumerate(self.root.policies):
@@ -77,6 +79,23 @@ class Checker:
                 self.note(
                     ("databases", index, "password_file"), "is given besides password; keep one of them"
                 )
+
+    def _clients(self) -> None:
+        services = {service.name for service in self.root.services}
+        for index, client in enumerate(self.root.clients):
+            loc: Loc = ("clients", index)
+            if client.name in services:
+                text = "is the name of a service, too; write its patterns as that service's `sessions`"
+                self.note((*loc, "name"), text, ("services",))
+            self._looks(loc, client)
+        for index, service in enumerate(self.root.services):
+            if service.sessions is not None:
+                self._looks(("services", index, "sessions"), service.sessions)
+
+    def _looks(self, loc: Loc, sessions: Sessions) -> None:
+        if not (sessions.applications or sessions.users or sessions.addresses):
+            text = "would mean every session; at least one of applications, users and addresses is needed"
+            self.note(loc, text, *((*loc, key) for key in ("applications", "users", "addresses")))
 
     def _probes(self) -> None:
         """Refused connections are seen by the probe only: without one they are no condition."""

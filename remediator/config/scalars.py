@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -177,6 +178,13 @@ def secret() -> Kind:
     return Kind(kind.parse, {**kind.json, "writeOnly": True}, "text")
 
 
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value.strip(), strict=False))
+    except ValueError:
+        raise ValueError("is neither an IP address nor a network such as 10.1.0.0/16") from None
+
+
 def _cron(value: str) -> str:
     check_cron(value)
     return value
@@ -213,6 +221,7 @@ _PERCENT = {"type": "string", "pattern": f"^{units.PERCENT_PATTERN}$"}
 
 _TEXT = {"type": "string", "minLength": 1}
 
+NETWORK = Kind(_network, _TEXT, "IP address or network")
 CRON = Kind(_cron, _TEXT, "crontab expression")
 TIMEZONE = Kind(_timezone, _TEXT, "time zone")
 BOOLEAN = Kind(_boolean, {"type": "boolean"}, "`true` or `false`")

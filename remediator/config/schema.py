@@ -17,7 +17,7 @@ from remediator.config.maintenance import Maintenance
 from remediator.config.policies import Policy
 from remediator.config.scalars import VERSION, choice, text
 from remediator.config.section import Section
-from remediator.config.targets import Database, Docker, Service
+from remediator.config.targets import Client, Database, Docker, Service
 from remediator.config.web import Web
 from remediator.core.policy import Rate
 
@@ -50,6 +50,8 @@ class Root(Section):
     """What is watched. Without it: one database named `default`, found as its `dsn` says."""
     services: tuple[Service, ...] = ()
     """What may be restarted."""
+    clients: tuple[Client, ...] = ()
+    """Who else has sessions: reports, a pooler, a colleague's notebook. For telling them apart."""
     policies: Annotated[tuple[Policy, ...], Field(min_length=1)] = (Policy(name="default"),)
     """When to do what. Without it: one named `default`, in which everything has its default."""
     maintenance: tuple[Maintenance, ...] = ()

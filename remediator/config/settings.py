@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from remediator.config.secret import Secret
+from remediator.core.attribution import Claim
 from remediator.core.model import Mode
 from remediator.core.policy import Policy, Service
 
@@ -115,6 +116,7 @@ class Settings:
     Attributes:
         source: The file it came from.
         web: None when nothing is served.
+        claims: Whose sessions look how.
         warnings: What is not wrong but should be looked at, one line each.
     """
 
@@ -126,6 +128,7 @@ class Settings:
     log: LogSettings
     source: Path
     web: WebSettings | None = None
+    claims: tuple[Claim, ...] = ()
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property

@@ -12,8 +12,10 @@ from remediator.config.secret import MASK, Secret
 from remediator.config.settings import ComposeTarget, DatabaseSettings, ServiceSettings, Settings, WebSettings
 from remediator.config.units import format_duration, format_percent, format_rate
 from remediator.config.web import address_text
+from remediator.core.attribution import Claim
 from remediator.core.maintenance import Recurrence
 from remediator.core.model import Level
+from remediator.core.owner import Owner, OwnerKind
 from remediator.core.policy import LevelRule, Limits, Policy, Remediate, Step, TerminateIdle
 
 _SHORTEST_SECRET = 4
@@ -32,7 +34,12 @@ def show(settings: Settings) -> str:
         "state_dir": str(settings.state_dir),
         "docker": {"host": settings.docker_host},
         "databases": [_database(database) for database in settings.databases],
-        "services": [_service(service, settings.secrets) for service in settings.services],
+        "services": [_service(service, settings) for service in settings.services],
+        "clients": [
+            {"name": claim.owner.name, **_looks(claim), "pooler": claim.owner.kind is OwnerKind.POOLER}
+            for claim in settings.claims
+            if claim.owner.kind is not OwnerKind.SERVICE
+        ],
         "policies": [_policy(policy) for policy in policies.values()],
         "log": {"level": settings.log.level, "format": settings.log.format},
     }
@@ -72,17 +79,28 @@ def _database(database: DatabaseSettings) -> dict[str, Any]:
     return shown
 
 
-def _service(service: ServiceSettings, secrets: tuple[Secret, ...]) -> dict[str, Any]:
+def _looks(claim: Claim) -> dict[str, Any]:
+    return {
+        "applications": list(claim.applications),
+        "users": list(claim.users),
+        "addresses": list(claim.addresses),
+    }
+
+
+def _service(service: ServiceSettings, settings: Settings) -> dict[str, Any]:
     runtime, verification = service.runtime, service.service.verification
     shown: dict[str, Any] = {"name": service.service.name}
     if isinstance(runtime, ComposeTarget):
         shown["compose"] = {"project": runtime.project, "service": runtime.service}
     else:
         shown["command"] = {
-            "restart": _arguments(runtime.restart, secrets),
-            "inspect": _arguments(runtime.inspect, secrets),
+            "restart": _arguments(runtime.restart, settings.secrets),
+            "inspect": _arguments(runtime.inspect, settings.secrets),
             "deadline": runtime.deadline,
         }
+    owner = Owner(OwnerKind.SERVICE, service.service.name)
+    for claim in (claim for claim in settings.claims if claim.owner == owner):
+        shown["sessions"] = _looks(claim)
     shown["verify"] = {"within": verification.within, "steady_for": verification.steady_for}
     return shown
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict
 
-from remediator.config.scalars import duration, secret, text, whole
+from remediator.config.scalars import BOOLEAN, NETWORK, duration, secret, text, whole
 from remediator.config.section import (
     MINUTE,
     SECOND,
@@ -17,6 +17,7 @@ from remediator.config.section import (
     Name,
     Pause,
     Section,
+    Text,
     Words,
 )
 
@@ -107,6 +108,26 @@ class Verify(Section):
     """How long it must then stay up without another start."""
 
 
+class Sessions(Section):
+    """What a client's sessions look like; all that is given must fit. Shell patterns such as `celery*`."""
+
+    applications: tuple[Text, ...] = ()
+    """Values of application_name."""
+    users: tuple[Text, ...] = ()
+    """Roles."""
+    addresses: tuple[Annotated[str, NETWORK], ...] = ()
+    """Where they come from: addresses or networks such as `10.1.0.0/16`."""
+
+
+class Client(Sessions):
+    """Somebody whose sessions are told apart from others', though it is nothing that is restarted."""
+
+    name: Name
+    """What it is called."""
+    pooler: Annotated[bool, BOOLEAN] = False
+    """It is a connection pooler: whose sessions it brings cannot be told."""
+
+
 class Service(Section):
     """Something that may be restarted; exactly one of `compose` and `command` says how."""
 
@@ -120,5 +141,8 @@ class Service(Section):
     """The containers of a Compose service."""
     command: Command | None = None
     """Programs that restart it, for systemd, supervisor and the like."""
+    sessions: Sessions | None = None
+    """How to know its sessions where their address does not tell: services that Docker does not run, or that
+    reach the database through a pooler, a published port or another machine."""
     verify: Verify = Verify()
     """What must be seen after a restart."""

@@ -47,6 +47,11 @@ class Owner:
     name: str = ""
 
     @property
+    def known(self) -> bool:
+        """Whether it tells more than that nothing can be told."""
+        return self.kind not in (OwnerKind.LOCAL, OwnerKind.UNATTRIBUTED)
+
+    @property
     def label(self) -> str:
         """The owner in words."""
         return _WORDS[self.kind].format(self.name or "a container that is gone")

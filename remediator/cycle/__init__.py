@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from remediator.cycle.attributing import Attributor
 from remediator.cycle.cycle import Cycle
 from remediator.cycle.orphans import settle_orphans
 from remediator.cycle.standing import read_standing
 from remediator.cycle.timekeeping import Timekeeper
 
-__all__ = ["Cycle", "Timekeeper", "read_standing", "settle_orphans"]
+__all__ = ["Attributor", "Cycle", "Timekeeper", "read_standing", "settle_orphans"]

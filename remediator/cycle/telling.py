@@ -132,6 +132,7 @@ class Teller:
             slots = sample.slots
             fields |= {"used": slots.used, "usable": slots.usable, "utilization": round(slots.utilization, 4)}
             fields["states"] = states(assessment)
+            fields["owners"] = owners(assessment)
         if sample.probe is not None:
             fields["probe"] = sample.probe.result.value
             fields["probe_seconds"] = round(sample.probe.seconds, 4)
@@ -210,6 +211,14 @@ def states(assessment: Assessment) -> Mapping[str, int]:
     return dict(counted)
 
 
+def owners(assessment: Assessment) -> Mapping[str, int]:
+    """Count client sessions by whose they are, most first."""
+    counted: Counter[str] = Counter()
+    for group in assessment.sample.groups:
+        counted[group.owner.label] += group.count
+    return dict(counted.most_common())
+
+
 def action_fields(action: Action) -> dict[str, object]:
     """An action as plain fields."""
     match action:
@@ -220,6 +229,7 @@ def action_fields(action: Action) -> dict[str, object]:
                 "user": session.user,
                 "application": session.application,
                 "address": session.address,
+                "owner": session.owner.label,
                 "idle_for": round(session.idle_for, 1),
             }
         case RestartReplica(replica):

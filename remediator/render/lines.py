@@ -10,7 +10,7 @@ from remediator.core.assess import Assessment
 from remediator.core.budgets import Standing
 from remediator.core.ledger import Entry, Incident
 from remediator.core.maintenance import Window
-from remediator.core.model import Level, Mode
+from remediator.core.model import Level, Mode, Sample, Session
 from remediator.core.plan import Action, Hold, Plan, RestartReplica, StepPlan, TerminateSession
 from remediator.core.text import count, duration
 from remediator.render.standing import budget_lines, in_force_lines
@@ -30,11 +30,20 @@ def assessment_lines(name: str, assessment: Assessment, window: Window | None = 
         kept = slots.superuser_reserved + slots.reserved
         total = f"{slots.max_connections} less {kept} reserved"
         yield f"  {slots.free} free of {slots.usable} usable slots ({total})"
-    by_application: Counter[tuple[str, str]] = Counter()
-    for group in sample.groups:
-        by_application[group.application or group.user or "unnamed", group.state or "unknown"] += group.count
-    for (application, state), sessions in by_application.most_common():
-        yield f"  {sessions:>5}  {application}  {state}"
+    yield from _session_lines(sample)
+
+
+def _session_lines(sample: Sample) -> Iterator[str]:
+    """Who holds the slots, and how: a table, most first."""
+    counted: Counter[tuple[str, str, str]] = Counter()
+    told = any(g.owner.known for g in sample.groups)
+    for g in sample.groups:
+        owner = g.owner.label if told else ""
+        counted[owner, g.application or g.user or "unnamed", g.state or "unknown"] += g.count
+    widths = [max((len(key[column]) for key in counted), default=0) for column in (0, 1)]
+    for (owner, name, state), sessions in counted.most_common():
+        whose = f"{owner:<{widths[0]}}  " if told else ""
+        yield f"  {sessions:>5}  {whose}{name:<{widths[1]}}  {state}"
 
 
 def plan_lines(
@@ -78,23 +87,29 @@ def _step_lines(step: StepPlan, *, every: bool) -> Iterator[str]:
 
 
 def _act_lines(step: StepPlan, *, every: bool) -> Iterator[str]:
-    groups: dict[tuple[str, str | None], list[float]] = {}
+    groups: dict[str, list[float]] = {}
     for act in step.acts:
         if isinstance(act.action, TerminateSession) and not every:
             session = act.action.session
-            groups.setdefault((session.application or "unnamed", session.user), []).append(session.idle_for)
+            groups.setdefault(_whose(session), []).append(session.idle_for)
         else:
             yield f"act   {_describe(act.action)}: {act.because}"
-    for (application, user), ages in groups.items():
+    for whose, ages in groups.items():
         idle = f"idle for {duration(min(ages))} to {duration(max(ages))}"
-        yield f"act   terminate {count(len(ages), 'session')} of {application}, user {user}, {idle}"
+        yield f"act   terminate {count(len(ages), 'session')} of {whose}, {idle}"
+
+
+def _whose(session: Session) -> str:
+    who, user = session.application or "unnamed", f"user {session.user}"
+    return f"{session.owner.label} ({who}, {user})" if session.owner.known else f"{who}, {user}"
 
 
 def _describe(action: Action) -> str:
     match action:
         case TerminateSession(session):
             where = session.address or "local"
-            return f"{action.label}, user {session.user}, from {where}"
+            whose = f" of {session.owner.label}" if session.owner.known else ""
+            return f"{action.label}{whose}, user {session.user}, from {where}"
         case RestartReplica(replica):
             return f"{action.label}, stop timeout {duration(replica.stop_timeout)}"
 

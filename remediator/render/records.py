@@ -10,6 +10,7 @@ from remediator.core.budgets import Standing
 from remediator.core.ledger import Entry, Incident
 from remediator.core.maintenance import Window
 from remediator.core.model import Sample
+from remediator.core.owner import Owner
 from remediator.core.plan import Act, Action, Hold, Plan, Proposal, RestartReplica, StepPlan, TerminateSession
 from remediator.core.record import to_record
 from remediator.render.standing import budget_records, in_force_record
@@ -71,11 +72,17 @@ def sample_record(sample: Sample) -> Record:
             "address": g.address,
             "state": g.state,
             "idle_for_at_least": g.idle_for_at_least,
+            "unused": g.unused,
+            "owner": _owner_record(g.owner),
             "count": g.count,
         }
         for g in sample.groups
     ]
     return record
+
+
+def _owner_record(owner: Owner) -> Record:
+    return {"kind": owner.kind.value, "name": owner.name}
 
 
 def plan_record(name: str, assessment: Assessment, plan: Plan, standing: Standing | None = None) -> Record:
@@ -130,6 +137,7 @@ def _target_record(action: Action) -> Record:
                 "application": session.application,
                 "address": session.address,
                 "state": session.state,
+                "owner": _owner_record(session.owner),
                 "idle_for": round(session.idle_for, 1),
             }
         case RestartReplica(replica):

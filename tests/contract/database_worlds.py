@@ -69,8 +69,8 @@ class World(ABC):
         """Read the clock."""
 
     @abstractmethod
-    def open(self, application: str = "leaky", *, superuser: bool = False) -> Client:
-        """Let a client open a session, idle from now on."""
+    def open(self, application: str = "leaky", *, superuser: bool = False, unused: bool = False) -> Client:
+        """Let a client open a session, idle from now on, after a statement unless it is to be unused."""
 
     @abstractmethod
     def rival(self) -> bool:
@@ -113,10 +113,12 @@ class FakeWorld(World):
         """Read the virtual clock."""
         return self.clock.now()
 
-    def open(self, application: str = "leaky", *, superuser: bool = False) -> Client:
+    def open(self, application: str = "leaky", *, superuser: bool = False, unused: bool = False) -> Client:
         """Add a session."""
         user = "postgres" if superuser else "app"
-        return FakeClient(self, self.server.open(user=user, application=application, superuser=superuser))
+        session = self.server.open(user=user, application=application, superuser=superuser)
+        session.unused = unused
+        return FakeClient(self, session)
 
     def rival(self) -> bool:
         """Ask the fake's lock."""
@@ -198,12 +200,12 @@ class RealWorld(World):
         """Read the real clocks."""
         return Moment(datetime.now(UTC), time.monotonic())
 
-    def open(self, application: str = "leaky", *, superuser: bool = False) -> Client:
+    def open(self, application: str = "leaky", *, superuser: bool = False, unused: bool = False) -> Client:
         """Connect."""
         dsn = self.server.dsn() if superuser else self._app
         connection = psycopg.connect(dsn, application_name=application, autocommit=True)
         self.clients.callback(connection.close)
-        return RealClient(self.server, connection)
+        return RealClient(self.server, connection, unused=unused)
 
     def rival(self) -> bool:
         """Take the lock by its documented numbers, in a session of its own."""
@@ -241,9 +243,10 @@ class RealWorld(World):
 class RealClient(Client):
     """Drives a real connection."""
 
-    def __init__(self, server: PostgresServer, connection: psycopg.Connection) -> None:
+    def __init__(self, server: PostgresServer, connection: psycopg.Connection, *, unused: bool) -> None:
         self._server, self._connection = server, connection
-        connection.execute("SELECT 1")
+        if not unused:
+            connection.execute("SELECT 1")
         self.pid = connection.info.backend_pid
 
     def query(self) -> None:

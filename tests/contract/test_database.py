@@ -125,6 +125,39 @@ async def test_sessions_alike_are_one_group(world: World) -> None:
     assert sum(group.count for group in sample.groups) == sample.slots.used
 
 
+async def test_sessions_from_before_a_known_start_are_a_group_of_their_own(world: World) -> None:
+    """So that those of a container's earlier life are told from those of its present one."""
+    old = world.open("web")
+    world.age()
+    sample = await world.database.sample(world.moment())
+    (group,) = [g for g in sample.groups if g.application == "web"]
+    assert group.oldest is not None
+    assert group.address is not None
+    world.open("web")
+    starts = {group.address: group.oldest + SHORT}
+    sample = await world.database.sample(world.moment(), starts)
+    (former, present) = sorted(g.oldest for g in sample.groups if g.application == "web" and g.oldest)
+    assert former == group.oldest < starts[group.address] <= present
+    assert old.lives()
+
+
+async def test_sessions_that_never_ran_anything_are_told(world: World) -> None:
+    """As a child process has them that inherited a connection it does not use."""
+    world.open("web").query()
+    world.open("web", unused=True)
+    sample = await world.database.sample(world.moment())
+    unused = {g.unused: g.count for g in sample.groups if g.application == "web"}
+    assert unused == {False: 1, True: 1}
+
+
+async def test_young_sessions_are_counted(world: World) -> None:
+    """What began within the last minute."""
+    before = (await world.database.sample(world.moment())).recent
+    for _ in range(3):
+        world.open()
+    assert (await world.database.sample(world.moment())).recent == before + 3
+
+
 async def test_idle_sessions_are_counted_by_cutoff(world: World) -> None:
     """A session counts from the moment its state has not changed for the cutoff."""
     old = [world.open(), world.open()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from remediator.core.budgets import standing
 from remediator.core.ledger import Ledger, Lock, Pause, Result
 from remediator.core.maintenance import Window
 from remediator.core.model import Level, Mode, Sample, Trouble, TroubleKind
+from remediator.core.owner import Owner, OwnerKind
 from remediator.core.plan import (
     Act,
     Hold,
@@ -148,6 +150,22 @@ def test_an_assessment_for_a_person_counts_sessions_by_application() -> None:
     ]
 
 
+def test_an_assessment_says_whose_the_sessions_are_where_any_of_it_is_known() -> None:
+    """In columns, so that the culprit can be seen at a glance."""
+    api, gone = Owner(OwnerKind.SERVICE, "api"), Owner(OwnerKind.ORPHAN, "celery_worker")
+    groups = (
+        replace(make_group(count=40), owner=api),
+        replace(make_group(count=3), owner=gone),
+        make_group(count=2, application="psql"),
+    )
+    lines = list(render.assessment_lines("shop", judged(make_sample(used=45, groups=groups))))
+    assert lines[-3:] == [
+        "     40  api                       celery  idle",
+        "      3  orphans of celery_worker  celery  idle",
+        "      2  unattributed              psql    idle",
+    ]
+
+
 def _plan() -> Plan:
     terminate = (
         Act(TerminateSession(make_session(pid=1)), "idle for 20m, longer than 10m"),
@@ -225,6 +243,7 @@ def test_a_plan_as_json_names_each_session_and_replica() -> None:
         "application": "celery",
         "address": "172.18.0.5",
         "state": "idle",
+        "owner": {"kind": "unattributed", "name": ""},
         "idle_for": 1200.0,
         "because": "idle for 20m, longer than 10m",
     }

@@ -127,10 +127,8 @@ def _shares_with(one: Mapping[str, Any]) -> str | None:
 
 
 def _is_pooler(one: Mapping[str, Any]) -> bool:
-    image = str(section(one, "Config").get("Image", "")).rpartition("@")[0] or str(
-        section(one, "Config").get("Image", "")
-    )
-    program = image.lower().rpartition("/")[2]
+    image = str(section(one, "Config").get("Image", "")).lower()
+    program = image.partition("@")[0].rpartition("/")[2]
     return any(pooler in program for pooler in _POOLERS)
 
 

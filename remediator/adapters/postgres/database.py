@@ -127,9 +127,7 @@ class PostgresDatabase:
             return await self._without_reading(moment, _MOVED)
         return replace(sample, probe=truly_accepted(probe) if full else probe)
 
-    async def _read(
-        self, cutoffs: Sequence[float], starts: Mapping[str, datetime]
-    ) -> tuple[TupleRow, float]:
+    async def _read(self, cutoffs: Sequence[float], starts: Mapping[str, datetime]) -> tuple[TupleRow, float]:
         """Read a sample's row, and by how many seconds the server's clock was set since the last one."""
         row, clock_set = await self._read_once(cutoffs, starts)
         if clock_set > 0.0:  # the ages in it are wrong

@@ -23,7 +23,7 @@ def mistakes(directory: Path, text: str, env: dict[str, str] | None = None) -> l
     return [line.removeprefix(f"{path}:") for line in caught.value.problems]
 
 
-KEYS = "version, mode, state_dir, docker, databases, services, policies, maintenance, log, web"
+KEYS = "version, mode, state_dir, docker, databases, services, clients, policies, maintenance, log, web"
 UNITS = "write numbers with units d, h, m, s or ms, such as 500ms, 10s, 5m or 1h30m"
 
 ONE_LINE = {
@@ -167,7 +167,7 @@ ONE_LINE = {
     "misspelt runtime": (
         "services: [{name: a, compse: {project: b, service: c}}]",
         (
-            "1:22: services[0].compse: unknown key; allowed: name, compose, command, verify;"
+            "1:22: services[0].compse: unknown key; allowed: name, compose, command, sessions, verify;"
             ' did you mean "compose"?'
         ),
     ),

@@ -1,0 +1,124 @@
+"""Whose sessions are whose: by address and start first, by what the operator says second, else not at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from remediator.core.attribution import Attribution, Claim
+from remediator.core.directory import Directory, Tenant
+from remediator.core.owner import Owner, OwnerKind
+from tests.builders import START, make_group, make_sample, make_session
+
+API = Owner(OwnerKind.SERVICE, "api")
+METABASE = Owner(OwnerKind.CLIENT, "metabase")
+LATER = START + timedelta(minutes=5)
+
+
+def tenant(
+    name: str = "shop-api-1", service: str | None = "api", *addresses: str, pooler: bool = False
+) -> Tenant:
+    """A container that was started at the tests' beginning."""
+    return Tenant(name, service, frozenset(addresses), START, pooler)
+
+
+def owner(
+    attribution: Attribution, address: str | None, begun: datetime | None = LATER, *, user: str = "shop"
+) -> Owner:
+    """The owner of a session of `psql`."""
+    return attribution.owner(address, user, "psql", begun)
+
+
+DIRECTORY = Directory(
+    tenants=(
+        tenant("shop-api-1", "api", "172.18.0.5", "172.19.0.5", "fd00::5"),
+        tenant("shop-api-2", "api", "172.18.0.6"),
+        tenant("shop-bouncer-1", None, "172.18.0.7", pooler=True),
+        tenant("grafana", None, "172.18.0.8"),
+    ),
+    former=(tenant("shop-celery-1", "celery", "172.18.0.9"),),
+    gateways=frozenset({"172.18.0.1"}),
+    networks=frozenset({"172.18.0.0/16", "fd00::/64"}),
+)
+HERE = Attribution(DIRECTORY)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("172.18.0.5", API),
+        ("172.19.0.5", API),
+        ("fd00::5", API),
+        ("172.18.0.6", API),
+        ("172.18.0.7", Owner(OwnerKind.POOLER, "shop-bouncer-1")),
+        ("172.18.0.8", Owner(OwnerKind.CONTAINER, "grafana")),
+        ("172.18.0.9", Owner(OwnerKind.ORPHAN, "celery")),
+        ("172.18.0.77", Owner(OwnerKind.ORPHAN)),
+        ("172.18.0.1", Owner(OwnerKind.HOST)),
+        ("127.0.0.1", Owner(OwnerKind.LOCAL)),
+        ("::1", Owner(OwnerKind.LOCAL)),
+        (None, Owner(OwnerKind.LOCAL)),
+        ("203.0.113.9", Owner()),
+        ("not an address", Owner()),
+    ],
+)
+def test_an_address_tells_the_owner(address: str | None, expected: Owner) -> None:
+    """On every network, for every replica; what an address cannot tell is said."""
+    assert owner(HERE, address) == expected
+
+
+def test_a_session_from_before_its_container_was_started_is_an_orphan() -> None:
+    """Whoever has the address now did not open it."""
+    assert owner(HERE, "172.18.0.5", START - timedelta(minutes=1)) == Owner(OwnerKind.ORPHAN, "api")
+
+
+@pytest.mark.parametrize("begun", [START, START - timedelta(seconds=1), None])
+def test_clocks_that_differ_a_little_make_no_orphans(begun: datetime | None) -> None:
+    """A server in another machine's clock; or a server that does not tell when a session began."""
+    assert owner(HERE, "172.18.0.5", begun) == API
+
+
+def test_a_container_whose_start_is_not_known_has_all_sessions_of_its_address() -> None:
+    """Nothing speaks against it."""
+    attribution = Attribution(replace(DIRECTORY, tenants=(replace(DIRECTORY.tenants[0], started_at=None),)))
+    assert owner(attribution, "172.18.0.5", START - timedelta(days=1)) == API
+
+
+def test_claims_decide_where_an_address_does_not() -> None:
+    """The first that fits counts."""
+    claims = (
+        Claim(METABASE, users=("reports",), applications=("psql",)),
+        Claim(API, addresses=("172.18.0.7/32", "203.0.113.0/24")),
+    )
+    attribution = Attribution(DIRECTORY, claims)
+    assert owner(attribution, "203.0.113.9") == API
+    assert owner(attribution, "203.0.114.9") == Owner()
+    assert owner(attribution, "172.18.0.7") == API, "the operator knows who is behind this pooler"
+    assert owner(attribution, None, user="reports") == METABASE
+    assert owner(attribution, "172.18.0.1", user="reports") == METABASE
+    assert owner(attribution, "172.18.0.8", user="reports") == METABASE
+
+
+def test_claims_do_not_overrule_a_services_own_address() -> None:
+    """A name can be set to anything by anybody; an address cannot."""
+    attribution = Attribution(DIRECTORY, (Claim(METABASE, users=("*",)),))
+    assert owner(attribution, "172.18.0.5") == API
+    assert owner(attribution, "172.18.0.9") == Owner(OwnerKind.ORPHAN, "celery")
+
+
+def test_samples_and_sessions_are_attributed_alike() -> None:
+    """Groups by the oldest of their members, sessions by their own start."""
+    group = replace(make_group(count=7), oldest=LATER)
+    old = replace(make_group(count=2), oldest=START - timedelta(hours=1))
+    sample = HERE.of_sample(make_sample(groups=(group, old)))
+    assert [g.owner for g in sample.groups] == [API, Owner(OwnerKind.ORPHAN, "api")]
+    (session,) = HERE.of_sessions([make_session()])
+    assert session.owner == Owner(OwnerKind.ORPHAN, "api"), "it began two hours before the container"
+
+
+def test_starts_are_known_by_address() -> None:
+    """For the server, to count apart what is from before them."""
+    assert DIRECTORY.starts["172.19.0.5"] == START
+    assert "172.18.0.9" not in DIRECTORY.starts
