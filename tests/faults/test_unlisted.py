@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -18,6 +20,7 @@ from tests.testbed.composed import small_server
 from tests.testbed.daemon import Daemon, ended, ladder, outcomes
 from tests.testbed.elapsed import Stopwatch
 from tests.testbed.faketime import FakeClock
+from tests.testbed.missing import missing
 from tests.testbed.pgbinaries import own_directory
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.roles import create_app_role, create_watch_role
@@ -182,6 +185,48 @@ def test_somebody_keeps_the_ledger_busy(server: PostgresServer, app: str, watch:
             e["action"]["session"]["pid"] for e in daemon.entries() if e["outcome"]["result"] == "confirmed"
         ]
         assert sorted(pids) == sorted(set(leaked) - server.alive(leaked))
+
+
+def test_a_resolver_that_hangs(server: PostgresServer, app: str, watch: str, tmp_path: Path) -> None:
+    """Whoever waits for a name server waits for half a minute and longer.
+
+    Given more databases than there are threads, by names that a name server is asked for in vain,
+    and one beside them whose name needs none
+    When that one is full of leaks
+    Then it is checked and remedied as ever, what is wrong with the others is said, and no end is held up.
+    """
+    unknown = {f"lost{n}": watch.replace("127.0.0.1", f"db{n}.example.org") for n in range(8)}
+    dsns = {**unknown, "shop": watch.replace("127.0.0.1", "localhost")}
+    daemon = _Unresolving(tmp_path, dsns, policy=ladder())
+    with _silent_name_server(tmp_path), daemon, open_idle(app, 34) as leaked:
+        for name in unknown:
+            because = daemon.wait_for("evidence_overdue", database=name)["because"]
+            assert f"no answer from the resolver about db{name[-1]}.example.org" in because
+        daemon.wait_for("incident_relieved", database="shop")
+        assert len(server.alive(leaked)) < 20
+        assert not daemon.said("evidence_lost", database="shop")
+        assert daemon.terminate(within=20) == 0
+
+
+class _Unresolving(Daemon):
+    """A daemon that sees a `resolv.conf` of its own."""
+
+    def argv(self, *arguments: str) -> list[str]:
+        mount = f'mount --bind "{self.directory}/resolv.conf" /etc/resolv.conf && exec "$@"'
+        return ["unshare", "--mount", "sh", "-c", mount, "sh", *super().argv(*arguments)]
+
+
+@contextmanager
+def _silent_name_server(directory: Path) -> Iterator[None]:
+    """A name server that takes every question, and a `resolv.conf` that sends them there."""
+    address = f"127.66.{secrets.randbelow(256)}.{1 + secrets.randbelow(254)}"
+    text = f"nameserver {address}\noptions timeout:30 attempts:5\n"
+    (directory / "resolv.conf").write_text(text)
+    if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode:
+        missing("no mount namespaces here (needs root)")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind((address, 53))
+        yield
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from psycopg import AsyncConnection, Error, conninfo, pq
 from psycopg.pq.abc import PGconn
 from psycopg.rows import TupleRow
 
+from remediator.adapters.postgres.resolve import addresses_of
 from remediator.core.model import Trouble, TroubleKind
 
 _VERBOSITY_DEFAULT, _VERBOSITY_VERBOSE = 1, 2
@@ -84,12 +85,15 @@ async def connect(params: Mapping[str, str], within: float) -> AsyncConnection[T
     Raises:
         ConnectError: No connection, with the reason and the server's code if there is one.
     """
-    where = f"{_host(params) or 'the local socket'}:{params.get('port', '5432')}"
+    missing = f"no answer from the resolver about {_host(params)}"
     try:
         async with asyncio.timeout(within):
-            pgconn = await _first(await _candidates(params))
+            candidates = await _candidates(params)
+            where = f"{_host(params) or 'the local socket'}:{params.get('port', '5432')}"
+            missing = f"no answer from {where}"
+            pgconn = await _first(candidates)
     except TimeoutError:
-        text = f"no answer from {where} within {within:g} s"
+        text = f"{missing} within {within:g} s"
         raise ConnectError(Trouble(TroubleKind.TIMEOUT, text)) from None
     except OSError as error:
         text = f"cannot find the address of {_host(params)}: {error.strerror or error}"
@@ -117,10 +121,8 @@ async def _candidates(params: Mapping[str, str]) -> list[dict[str, str]]:
         or "PGHOSTADDR" in os.environ
     ):
         return [dict(params)]
-    port = params.get("port") or "5432"
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [{**params, "host": host, "hostaddr": str(info[4][0])} for info in found]
+    found = await addresses_of(host, params.get("port") or "5432")
+    return [{**params, "host": host, "hostaddr": address} for address in found]
 
 
 async def _first(candidates: list[dict[str, str]]) -> PGconn:
