@@ -14,6 +14,7 @@ from tests.testbed.figures import Figures
 from tests.testbed.missing import missing
 from tests.testbed.pgbinaries import postgres_binaries
 from tests.testbed.postgres import PostgresServer
+from tests.testbed.prometheus import Prometheus, programs
 from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.systemd import SystemdContainer
 from tests.testbed.workers import share_out
@@ -27,6 +28,7 @@ _MARK_OF_FIXTURE = {
     "postgres_versions": "postgres",
     "docker_engine": "docker",
     "systemd_container": "systemd",
+    "prometheus": "prometheus",
 }
 
 
@@ -174,3 +176,14 @@ def systemd_container(docker_engine: DockerEngine) -> Iterator[SystemdContainer]
     container = SystemdContainer(docker_engine)
     yield container
     container.remove()
+
+
+@pytest.fixture
+def prometheus(tmp_path: Path) -> Iterator[Prometheus]:
+    """A Prometheus that is not started yet, and its tool."""
+    found = programs()
+    if found is None:
+        missing("no prometheus and promtool (make testbed installs them)")
+    server = Prometheus(*found, tmp_path / "prometheus")
+    yield server
+    server.stop()

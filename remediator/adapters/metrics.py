@@ -6,6 +6,7 @@ Labels hold nothing that a stranger chooses: names from the config and words fro
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from prometheus_client import (
@@ -21,7 +22,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from remediator.core.budgets import Standing
 from remediator.core.events import Event
-from remediator.core.ledger import database_scope
+from remediator.core.ledger import Result, database_scope
 from remediator.core.model import Level, Mode, ProbeResult
 from remediator.ports import Clock
 
@@ -215,7 +216,10 @@ class Metrics:
         self.build.labels(fields["version"]).set(1)
         self.reload.set(1)
         self.ledger.set(1)
+        targets = [("terminate", ""), *(("restart", service) for service in fields["services"])]
         for database in fields["databases"]:
+            for (action, service), result in product(targets, Result):
+                self.actions.labels(database, action, service, result.value)
             self.last.labels(database).set(self._clock.now().at.timestamp())
             for gauge in (self.known, self.open, self.maintenance, self.standing_by, self.locked):
                 gauge.labels(database).set(0)

@@ -50,21 +50,14 @@ def check(config: Path | None, form: str) -> int:
     settings = settings_from(config)
     quiet_logs(settings)
     turns = asyncio.run(_check(settings))
-    policies = {d.name: d.policy for d in settings.databases}
+    if form == "nagios":
+        policies = {d.name: d.policy for d in settings.databases}
+        print_lines(render.nagios_lines({n: (t.assessment, policies[n]) for n, t in turns.items()}))
     for name, turn in turns.items():
-        assessment = turn.assessment
-        match form:
-            case "json":
-                print_json([render.assessment_record(name, assessment, turn.maintenance)])
-            case "nagios":
-                limits = {
-                    level: rule.conditions.utilization
-                    for level, rule in policies[name].levels.items()
-                    if rule.conditions.utilization is not None
-                }
-                click.echo(render.nagios_line(name, assessment, limits))
-            case _:
-                print_lines(render.assessment_lines(name, assessment, turn.maintenance))
+        if form == "json":
+            print_json([render.assessment_record(name, turn.assessment, turn.maintenance)])
+        elif form == "text":
+            print_lines(render.assessment_lines(name, turn.assessment, turn.maintenance))
     return max((_code(turn.assessment) for turn in turns.values()), key=_SEVERITY.index)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from remediator.render.lines import (
     assessment_lines,
     history_lines,
-    nagios_line,
     plan_lines,
 )
+from remediator.render.nagios import nagios_lines
 from remediator.render.records import assessment_record, history_record, plan_record, sample_record
 from remediator.render.standing import standing_lines, standing_record
 from remediator.render.verdicts import reasons, shown_level, shown_unknown, verdict
@@ -17,7 +17,7 @@ __all__ = [
     "assessment_record",
     "history_lines",
     "history_record",
-    "nagios_line",
+    "nagios_lines",
     "plan_lines",
     "plan_record",
     "reasons",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from remediator.core.assess import Assessment
 from remediator.core.budgets import Standing
 from remediator.core.ledger import Entry, Incident
 from remediator.core.maintenance import Window
-from remediator.core.model import Level, Mode, Sample, Session
+from remediator.core.model import Mode, Sample, Session
 from remediator.core.plan import Action, Hold, Plan, RestartReplica, StepPlan, TerminateSession
 from remediator.core.text import count, duration
 from remediator.render.standing import budget_lines, in_force_lines
@@ -154,19 +154,3 @@ def _tally(entry: Entry) -> str:
 
 def _maintenance(window: Window) -> str:
     return f"in a maintenance window {window.text}"
-
-
-def nagios_line(name: str, assessment: Assessment, thresholds: Mapping[Level, float]) -> str:
-    """One database as a monitoring plugin says it: status, reason, performance data."""
-    words = {"normal": "OK", "critical": "CRITICAL", "unknown": "UNKNOWN"}
-    status = words.get(verdict(assessment), "WARNING")
-    why = "; ".join(reasons(assessment)).replace("|", "/")  # a bar would begin the performance data
-    line = f"{status} - {name}: {why}"
-    slots = assessment.sample.slots
-    if slots is None:
-        return line
-    warn, crit = (
-        round(thresholds[level] * slots.usable, 1) if level in thresholds else ""
-        for level in (Level.MONITOR, Level.CRITICAL)
-    )
-    return f"{line} | {name}_used={slots.used};{warn};{crit};0;{slots.usable}"

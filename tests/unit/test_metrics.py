@@ -34,7 +34,8 @@ CYCLE: dict[str, Any] = {
 def started(*databases: str) -> Metrics:
     """Metrics of a daemon that has just started."""
     metrics = Metrics(FakeClock(START))
-    metrics.emit(Event.DAEMON_STARTED, mode="dry-run", version="1.2.3", databases=list(databases or ["shop"]))
+    names = list(databases or ["shop"])
+    metrics.emit(Event.DAEMON_STARTED, mode="dry-run", version="1.2.3", databases=names, services=["api"])
     return metrics
 
 
@@ -97,6 +98,7 @@ def test_everything_an_alert_may_ask_for_is_there_from_the_start() -> None:
         assert found[f"incidents_open{{database={database}}}"] == 0
         assert found[f"locked{{database={database}}}"] == 0
         assert found[f"incident_hold{{database={database},hold=held}}"] == 0
+        assert found[f"actions_total{{action=restart,database={database},outcome=refuted,service=api}}"] == 0
     assert found["ledger_available{}"] == 1
     assert found["config_last_reload_successful{}"] == 1
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -25,7 +24,7 @@ from remediator.core.plan import (
     StepPlan,
     TerminateSession,
 )
-from remediator.core.policy import Backoff, Rate, RestartService
+from remediator.core.policy import Backoff, Conditions, LevelRule, Rate, RestartService
 from tests.builders import (
     ACCEPTED,
     REFUSED,
@@ -42,7 +41,6 @@ from tests.builders import (
 )
 
 POLICY = make_policy()
-THRESHOLDS = {Level.MONITOR: 0.2, Level.ALERT: 0.5, Level.CRITICAL: 0.9}
 
 
 def judged(sample: Sample) -> Assessment:
@@ -406,26 +404,43 @@ def test_maintenance_is_shown_with_its_end_and_its_reason() -> None:
     ],
 )
 def test_a_line_for_nagios(assessment: Assessment, status: str) -> None:
-    """Status, reason, and performance data where there are figures."""
-    line = render.nagios_line("shop", assessment, THRESHOLDS)
+    """Status, reason, and performance data: unknown where there is no figure."""
+    (line,) = render.nagios_lines({"shop": (assessment, POLICY)})
     assert line.startswith(f"{status} - shop: ")
-    assert "\n" not in line
-    if assessment is UNKNOWN:
-        assert "|" not in line
-    else:
-        used = assessment.sample.slots.used if assessment.sample.slots else None
-        assert line.endswith(f" | shop_used={used};20.0;90.0;0;100")
+    slots = assessment.sample.slots
+    data = f"'shop_used'={slots.used};20.0;90.0;0;100" if slots else "'shop_used'=U"
+    assert line.endswith(f" | {data}")
+    assert line.count("|") == 1
 
 
-def test_a_bar_in_a_reason_does_not_begin_performance_data() -> None:
+def test_nothing_in_a_reason_begins_performance_data_or_another_line() -> None:
     """Whatever a server says of itself."""
-    trouble = Trouble(TroubleKind.FAILED, "no | slots=1")
-    line = render.nagios_line("shop", judged(Sample(moment(), trouble=trouble)), THRESHOLDS)
-    assert "no / slots=1" in line
-    assert "|" not in line
+    trouble = Trouble(TroubleKind.FAILED, "no | slots=1\nOK - shop: all is well")
+    (line,) = render.nagios_lines({"shop": (judged(Sample(moment(), trouble=trouble)), POLICY)})
+    assert "no / slots=1 OK - shop" in line
+    assert line.count("|") == 1
 
 
 def test_performance_data_without_thresholds() -> None:
     """A level without a utilization leaves its place empty, as the guidelines say."""
-    line = render.nagios_line("shop", judged(make_sample(used=10, probe=ACCEPTED)), {})
-    assert re.search(r"\| shop_used=10;;;0;100$", line)
+    bare = make_policy(levels={Level.CRITICAL: LevelRule(Conditions(refusing_connections=True))})
+    (line,) = render.nagios_lines({"shop": (judged(make_sample(used=10, probe=ACCEPTED)), bare)})
+    assert line.endswith(" | 'shop_used'=10;;;0;100")
+
+
+def test_several_databases_have_one_status_and_one_place_for_performance_data() -> None:
+    """The first line is what a monitoring system shows: the worst comes first, whatever the order."""
+    calm, full = judged(make_sample(used=10, probe=ACCEPTED)), judged(make_sample(used=96))
+    first, *lines = render.nagios_lines(
+        {"a-1.b": (calm, POLICY), "shop": (full, POLICY), "x_y": (UNKNOWN, POLICY)}
+    )
+    assert first.startswith("CRITICAL - shop: 96 of 100")
+    text, data = first.split(" | ")
+    assert text.endswith("(worst of 3)")
+    assert data.split() == [
+        "'a-1.b_used'=10;20.0;90.0;0;100",
+        "'shop_used'=96;20.0;90.0;0;100",
+        "'x_y_used'=U",
+    ]
+    assert [line.split(":")[0] for line in lines] == ["OK - a-1.b", "CRITICAL - shop", "UNKNOWN - x_y"]
+    assert "|" not in "".join(lines)
