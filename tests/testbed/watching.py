@@ -36,6 +36,7 @@ async def watching(
     connect_timeout: float = 10,
     query_timeout: float = 10,
     probe_every: float = 60,
+    claims: bool = False,
 ) -> AsyncIterator[PostgresDatabase]:
     """Give the database behind a DSN; nothing is connected before it is used.
 
@@ -45,6 +46,7 @@ async def watching(
         connect_timeout: Seconds for a connection attempt.
         query_timeout: Seconds for one exchange.
         probe_every: Seconds between probes, 0 for none.
+        claims: Whether to take the lock that lets one remediator act.
     """
     database = open_database(
         "watched",
@@ -55,6 +57,7 @@ async def watching(
         query_timeout=timedelta(seconds=query_timeout),
         cutoffs=cutoffs,
         probe_every=timedelta(seconds=probe_every),
+        claims=claims,
     )
     try:
         yield database

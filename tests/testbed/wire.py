@@ -18,7 +18,7 @@ class Wire:
     Attributes:
         port: Where it listens on the loopback interface.
         accepted: How many connections there have been.
-        open: While this is not set, nothing passes in either direction.
+        open: While this is not set, nothing passes in either direction, not even the end.
         until: The last thing that a server may say; once it has said it, `open` is cleared.
         delay: Seconds to wait before each byte from the server; 0 passes all that is there at once.
     """
@@ -56,14 +56,29 @@ class Wire:
         if self._to is None:
             writer.close()
             return
+        passing = self.open
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._to)
         for source, sink, from_server in ((reader, server_writer, False), (server_reader, writer, True)):
-            task = asyncio.create_task(self._pass(source, sink, from_server=from_server))
+            task = asyncio.create_task(self._pass(source, sink, passing, from_server=from_server))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    def forget(self) -> None:
+        """Let nothing pass any more for those that are connected now, as a firewall that has lost its state.
+
+        Who connects from now on is served.
+        """
+        self.open.clear()
+        self.open = asyncio.Event()
+        self.open.set()
+
     async def _pass(
-        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, from_server: bool
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        passing: asyncio.Event,
+        *,
+        from_server: bool,
     ) -> None:
         try:
             with suppress(ConnectionError):
@@ -71,10 +86,11 @@ class Wire:
                     step = 1 if from_server and self.delay else len(chunk)
                     for at in range(0, len(chunk), step):
                         await asyncio.sleep(self.delay if from_server else 0)
-                        await self.open.wait()
+                        await passing.wait()
                         sink.write(chunk[at : at + step])
                         await sink.drain()
                     if from_server and self.until and self.until in chunk:
-                        self.open.clear()
+                        passing.clear()
+            await passing.wait()
         finally:
             sink.close()
