@@ -174,7 +174,9 @@ class Cycle:
         moment = assessment.sample.moment
         await self._books.examine(moment)
         ledger = await self._load(moment)
-        incident = await self._bounded(ledger.open_incident(self.database.name), assessment.sample)
+        incident = ledger.open_incident(self.database.name)
+        if incident is not None:
+            incident = await self._bounded(incident, assessment.sample)
         # After a crash this is how the past is caught up with: the same look as at any other time.
         found = await self._verifier.outcomes(ledger.open_entries(self.database.name), moment)
         if found:
@@ -191,10 +193,8 @@ class Cycle:
         self._engaged = incident is not None or in_flight > 0
         return Turn(assessment, plan, incident, in_flight, survey=seen)
 
-    async def _bounded(self, incident: Incident | None, sample: Sample) -> Incident | None:
+    async def _bounded(self, incident: Incident, sample: Sample) -> Incident:
         """Keep a clock set back from making a wait longer, and a ladder from spanning two servers."""
-        if incident is None:
-            return None
         bounded = incidents.bounded(incident, self.policy.remediate, sample.moment.steady)
         bounded = incidents.begin_anew(bounded) if sample.replaced else bounded
         if bounded != incident:
@@ -231,7 +231,7 @@ class Cycle:
     async def _climb(
         self, assessment: Assessment, incident: Incident, ledger: Ledger
     ) -> tuple[Incident, Plan, Survey | None]:
-        """Make a plan and carry out what is due of it; tell what it rests on, too."""
+        """Go on with an open incident, unless something stops everything; tell what was seen for it, too."""
         sample, policy = assessment.sample, self.policy  # a reload may come at any await
         incident = await self._concluder.on_ladder(incident, policy.remediate)
         relieved = incident.phase is Phase.RELIEVED
@@ -252,12 +252,20 @@ class Cycle:
         situation = Situation(
             self.database.name, policy, sample, incident, ledger, Survey((), {}), maintenance=window
         )
+        return await self._step(assessment, situation)
+
+    async def _step(self, assessment: Assessment, situation: Situation) -> tuple[Incident, Plan, Survey]:
+        """Look at all that the steps are about, make a plan, and carry out what is due of it."""
+        policy, incident = situation.policy, situation.incident
         seen = await self._survey(policy, lambda seen: decide(replace(situation, survey=seen)))
         renewed = await self._sight.renew(policy, assessment)
-        if renewed is not assessment and not confirmed(policy, renewed, relieved=relieved):
-            return incident, Plan(objections=(Objection.UNCONFIRMED,)), seen
         sample = renewed.sample
-        situation = replace(situation, sample=sample, maintenance=self.maintenance(sample.moment))
+        if renewed is not assessment:
+            incident = await self._bounded(incident, sample)
+            if not confirmed(policy, renewed, relieved=incident.phase is Phase.RELIEVED):
+                return incident, Plan(objections=(Objection.UNCONFIRMED,)), seen
+        window = self.maintenance(sample.moment)
+        situation = replace(situation, sample=sample, incident=incident, maintenance=window)
         async with self._deciding:
             ledger = await self._load(sample.moment)
             plan = decide(replace(situation, ledger=ledger, survey=seen))
@@ -280,12 +288,11 @@ class Cycle:
         """Note that the plan has nothing to do now: relief, or a hold."""
         if plan.relieved:
             return await self._concluder.relieve(incident, moment)
-        if plan.exhausted:
-            rested = incidents.exhaust(incident, ledger, self.policy.remediate, moment.steady)
-            limit = self.policy.limits.failed_rounds
-            await self._concluder.lock_if_failing(incident, rested, ledger, limit, moment)
-        else:
+        if not plan.exhausted:
             return incident
+        rested = incidents.exhaust(incident, ledger, self.policy.remediate, moment.steady)
+        limit = self.policy.limits.failed_rounds
+        await self._concluder.lock_if_failing(incident, rested, ledger, limit, moment)
         if rested != incident or plan.relapsed:
             await self._store.save_incident(rested)
         return rested

@@ -78,6 +78,29 @@ async def test_what_is_over_meanwhile_is_not_acted_on(
     assert world.entries == []
 
 
+async def test_another_server_that_the_second_look_meets_is_climbed_for_from_the_foot() -> None:
+    """A failover while the machine slept, in the middle of a cycle and of an incident."""
+    asleep = False
+
+    def meanwhile(world: World) -> None:
+        if asleep and not world.told.of(Event.READING_AGED):
+            world.clock.sleep(LONG)
+            world.database.fail_over()
+            world.fill()
+
+    world = slow_world(meanwhile)
+    world.meanwhile = world.leak
+    await world.told_of(Event.STEP_SETTLING)
+    asleep = True
+    turn = await world.told_of(Event.SERVER_CHANGED)
+    world.meanwhile = lambda: None
+    assert world.told.of(Event.READING_AGED)
+    assert turn.incident is not None
+    assert (turn.incident.round, turn.incident.step) == (2, 0)
+    await world.told_of(Event.INCIDENT_RELIEVED, within=timedelta(minutes=1))
+    assert not world.restarted
+
+
 async def test_a_runtime_that_is_always_slow_keeps_nobody_from_acting() -> None:
     """What another look bears out is acted on in the same cycle."""
     world = slow_world(lambda world: world.clock.advance(LONG))
