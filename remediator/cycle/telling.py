@@ -13,6 +13,7 @@ from remediator.core.ledger import Entry, Incident, Outcome
 from remediator.core.maintenance import Window
 from remediator.core.model import Level, Mode, Moment
 from remediator.core.plan import Action, Plan, RestartReplica, StepPlan, TerminateSession
+from remediator.core.server import Server
 from remediator.ports import Observer
 
 # How often it is said again that a person is needed.
@@ -67,25 +68,15 @@ class Teller:
         self.observer.emit(event, database=self.database, mode=self.mode.value, **fields)
 
     def assessment(self, assessment: Assessment, patience: timedelta) -> None:
-        """Tell level changes and lost or regained evidence.
+        """Tell changes of the level, of what is known, and of what we may do.
 
         Args:
             assessment: The newest.
             patience: How long evidence may be unknown before that is said again, louder.
         """
         level, previous = assessment.level, assessment.previous
-        server = assessment.sample.server
-        if server is not None:
-            if self._may_signal and not server.can_signal:
-                self.emit(
-                    Event.MAY_NOT_SIGNAL, because="our role lacks pg_signal_backend; `doctor` says more"
-                )
-            self._may_signal = server.can_signal
-            if server.rival and not self._rival:
-                self.emit(Event.STANDING_BY)
-            elif self._rival and not server.rival:
-                self.emit(Event.TAKING_OVER)
-            self._rival = server.rival
+        if assessment.sample.server is not None:
+            self._rights(assessment.sample.server)
         if assessment.sample.clock_set:
             self.emit(Event.SERVER_CLOCK_JUMPED, seconds=round(assessment.sample.clock_set, 1))
         self._evidence(assessment, patience)
@@ -96,6 +87,14 @@ class Teller:
             because = assessment.because(assessment.pending)
             self.emit(Event.LEVEL_PENDING, level=assessment.pending.label, because=because)
         self._pending = assessment.pending
+
+    def _rights(self, server: Server) -> None:
+        if self._may_signal and not server.can_signal:
+            self.emit(Event.MAY_NOT_SIGNAL, because="our role lacks pg_signal_backend; `doctor` says more")
+        self._may_signal = server.can_signal
+        if server.rival != self._rival:
+            self.emit(Event.STANDING_BY if server.rival else Event.TAKING_OVER)
+        self._rival = server.rival
 
     def _evidence(self, assessment: Assessment, patience: timedelta) -> None:
         mono, level = assessment.sample.moment.mono, assessment.level.label
