@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import MakePostgres
+from tests.testbed import disks
 from tests.testbed.daemon import Daemon, LeakingService, ended, ladder, outcomes, wait_for_sessions
-from tests.testbed.missing import missing
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.sessions import open_idle
@@ -31,14 +31,8 @@ def server(make_postgres: MakePostgres) -> PostgresServer:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 400 kB; it is unmounted with the test."""
-    where = tmp_path / "disk"
-    where.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=400k,mode=700", "tmpfs", str(where)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        missing(f"file systems cannot be mounted here (needs root): {done.stderr.strip()}")
-    yield where
-    subprocess.run(["umount", "--lazy", where], check=True)
+    with disks.small_disk(tmp_path / "disk", "400k") as where:
+        yield where
 
 
 def terminate_own_session(server: PostgresServer) -> None:
@@ -200,14 +194,7 @@ def test_a_full_state_directory_means_observing_only(
     config = {"state_dir": str(small_disk)}
     with Daemon(tmp_path / "daemon", watch, policy=ladder(), config=config) as daemon:
         daemon.state_dir = small_disk
-        ballast = small_disk / "ballast"
-        with ballast.open("wb", buffering=0) as file:
-            for size in (4096, 1):
-                try:
-                    while True:
-                        file.write(b"x" * size)
-                except OSError:
-                    continue
+        ballast = disks.fill(small_disk)
         with open_idle(app, 34) as leaked:
             because = daemon.wait_for("ledger_unavailable")["because"]
             assert str(small_disk) in because

@@ -25,7 +25,6 @@ import pytest
 
 from remediator.demo import honest
 from remediator.demo.binaries import major_version, readable, server_user
-from tests.testbed.missing import missing
 from tests.testbed.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -96,13 +95,6 @@ def environment(tmp: Path) -> dict[str, str]:
     return {**os.environ, "TMPDIR": str(tmp)}
 
 
-def binaries(versions: Mapping[int, Path], version: int) -> Path:
-    """The programs of a server version."""
-    if version not in versions:
-        missing(f"no PostgreSQL {version} server binaries (make testbed installs them)")
-    return versions[version]
-
-
 def play(tmp: Path, pg_bin: Path, *options: str) -> Run:
     """Run the demo to its end, without a terminal."""
     done = subprocess.run(
@@ -122,21 +114,21 @@ def play(tmp: Path, pg_bin: Path, *options: str) -> Run:
 def healed(postgres_versions: Mapping[int, Path]) -> Iterator[Run]:
     """A demo that acts."""
     with own_tmp() as tmp:
-        yield play(tmp, binaries(postgres_versions, 18))
+        yield play(tmp, postgres_versions[18])
 
 
 @pytest.fixture(scope="module")
 def hopeless(postgres_versions: Mapping[int, Path]) -> Iterator[Run]:
     """A demo in which restarts do not help, on a server that cannot reserve a slot for the daemon."""
     with own_tmp() as tmp:
-        yield play(tmp, binaries(postgres_versions, 15), "--without-cure")
+        yield play(tmp, postgres_versions[15], "--without-cure")
 
 
 @pytest.fixture(scope="module")
 def dry(postgres_versions: Mapping[int, Path]) -> Iterator[Run]:
     """A demo in a dry run, on a terminal."""
     with own_tmp() as tmp:
-        argv = [*DEMO, "--dry-run", "--keep", "--pg-bin", str(binaries(postgres_versions, 16))]
+        argv = [*DEMO, "--dry-run", "--keep", "--pg-bin", str(postgres_versions[16])]
         code, output = on_a_terminal(argv, environment(tmp))
         (directory,) = tmp.iterdir()
         yield Run(code, output, directory)
@@ -279,7 +271,7 @@ def test_programs_that_the_servers_user_cannot_read_are_copied(
     tmp_path: Path, postgres_versions: Mapping[int, Path]
 ) -> None:
     """As root, a private installation is copied; otherwise it is used where it is."""
-    found = binaries(postgres_versions, 18)
+    found = postgres_versions[18]
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
     package = found.parents[1]

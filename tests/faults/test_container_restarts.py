@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,6 @@ from tests.testbed.composed import (
     daemon_for,
     pressure,
     restarts,
-    small_server,
     started_at,
 )
 from tests.testbed.daemon import Daemon, Record
@@ -28,13 +27,6 @@ SLOW = "echo stopping >> $$d; sleep 2"
 OFTEN: Record = {"limits": {"restart": {"per_service": "10 per 30m", "per_day": 50}, "failed_rounds": 50}}
 
 ALL: Record = {"limits": {"restart": {"per_step": "100%"}}}
-
-
-@pytest.fixture(scope="module")
-def server(postgres_versions: Mapping[int, Path]) -> Iterator[PostgresServer]:
-    """A small server."""
-    with small_server(postgres_versions) as server:
-        yield server
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,6 @@ from tests.testbed.composed import (
     daemon_for,
     pressure,
     restarts,
-    small_server,
     started_at,
     terminated,
     wait_until_gone,
@@ -41,13 +40,6 @@ def private(docker_engine: DockerEngine) -> Iterator[PrivateEngine]:
     """An engine of this module's own."""
     with PrivateEngine(docker_engine) as engine:
         yield engine
-
-
-@pytest.fixture(scope="module")
-def server(postgres_versions: Mapping[int, Path]) -> Iterator[PostgresServer]:
-    """A small server."""
-    with small_server(postgres_versions) as server:
-        yield server
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,8 +16,8 @@ import pytest
 
 from remediator.log import Outlet
 from tests.faults.conftest import Figure
+from tests.testbed import disks
 from tests.testbed.daemon import Daemon, LeakingService, ladder, outcomes
-from tests.testbed.missing import missing
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.reader import ReadDaemon, Reader
 from tests.testbed.sessions import open_idle
@@ -217,14 +216,8 @@ def test_a_closed_pipe_holds_up_nothing(server: PostgresServer, app: str, watch:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 64 kB; it is unmounted with the test."""
-    where = tmp_path / "disk"
-    where.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", str(where)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        missing(f"file systems cannot be mounted here (needs root): {done.stderr.strip()}")
-    yield where
-    subprocess.run(["umount", "--lazy", where], check=True)
+    with disks.small_disk(tmp_path / "disk", "64k") as where:
+        yield where
 
 
 def test_a_log_file_on_a_full_disk_is_written_on_once_there_is_room(

@@ -19,7 +19,6 @@ from tests.conftest import MakeProject
 from tests.faults.conftest import Figure
 from tests.testbed.daemon import Daemon, ladder
 from tests.testbed.engine import BUSYBOX_IMAGE, DockerEngine
-from tests.testbed.missing import missing
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.sessions import open_idle
@@ -44,8 +43,6 @@ WATCH: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def server(postgres_versions: Mapping[int, Path]) -> Iterator[PostgresServer]:
     """A server that logs as much as it can of its clients."""
-    if 16 not in postgres_versions:
-        missing("no PostgreSQL 16 server binaries (make testbed installs them)")
     told = {"log_statement": "all", "log_connections": "on", "log_min_messages": "debug1"}
     with PostgresServer(16, postgres_versions[16], {"max_connections": 60, **told}) as running:
         yield running

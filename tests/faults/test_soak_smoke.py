@@ -6,15 +6,15 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping
 from pathlib import Path
+
+import pytest
 
 from tests.faults.conftest import Figure
 from tests.soak.judge import Bounds, Finding, judge_process
 from tests.soak.readings import Reading, read_process
 from tests.soak.run import Pace, soak
 from tests.testbed.daemon import ended
-from tests.testbed.missing import missing
 
 SECONDS = 10.0
 STAND_IN = """
@@ -35,14 +35,13 @@ CAUGHT = {
 }
 
 
-def test_a_short_soak(postgres_versions: Mapping[int, Path], tmp_path: Path, figure: Figure) -> None:
+@pytest.mark.usefixtures("postgres_versions")  # the world needs them
+def test_a_short_soak(tmp_path: Path, figure: Figure) -> None:
     """Nothing of ours leaks, budgets hold, nobody spared is hit and every incident ends.
 
     Given real servers, leaking services, honest clients, an engine if there is one, and the daemon
     enforcing; when faults come at random for a while; then the verdict is good.
     """
-    if 16 not in postgres_versions:
-        missing("no PostgreSQL 16 server binaries (make testbed installs them)")
     seed = time.time_ns() % 1_000_000
     pace = Pace(gap=0.4, longest=0.8, look=0.2, bounds=Bounds(8192, 6))
     verdict = soak(tmp_path, seconds=SECONDS, seed=seed, pace=pace)

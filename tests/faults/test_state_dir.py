@@ -7,7 +7,7 @@ import shutil
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,21 +20,11 @@ from tests.faults.conftest import Figure
 from tests.testbed.daemon import Daemon, LeakingService, ladder, outcomes, wait_for_sessions
 from tests.testbed.disks import fill, made_read_only, small_disk
 from tests.testbed.ledger import closed, incident, intent, terminate
-from tests.testbed.missing import missing
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.sessions import open_idle
 
 Mend = Callable[[], object]
-
-
-@pytest.fixture(scope="module")
-def server(postgres_versions: Mapping[int, Path]) -> Iterator[PostgresServer]:
-    """A small server, shared by the scenarios."""
-    if 16 not in postgres_versions:
-        missing("no PostgreSQL 16 server binaries (make testbed installs them)")
-    with PostgresServer(16, postgres_versions[16], {"max_connections": 40}) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ import pytest
 from tests.faults.conftest import Figure
 from tests.testbed.daemon import Daemon, LeakingService, ladder, outcomes, wait_for_sessions
 from tests.testbed.faulty_daemon import FaultyDaemon
-from tests.testbed.missing import missing
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.sessions import open_idle
@@ -22,15 +20,6 @@ _LOCK = (
     "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
     " AND classid = 1919772004 AND objid = 1 AND objsubid = 2"
 )
-
-
-@pytest.fixture(scope="module")
-def server(postgres_versions: Mapping[int, Path]) -> Iterator[PostgresServer]:
-    """A small server, shared by the scenarios."""
-    if 16 not in postgres_versions:
-        missing("no PostgreSQL 16 server binaries (make testbed installs them)")
-    with PostgresServer(16, postgres_versions[16], {"max_connections": 40}) as started:
-        yield started
 
 
 def _end_session_of_leader(server: PostgresServer) -> None:

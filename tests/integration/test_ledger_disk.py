@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from remediator.adapters.ledger import SqliteLedger, StateLock
 from remediator.core.ledger import Pause
 from remediator.core.model import Mode
 from remediator.errors import LedgerError
+from tests.testbed import disks
 from tests.testbed.ledger import NOW, confirmed, incident, intent, terminate
-from tests.testbed.missing import missing
 
 Mount = Callable[..., Path]
 
@@ -28,35 +29,8 @@ def _run(*command: str | Path) -> None:
 @pytest.fixture
 def mount(tmp_path: Path) -> Iterator[Mount]:
     """Mount a file system in the test's directory; it is unmounted with the test."""
-    mounted: list[Path] = []
-
-    def make(source: str, *options: str) -> Path:
-        where = tmp_path / f"mount{len(mounted)}"
-        where.mkdir()
-        command = ["mount", *options, source, str(where)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            missing(f"file systems cannot be mounted here (needs root): {done.stderr.strip()}")
-        mounted.append(where)
-        where.chmod(0o700)
-        return where
-
-    yield make
-    for where in mounted:
-        _run("umount", "--lazy", where)
-
-
-def _fill(where: Path) -> Path:
-    """Use up all space of a small file system."""
-    ballast = where / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        for size in (4096, 1):
-            try:
-                while True:
-                    file.write(b"x" * size)
-            except OSError:
-                continue
-    return ballast
+    with ExitStack() as stack:
+        yield lambda *how: stack.enter_context(disks.mounted(tmp_path / "mount", *how))
 
 
 async def _until_refused(store: SqliteLedger) -> tuple[int, LedgerError]:
@@ -76,7 +50,7 @@ async def test_full_disk_refuses_and_is_used_again_when_it_has_room(mount: Mount
     recorded, error = await _until_refused(store)
     assert "make room" in str(error) or "disk" in str(error)
     assert recorded > 0
-    ballast = _fill(state_dir)
+    ballast = disks.fill(state_dir)
     with pytest.raises(LedgerError):
         await store.intend(incident(), [intent() for _ in range(200)])
     ballast.unlink()
@@ -91,7 +65,7 @@ async def test_full_disk_refuses_and_is_used_again_when_it_has_room(mount: Mount
 async def test_disk_full_from_the_start_is_said_and_used_later(mount: Mount) -> None:
     """No half-made file stands in the way of the next attempt."""
     state_dir = mount("tmpfs", "-t", "tmpfs", "-o", "size=64k")
-    ballast = _fill(state_dir)
+    ballast = disks.fill(state_dir)
     store = SqliteLedger(state_dir, Mode.ENFORCE)
     for _ in range(2):
         with pytest.raises(LedgerError, match=str(state_dir)):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from tests.testbed.daemon import Daemon, Record, ladder, merged, outcomes
 from tests.testbed.engine import BUSYBOX_IMAGE, ComposeProject, DockerEngine
-from tests.testbed.missing import missing
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.sessions import open_idle
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from docker.models.containers import Container
 
 # Of 40 slots an ordinary role gets 37: without the idle ones it is critical still, so that restarts follow.
-_SLOTS = 40
 _BUSY, _IDLE = 30, 3
 VERIFY: Record = {"within": "4s", "steady_for": "600ms"}
 
@@ -120,20 +118,9 @@ def daemon_for(
     return Daemon(directory, dsn, policy=merged(steps, policy or {}), config=config)
 
 
-def small_server(versions: Mapping[int, Path]) -> PostgresServer:
-    """Make a server that `pressure` makes critical; it does not run yet.
-
-    Args:
-        versions: The `bin` directories by major version.
-    """
-    if 16 not in versions:
-        missing("no PostgreSQL 16 server binaries (make testbed installs them)")
-    return PostgresServer(16, versions[16], {"max_connections": _SLOTS})
-
-
 @contextmanager
 def pressure(app: str) -> Iterator[list[int]]:
-    """Make a `small_server` critical: sessions in a transaction, and a few idle ones that may go.
+    """Make a server of 40 slots critical: sessions in a transaction, and a few idle ones that may go.
 
     Args:
         app: Where to, as an ordinary role.

