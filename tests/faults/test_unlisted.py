@@ -16,7 +16,6 @@ from typing import LiteralString
 import pytest
 
 from tests.faults.conftest import Figure
-from tests.testbed.composed import small_server
 from tests.testbed.daemon import Daemon, ended, ladder, outcomes
 from tests.testbed.elapsed import Stopwatch
 from tests.testbed.faketime import FakeClock
@@ -107,7 +106,7 @@ def test_the_servers_clock_is_set(postgres_versions: Mapping[int, Path], tmp_pat
     When the server's clock is set ahead by two hours, and back again
     Then that is said, and nobody is ended for it.
     """
-    server = small_server(postgres_versions)
+    server = PostgresServer(16, postgres_versions[16], {"max_connections": 40})
     directory = own_directory("remediator-clock-")
     try:
         clock = FakeClock(directory)
