@@ -92,8 +92,10 @@ class Teller:
         if self._may_signal and not server.can_signal:
             self.emit(Event.MAY_NOT_SIGNAL, because="our role lacks pg_signal_backend; `doctor` says more")
         self._may_signal = server.can_signal
-        if server.rival != self._rival:
-            self.emit(Event.STANDING_BY if server.rival else Event.TAKING_OVER)
+        if server.rival and not self._rival:
+            self.emit(Event.STANDING_BY)
+        elif self._rival and not server.rival:
+            self.emit(Event.TAKING_OVER)
         self._rival = server.rival
 
     def _evidence(self, assessment: Assessment, patience: timedelta) -> None:
