@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from remediator.adapters.clock import SystemClock
@@ -22,6 +23,7 @@ from remediator.core.model import Mode
 from remediator.cycle import Attributor, Cycle, Timekeeper, read_standing, settle_orphans
 from remediator.daemon import Daemon
 from remediator.errors import ConfigError, LedgerError
+from remediator.people import People
 from remediator.ports import Clock, Database, Follower, LedgerStore, Observer, Supervisor
 from remediator.recurrence import window_at
 from remediator.world import World, make_world
@@ -124,7 +126,12 @@ class Watchers:
 
 @asynccontextmanager
 async def assembled(
-    settings: Settings, mode: Mode, observer: Everyone, env: Mapping[str, str], load: Callable[[], Settings]
+    settings: Settings,
+    mode: Mode,
+    observer: Everyone,
+    env: Mapping[str, str],
+    load: Callable[[], Settings],
+    patience: float,
 ) -> AsyncIterator[tuple[Daemon, tuple[Cycle, ...]]]:
     """Hold a daemon that is ready to run; it acts once it is alone on a usable state directory.
 
@@ -134,24 +141,18 @@ async def assembled(
         observer: Told what happens; who else wants to know joins it here.
         env: The environment, for systemd's variables.
         load: Reads the settings anew, for SIGHUP.
+        patience: Seconds at the end for notifications that still wait.
 
     Raises:
         BusyError: Another daemon uses it.
     """
     clock = SystemClock()
-    lock = LateLock(settings.state_dir, lambda: clock.now().at)
-    with suppress(LedgerError):  # said by the first cycle, which tries again
-        lock.ensure()
-    store = SqliteLedger(settings.state_dir, mode)
-    world = make_world(settings, mode)
-
-    async def keep_house() -> None:
-        with suppress(LedgerError):  # said by the cycles, which need it more
-            lock.fence()
-            await settle_orphans(store, world.databases, observer, mode, clock.now())
-            await store.prune(clock.now().at - KEEP_RECORDS)
-
+    lock = _locked(settings, clock)
+    store, world = SqliteLedger(settings.state_dir, mode), make_world(settings, mode)
+    people = People(settings, mode, observer, clock)
+    keep_house = partial(_keep_house, lock, store, world, observer, mode, clock)
     try:
+        people.appoint(settings)
         await keep_house()
         cycles = make_cycles(
             settings, mode, world, store=store, observer=observer, clock=clock, fence=lock.fence
@@ -162,7 +163,7 @@ async def assembled(
             clock=clock,
             observer=observer,
             supervisor=supervisor,
-            reload=Reload(settings, world, cycles, observer, load),
+            reload=Reload(settings, world, cycles, observer, load, people.appoint),
             daily=keep_house,
             longest_cycle=longest_cycle(settings),
             beside=beside,
@@ -170,9 +171,26 @@ async def assembled(
         _warn(settings, observer)
         yield daemon, cycles
     finally:
+        await people.close(patience)
         await world.close()
         await store.close()
         lock.release()
+
+
+def _locked(settings: Settings, clock: Clock) -> LateLock:
+    lock = LateLock(settings.state_dir, lambda: clock.now().at)
+    with suppress(LedgerError):  # said by the first cycle, which tries again
+        lock.ensure()
+    return lock
+
+
+async def _keep_house(
+    lock: LateLock, store: LedgerStore, world: World, observer: Observer, mode: Mode, clock: Clock
+) -> None:
+    with suppress(LedgerError):  # said by the cycles, which need it more
+        lock.fence()
+        await settle_orphans(store, world.databases, observer, mode, clock.now())
+        await store.prune(clock.now().at - KEEP_RECORDS)
 
 
 def _attended(
@@ -200,10 +218,11 @@ def _attended(
 
 @dataclass(slots=True)
 class Reload:
-    """Puts new policies in force while everything else stays connected and remembered.
+    """Puts new policies and whom to notify in force while everything else stays connected and remembered.
 
     Attributes:
         settings: Those in force.
+        appoint: Puts in force whom to notify.
     """
 
     settings: Settings
@@ -211,6 +230,7 @@ class Reload:
     cycles: tuple[Cycle, ...]
     observer: Observer
     load: Callable[[], Settings]
+    appoint: Callable[[Settings], None]
 
     def __call__(self) -> None:
         """Read the settings anew.
@@ -226,6 +246,8 @@ class Reload:
             name = cycle.database.name
             cycle.policy = policies[name]
             self.world.databases[name].count_by(policies[name].cutoffs)
+        if new.notify != self.settings.notify:
+            self.appoint(new)
         self.settings = new
         _warn(new, self.observer)
 

@@ -11,6 +11,7 @@ from enum import IntEnum
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.compose import ComposeRuntime, DockerEngine
 from remediator.adapters.ledger import SqliteLedger
+from remediator.adapters.notify import OUTBOX, service_of, waiting
 from remediator.adapters.postgres import PostgresDatabase, Privileges
 from remediator.config import Settings
 from remediator.core.clock import stamped
@@ -69,6 +70,7 @@ async def examine(settings: Settings, mode: Mode) -> list[Finding]:
         for group in (*databases, await _engine(world.engine, settings, mode), *services):
             found += group
         found += _maintenance(settings)
+        found += _notify(settings, mode)
         return [*found, await _state_dir(settings, mode)]
     finally:
         await world.close()
@@ -217,6 +219,25 @@ def _maintenance(settings: Settings) -> Iterator[Finding]:
         else:
             begin = f"{next_start(recurrence, now):%a %Y-%m-%d %H:%M} UTC"
             yield Finding(Grade.OK, subject, f"next at {begin}, for {duration(recurrence.length)}")
+
+
+def _notify(settings: Settings, mode: Mode) -> Iterator[Finding]:
+    for target in settings.notify:
+        subject = f"notify {target.name}"
+        if mode in target.modes:
+            service = service_of(target.url.reveal())
+            text = f"understood ({service}); `remediator notify test {target.name}` tries it"
+            yield Finding(Grade.OK, subject, text)
+        else:
+            yield Finding(Grade.WARNING, subject, f"is told nothing in {mode}; add it to its modes")
+    if settings.notify:
+        subject = f"outbox {settings.state_dir / OUTBOX}"
+        try:
+            text = f"usable, {count(waiting(settings.state_dir), 'message')} waiting"
+            yield Finding(Grade.OK, subject, text)
+        except OSError as error:
+            text = f"{error}; what waits to be sent would not survive a crash"
+            yield Finding(Grade.WARNING, subject, text)
 
 
 async def _state_dir(settings: Settings, mode: Mode) -> Finding:

@@ -13,6 +13,7 @@ from remediator.cli.demo import demo
 from remediator.cli.doctor import doctor
 from remediator.cli.exits import Exit
 from remediator.cli.look import check, history, plan
+from remediator.cli.notify import notify_group
 from remediator.cli.operate import ack, health, pause, resume
 from remediator.cli.run import run as run_command
 from remediator.errors import BusyError, ConfigError, LedgerError, RemediatorError
@@ -35,7 +36,10 @@ def cli() -> None:
     """
 
 
-for command in (run_command, check, plan, history, doctor, pause, resume, ack, health, config_group, demo):
+for command in (
+    *(run_command, check, plan, history, doctor, pause, resume, ack, health),
+    *(config_group, notify_group, demo),
+):
     cli.add_command(command)
 
 

@@ -15,6 +15,7 @@ import click
 from remediator import log
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.ledger import SqliteLedger
+from remediator.adapters.notify import url_fault
 from remediator.app import make_cycles
 from remediator.config import Settings, find, load
 from remediator.core.model import Mode
@@ -46,13 +47,18 @@ def format_option(*formats: str) -> Callable[[Command], Command]:
     )
 
 
-def settings_from(config: Path | None) -> Settings:
+def settings_from(config: Path | None, *, thorough: bool = False) -> Settings:
     """Read the settings.
+
+    Args:
+        config: What the command line says.
+        thorough: Look into the URLs of notifications too, which takes a second when there are any.
 
     Raises:
         ConfigError: There is no config file, or it has mistakes.
     """
-    return load(find(config, os.environ), os.environ)
+    path = find(config, os.environ)
+    return load(path, os.environ, url_fault) if thorough else load(path, os.environ)
 
 
 def mode_of(settings: Settings, override: str | None) -> Mode:

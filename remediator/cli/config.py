@@ -27,7 +27,7 @@ def check(config: Path | None) -> int:
     \b
     Exit codes: 0 valid, 78 not.
     """
-    settings = settings_from(config)
+    settings = settings_from(config, thorough=True)
     for warning in settings.warnings:
         click.echo(f"warning: {warning}", err=True)
     databases = count(len(settings.databases), "database")

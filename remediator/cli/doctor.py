@@ -32,13 +32,14 @@ _MARKS = {
 def doctor(config: Path | None, mode: str | None, form: str) -> int:
     """Check privileges, reachability, Docker's scope, stop grace periods, clocks, the state directory.
 
-    Changes nothing, apart from creating the ledger's file where there is none yet.
+    Changes nothing, apart from creating the ledger's file where there is none yet, and tells nobody:
+    that is what `notify test` does.
 
     \b
     Exit codes: 0 all is well, 1 something is unwise, 2 something would not work,
     78 the config is wrong.
     """
-    settings = settings_from(config)
+    settings = settings_from(config, thorough=True)
     quiet_logs(settings)
     findings = asyncio.run(doctors.examine(settings, mode_of(settings, mode)))
     for finding in findings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from pathlib import Path
 
 import click
@@ -22,6 +23,8 @@ from remediator.errors import LedgerError
 
 # For a reader of the log that is slow: a service manager waits much longer for the end of a service.
 _LAST_WORDS = 2.0
+# With --once there is no next start soon that would send what waits.
+_LAST_ATTEMPTS = 20.0
 
 
 @click.command()
@@ -43,7 +46,7 @@ def run(config: Path | None, mode: str | None, *, once: bool) -> None:
     Exit codes: 0 ended on purpose, 74 the state directory cannot be used (with --once),
     75 another daemon uses it, 78 the config is wrong.
     """
-    settings = settings_from(config)
+    settings = settings_from(config, thorough=True)
     with log.in_background(
         settings.log.format,
         settings.log.level,
@@ -55,10 +58,8 @@ def run(config: Path | None, mode: str | None, *, once: bool) -> None:
 
 async def _run(settings: Settings, mode: Mode, config: Path | None, *, once: bool) -> None:
     observer = Everyone(log.LogObserver())
-    async with assembled(settings, mode, observer, os.environ, lambda: settings_from(config)) as (
-        daemon,
-        cycles,
-    ):
+    load, patience = partial(settings_from, config, thorough=True), _LAST_ATTEMPTS if once else _LAST_WORDS
+    async with assembled(settings, mode, observer, os.environ, load, patience) as (daemon, cycles):
         observer.emit(
             Event.DAEMON_STARTED,
             mode=mode.value,

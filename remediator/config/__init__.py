@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from remediator.config.load import find, load
 from remediator.config.schema import schema
-from remediator.config.secret import MASK, Secret
+from remediator.config.secret import MASK, Secret, revealing
 from remediator.config.settings import (
     CommandTarget,
     ComposeTarget,
     ConnectSettings,
     DatabaseSettings,
     LogSettings,
+    NotifySettings,
     ServiceSettings,
     Settings,
     WebSettings,
@@ -24,12 +25,14 @@ __all__ = [
     "ConnectSettings",
     "DatabaseSettings",
     "LogSettings",
+    "NotifySettings",
     "Secret",
     "ServiceSettings",
     "Settings",
     "WebSettings",
     "find",
     "load",
+    "revealing",
     "schema",
     "show",
 ]

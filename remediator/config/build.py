@@ -11,6 +11,7 @@ from pathlib import Path
 from remediator.config import policies as written
 from remediator.config import targets
 from remediator.config.maintenance import Maintenance
+from remediator.config.notify import Notify
 from remediator.config.passwords import Password
 from remediator.config.schema import Root
 from remediator.config.secret import Secret
@@ -20,6 +21,7 @@ from remediator.config.settings import (
     ConnectSettings,
     DatabaseSettings,
     LogSettings,
+    NotifySettings,
     ServiceSettings,
     Settings,
     WebSettings,
@@ -28,6 +30,7 @@ from remediator.config.web import Web, address_of
 from remediator.core.attribution import Claim
 from remediator.core.maintenance import Recurrence
 from remediator.core.model import Level, Mode
+from remediator.core.notice import Kind
 from remediator.core.owner import Owner, OwnerKind
 from remediator.core.policy import (
     Backoff,
@@ -51,13 +54,20 @@ from remediator.core.policy import (
 _DEFAULT_OLDER_THAN = written.TerminateIdle().older_than
 
 
-def build(root: Root, source: Path, passwords: Mapping[str, Password], warnings: tuple[str, ...]) -> Settings:
+def build(
+    root: Root,
+    source: Path,
+    passwords: Mapping[str, Password],
+    urls: Mapping[str, Password],
+    warnings: tuple[str, ...],
+) -> Settings:
     """Make the settings.
 
     Args:
         root: What was validated and checked.
         source: The file it came from.
         passwords: What was read from files, by the database's name.
+        urls: The same of whom to notify, by the target's name.
         warnings: What should be looked at.
     """
     services = tuple(_service(service) for service in root.services)
@@ -71,6 +81,7 @@ def build(root: Root, source: Path, passwords: Mapping[str, Password], warnings:
             for database in root.databases
         ),
         services=services,
+        notify=tuple(_target(target, urls.get(target.name)) for target in root.notify),
         log=LogSettings(root.log.level, root.log.format),
         source=source,
         web=_web(root.web) if root.web else None,
@@ -111,6 +122,18 @@ def _database(database: targets.Database, policy: Policy, read: Password | None)
 def _web(web: Web) -> WebSettings:
     host, port = address_of(web.listen)
     return WebSettings(host, port, tuple(name.lower() for name in web.allowed_hosts))
+
+
+def _target(target: Notify, read: Password | None) -> NotifySettings:
+    return NotifySettings(
+        name=target.name,
+        url=read.secret if read else Secret(target.url or ""),
+        url_file=read.file if read else None,
+        kinds=tuple(kind for kind in Kind if kind.word in target.events),
+        databases=tuple(dict.fromkeys(target.databases)),
+        modes=tuple(mode for mode in Mode if mode.value in target.modes),
+        remind_every=target.remind_every,
+    )
 
 
 def _without_probe(policy: Policy) -> Policy:

@@ -35,7 +35,7 @@ class Checker:
 
     def run(self) -> None:
         """Check everything."""
-        for section in ("services", "clients", "policies"):
+        for section in ("services", "clients", "policies", "notify"):
             self._unique(section, lambda item: item.name, "this name")
         same = "this name, or one that differs only in case or punctuation,"
         self._unique("databases", lambda item: env_name(item.name), same)
@@ -114,6 +114,8 @@ class Checker:
     def _exactly_one(self) -> None:
         for index, service in enumerate(self.root.services):
             self._one_of(("services", index), service, ("compose", "command"))
+        for index, target in enumerate(self.root.notify):
+            self._one_of(("notify", index), target, ("url", "url_file"))
         for index, policy in enumerate(self.root.policies):
             for number, step in enumerate(policy.remediate.steps or ()):
                 loc = ("policies", index, "remediate", "steps", number)
@@ -145,6 +147,10 @@ class Checker:
                 write = f"; write policy: {policies[0]}" if len(policies) == 1 else ""
                 text = f'"{database.policy}" (not written) is not among policies; {_known(policies)}{write}'
                 self.note_default(loc, text, loc)
+        databases = self._names("databases") or [database.name for database in self.root.databases]
+        for index, target in enumerate(self.root.notify):
+            for number, name in enumerate(target.databases):
+                self._defined(("notify", index, "databases", number), name, databases, "databases")
         services = self._names("services")
         for index, policy in enumerate(self.root.policies):
             for number, step in enumerate(policy.remediate.steps or ()):

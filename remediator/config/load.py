@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,10 @@ _EXAMPLES: dict[tuple[str, ...], str] = {
     ("spare", "users"): "[migrator]",
     ("spare", "applications"): "[migrator]",
     ("command", "restart"): "[systemctl, restart, reports.service]",
+    ("notify", "events"): "[opened, held, relieved]",
 }
-_SECRETS = frozenset({"dsn", "password", "password_file", "host"})
+_WRITTEN_HERE = (("password", "databases", "password"), ("URL", "notify", "url"))
+_SECRETS = frozenset({"dsn", "password", "password_file", "host", "url", "url_file"})
 
 
 def find(explicit: Path | None, env: Mapping[str, str]) -> Path:
@@ -57,12 +60,14 @@ def find(explicit: Path | None, env: Mapping[str, str]) -> Path:
     raise ConfigError((f"no configuration file: neither --config nor $REMEDIATOR_CONFIG, nor {looked}",))
 
 
-def load(path: Path, env: Mapping[str, str]) -> Settings:
+def load(path: Path, env: Mapping[str, str], url_fault: Callable[[str], str] = lambda _: "") -> Settings:
     """Read, validate and resolve the configuration.
 
     Args:
         path: The file.
         env: The environment, for `${VAR}`, `REMEDIATOR_*`, `PG*` and `DATABASE_URL`.
+        url_fault: Says what is wrong with the URL of somebody who is to be notified, without any of it;
+            empty when nothing is.
 
     Raises:
         ConfigError: With one line for each mistake in the file, the environment and the secrets they name.
@@ -73,20 +78,19 @@ def load(path: Path, env: Mapping[str, str]) -> Settings:
     root = document.parse(source.text, problems)
     _interpolate(root, env, problems)
     overlay.apply(root, env, problems)
-    inline = any(
-        isinstance(node := tree.at(item, ("password",)), tree.Scalar)
-        and not node.foreign
-        and node.place.source == problems.source
-        for item in _items(root, "databases")
-    )
+    inline = [what for what, section, key in _WRITTEN_HERE if _inline(root, section, key, problems.source)]
     model = _validate(root, problems)
     Checker(model, root, problems).run()
-    passwords = dict(_passwords(model, root, path, env, problems))
+    files = _Files(root, path.parent.absolute(), env, problems)
+    passwords = dict(_passwords(model, files))
+    urls = dict(_urls(model, files, url_fault))
     if problems:
         raise problems.error()
-    warnings = [password.warning for password in passwords.values() if password.warning]
-    if inline and source.exposed:
-        warnings.append(f"{problems.source}: holds a password and can be read by others than its owner")
+    warnings = [read.warning for read in (*passwords.values(), *urls.values()) if read.warning]
+    if source.exposed:
+        warnings += (
+            f"{problems.source}: holds a {what} and can be read by others than its owner" for what in inline
+        )
     if source.open_to_all:
         what = "everyone may write to it, and so let remediator run any program; chmod o-w it"
         warnings.append(f"{problems.source}: {what}")
@@ -96,7 +100,7 @@ def load(path: Path, env: Mapping[str, str]) -> Settings:
         for policy in model.policies
         if policy.name not in used
     )
-    return build(model, path, passwords, tuple(warnings))
+    return build(model, path, passwords, urls, tuple(warnings))
 
 
 def _read(path: Path, env: Mapping[str, str], problems: Problems) -> Source:
@@ -201,15 +205,51 @@ def _form(node: tree.Node) -> str:
     return "a list" if isinstance(node, tree.Sequence) else "keys and values"
 
 
-def _passwords(
-    model: Root, root: tree.Mapping, path: Path, env: Mapping[str, str], problems: Problems
-) -> Iterator[tuple[str, Password]]:
+def _inline(root: tree.Mapping, section: str, key: str, source: str) -> bool:
+    """Whether a secret stands in the file itself."""
+    return any(
+        isinstance(node := tree.at(item, (key,)), tree.Scalar)
+        and not node.foreign
+        and node.place.source == source
+        for item in _items(root, section)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Reads the files that hold secrets."""
+
+    root: tree.Mapping
+    directory: Path
+    env: Mapping[str, str]
+    problems: Problems
+
+    def read(self, written: str, loc: tree.Loc) -> Password | None:
+        node = tree.near(self.root, loc)
+        foreign = not isinstance(node, tree.Scalar) or node.foreign
+        try:
+            return read_password(written, self.directory, self.env, foreign=foreign)
+        except ValueError as error:
+            self.problems.add(node.place, node.where, str(error))
+            return None
+
+
+def _passwords(model: Root, files: _Files) -> Iterator[tuple[str, Password]]:
     for index, database in enumerate(model.databases):
         if database.password_file:
-            node = tree.near(root, ("databases", index, "password_file"))
-            foreign = not isinstance(node, tree.Scalar) or node.foreign
-            try:
-                password = read_password(database.password_file, path.parent.absolute(), env, foreign=foreign)
+            password = files.read(database.password_file, ("databases", index, "password_file"))
+            if password is not None:
                 yield database.name, password
-            except ValueError as error:
-                problems.add(node.place, node.where, str(error))
+
+
+def _urls(model: Root, files: _Files, fault_of: Callable[[str], str]) -> Iterator[tuple[str, Password]]:
+    """The URLs that stand in files, by target; the others are looked at too."""
+    for index, target in enumerate(model.notify):
+        url, loc = target.url, ("notify", index, "url_file" if target.url_file else "url")
+        read = files.read(target.url_file, loc) if target.url_file else None
+        if read is not None:
+            url = read.secret.reveal()
+            yield target.name, read
+        if url and (fault := fault_of(url)) and not tree.lost(files.root, loc):
+            node = tree.near(files.root, loc)
+            files.problems.add(node.place, node.where, fault)

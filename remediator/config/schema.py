@@ -14,6 +14,7 @@ from pydantic_core import core_schema
 
 from remediator.config import units
 from remediator.config.maintenance import Maintenance
+from remediator.config.notify import Notify
 from remediator.config.policies import Policy
 from remediator.config.scalars import VERSION, choice, text
 from remediator.config.section import Section
@@ -56,6 +57,8 @@ class Root(Section):
     """When to do what. Without it: one named `default`, in which everything has its default."""
     maintenance: tuple[Maintenance, ...] = ()
     """When nothing is done to any database or service."""
+    notify: tuple[Notify, ...] = ()
+    """Who is told what happens."""
     log: Log = Log()
     """What is logged, and how."""
     web: Web | None = None

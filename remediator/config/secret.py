@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from hmac import compare_digest
 from typing import NoReturn, Self
+from urllib.parse import unquote
 
 MASK = "********"
+
+_SEPARATORS = re.compile(r"[/?&=@:#,]+")
+_SHORTEST_PART = 8
+_ORDINARY = re.compile(r"[a-z_.-]{1,15}|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[a-z]{2,}|[0-9.]+")
 
 
 class Secret:
@@ -39,3 +45,17 @@ class Secret:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a secret is not written down")
+
+
+def revealing(url: Secret) -> tuple[Secret, ...]:
+    """A secret URL and those of its parts that give access: whoever fails to use it may repeat only one.
+
+    Short parts, plain words and host names are left out, since masking them would blacken innocent text.
+    """
+    whole = url.reveal()
+    userinfo = whole.partition("://")[2].rpartition("@")[0]
+    parts = set(_SEPARATORS.split(whole.partition("://")[2]))
+    told = {p for p in parts if len(p) >= _SHORTEST_PART and not _ORDINARY.fullmatch(p)}
+    told |= {userinfo.partition(":")[2]} - {""}
+    both = sorted({whole, *told, *(unquote(part) for part in told)})
+    return tuple(Secret(value) for value in both)

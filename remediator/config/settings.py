@@ -7,9 +7,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from remediator.config.secret import Secret
+from remediator.config.secret import Secret, revealing
 from remediator.core.attribution import Claim
 from remediator.core.model import Mode
+from remediator.core.notice import Kind
 from remediator.core.policy import Policy, Service
 
 
@@ -110,6 +111,28 @@ class WebSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class NotifySettings:
+    """Somebody who is told what happens.
+
+    Attributes:
+        url: Where to, as Apprise writes it; a secret as a whole.
+        url_file: Where it was read from, None when it came from elsewhere.
+        kinds: What is told.
+        databases: Of which databases; empty for all.
+        modes: In which modes.
+        remind_every: After how long a fact that lasts is told again; None is never.
+    """
+
+    name: str
+    url: Secret
+    kinds: tuple[Kind, ...]
+    databases: tuple[str, ...] = ()
+    modes: tuple[Mode, ...] = (Mode.DRY_RUN, Mode.ENFORCE)
+    remind_every: timedelta | None = timedelta(hours=4)
+    url_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything the operator asked for.
 
@@ -129,9 +152,11 @@ class Settings:
     source: Path
     web: WebSettings | None = None
     claims: tuple[Claim, ...] = ()
+    notify: tuple[NotifySettings, ...] = ()
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
         """All secret values, for whoever has to keep them out of output."""
-        return tuple(database.password for database in self.databases if database.password)
+        passwords = (database.password for database in self.databases if database.password)
+        return (*passwords, *(secret for target in self.notify for secret in revealing(target.url)))

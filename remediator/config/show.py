@@ -9,7 +9,14 @@ from typing import Any
 import yaml
 
 from remediator.config.secret import MASK, Secret
-from remediator.config.settings import ComposeTarget, DatabaseSettings, ServiceSettings, Settings, WebSettings
+from remediator.config.settings import (
+    ComposeTarget,
+    DatabaseSettings,
+    NotifySettings,
+    ServiceSettings,
+    Settings,
+    WebSettings,
+)
 from remediator.config.units import format_duration, format_percent, format_rate
 from remediator.config.web import address_text
 from remediator.core.attribution import Claim
@@ -25,7 +32,7 @@ _SHORTEST_SECRET = 4
 def show(settings: Settings) -> str:
     """Write the settings as YAML that `load` reads again, every key with its effective value.
 
-    A password from a file shows as that file; any other shows as a mask, which is then the password.
+    A secret from a file shows as that file; any other shows as a mask, which is then the secret.
     """
     policies = {database.policy.name: database.policy for database in settings.databases}
     content: dict[str, Any] = {
@@ -41,6 +48,7 @@ def show(settings: Settings) -> str:
             if claim.owner.kind is not OwnerKind.SERVICE
         ],
         "policies": [_policy(policy) for policy in policies.values()],
+        "notify": [_target(target) for target in settings.notify],
         "log": {"level": settings.log.level, "format": settings.log.format},
     }
     if settings.web is not None:
@@ -84,6 +92,17 @@ def _looks(claim: Claim) -> dict[str, Any]:
         "applications": list(claim.applications),
         "users": list(claim.users),
         "addresses": list(claim.addresses),
+    }
+
+
+def _target(target: NotifySettings) -> dict[str, Any]:
+    return {
+        "name": target.name,
+        **({"url_file": str(target.url_file)} if target.url_file else {"url": MASK}),
+        "events": [kind.word for kind in target.kinds],
+        "databases": list(target.databases),
+        "modes": [mode.value for mode in target.modes],
+        "remind_every": "none" if target.remind_every is None else target.remind_every,
     }
 
 

@@ -147,6 +147,31 @@ class Event(Enum):
         Severity.WARNING,
         "Nobody took the log, so that lines had to be dropped; nothing else was held up by it.",
     )
+    NOTIFICATION_FAILED = (
+        "notification_failed",
+        Severity.ERROR,
+        "A target of notifications cannot be reached; said once, and tried again and again.",
+    )
+    NOTIFICATION_DELIVERED = (
+        "notification_delivered",
+        Severity.INFO,
+        "A target of notifications can be reached again.",
+    )
+    NOTIFICATION_GIVEN_UP = (
+        "notification_given_up",
+        Severity.ERROR,
+        "Notifications will never be delivered: too old, too many, or for nobody any more.",
+    )
+    OUTBOX_UNUSABLE = (
+        "outbox_unusable",
+        Severity.WARNING,
+        "The file for notifications that wait cannot be used, or was begun anew; all are sent nevertheless.",
+    )
+    OUTBOX_USABLE = (
+        "outbox_usable",
+        Severity.INFO,
+        "The file for notifications that wait can be used again.",
+    )
     OBSERVER_FAILED = (
         "observer_failed",
         Severity.ERROR,

@@ -10,6 +10,7 @@ from remediator.log.pipeline import (
     configure,
     in_background,
     is_journal,
+    learn,
 )
 from remediator.log.redact import Redactor
 
@@ -23,4 +24,5 @@ __all__ = [
     "configure",
     "in_background",
     "is_journal",
+    "learn",
 ]

@@ -26,6 +26,9 @@ ERROR_PREFIX = f"<{_PRIORITIES['error']}>"
 """What marks a plain line as an error for journald."""
 
 
+_IN_FORCE: list[Redactor] = []
+
+
 class _Put(Protocol):
     """Takes a finished line."""
 
@@ -91,6 +94,12 @@ def in_background(
         outlet.close(last_words)
 
 
+def learn(secrets: Collection[str]) -> None:
+    """Keep these secrets too from appearing, from now on."""
+    for redactor in _IN_FORCE:
+        redactor.learn(secrets)
+
+
 def _standard_output() -> TextIO:
     # Without one nobody listens, for as long as we live.
     return sys.stdout or Path(os.devnull).open("w")
@@ -108,7 +117,9 @@ def _configure(
         ),
     ]
     journal = not console and is_journal(stream)
-    last: list[Processor] = [Redactor(secrets), *_renderers(console=console, journal=journal)]
+    redactor = Redactor(secrets)
+    _IN_FORCE[:] = [redactor]
+    last: list[Processor] = [redactor, *_renderers(console=console, journal=journal)]
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -28,8 +28,13 @@ class Redactor:
     """
 
     def __init__(self, secrets: Collection[str] = ()) -> None:
+        self._secrets: tuple[str, ...] = ()
+        self.learn(secrets)
+
+    def learn(self, secrets: Collection[str]) -> None:
+        """Mask these too from now on."""
         forms = {form for secret in secrets for form in _forms(secret) if len(form) >= _SHORTEST_SECRET}
-        self._secrets = sorted(forms, key=len, reverse=True)
+        self._secrets = tuple(sorted(forms.union(self._secrets), key=len, reverse=True))
 
     def __call__(self, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
         """Act as a structlog processor; must be the last one before the renderer."""

@@ -67,7 +67,7 @@ class SimDaemon:
         self._databases = databases
         world = World(cast("Any", databases), runtimes, engine=None)
         self.cycles = make_cycles(settings, settings.mode, world, store=store, observer=witness, clock=clock)
-        self._reload = Reload(settings, world, self.cycles, witness, read)
+        self._reload = Reload(settings, world, self.cycles, witness, read, lambda _: None)
 
     def start(self) -> None:
         """Begin to check every database."""

@@ -314,6 +314,12 @@ class Daemon:
         self.config_file.write_text(json.dumps(self.config, indent=2))  # which is YAML too
         self.config_file.chmod(0o600)
 
+    def reload(self, config: Mapping[str, Any]) -> None:
+        """Change the configuration, and have it read anew; what comes of it is not waited for."""
+        self.config = merged(self.config, config)
+        self.write_config()
+        self.signal(signal.SIGHUP)
+
     @property
     def pid(self) -> int:
         """The process id of the daemon that runs, or ran last."""

@@ -23,7 +23,9 @@ def mistakes(directory: Path, text: str, env: dict[str, str] | None = None) -> l
     return [line.removeprefix(f"{path}:") for line in caught.value.problems]
 
 
-KEYS = "version, mode, state_dir, docker, databases, services, clients, policies, maintenance, log, web"
+KEYS = (
+    "version, mode, state_dir, docker, databases, services, clients, policies, maintenance, notify, log, web"
+)
 UNITS = "write numbers with units d, h, m, s or ms, such as 500ms, 10s, 5m or 1h30m"
 
 ONE_LINE = {
@@ -61,6 +63,57 @@ ONE_LINE = {
     "window that is too short": (
         "maintenance: [{cron: 0 3 * * *, for: 5s}]",
         '1:38: maintenance[0].for: "5s" is out of range; 1m to 31d is allowed',
+    ),
+    "target without a URL": (
+        "notify: [{name: a}]",
+        "1:10: notify[0]: has neither of url and url_file; exactly one is allowed",
+    ),
+    "target with two URLs": (
+        "notify: [{name: a, url: json://h, url_file: ./config.yaml}]",
+        "1:10: notify[0]: has both of url and url_file; exactly one is allowed",
+    ),
+    "target with a misspelt URL": (
+        "notify: [{name: a, ulr: 'json://h/hunter2'}]",
+        (
+            "1:20: notify[0].ulr: unknown key; allowed: name, url, url_file, events, databases, modes,"
+            ' remind_every; did you mean "url"?'
+        ),
+    ),
+    "target whose URL is a list": (
+        "notify: [{name: a, url: [json://h/hunter2]}]",
+        "1:25: notify[0].url: must be a single value, not a list or keys and values",
+    ),
+    "target whose file is missing": (
+        "notify: [{name: a, url_file: /nope/hunter2}]",
+        "1:30: notify[0].url_file: /nope/hunter2 cannot be read: no such file or directory",
+    ),
+    "target that wants nothing": (
+        "notify: [{name: a, url: json://h, events: []}]",
+        "1:43: notify[0].events: is empty; at least one value is needed",
+    ),
+    "target of an unknown database": (
+        "notify: [{name: a, url: json://h, databases: [defautl]}]",
+        (
+            "1:47: notify[0].databases[0]: no entry of databases has this name;"
+            ' defined: default; did you mean "default"?'
+        ),
+    ),
+    "target that reminds all the time": (
+        "notify: [{name: a, url: json://h, remind_every: 5s}]",
+        '1:49: notify[0].remind_every: "5s" is out of range; 1m to 31d is allowed',
+    ),
+    "two targets of one name": (
+        "notify:\n- {name: a, url: json://h}\n- {name: a, url: json://i}",
+        "3:10: notify[1].name: this name is taken already, on line 2; each is allowed once",
+    ),
+    "target with an event that is none": (
+        "notify: [{name: a, url: json://h, events: [helt]}]",
+        (
+            '1:44: notify[0].events[0]: "helt" is not allowed; one of opened, acted, relieved, relapsed,'
+            " closed, held, suspended, locked, evidence_lost, evidence_overdue, evidence_regained,"
+            " ledger_unavailable, ledger_available, cycle_failed, level_changed, server_changed, standing_by,"
+            ' taking_over, config_rejected, started, stopping; did you mean "held"?'
+        ),
     ),
     "window without end": (
         "maintenance: [{cron: 0 3 * * *}]",
