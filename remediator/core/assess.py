@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from math import inf
 
 from remediator.core.model import Evidence, Level, ProbeResult, Sample
@@ -56,7 +57,7 @@ class Timer:
             longest: How many seconds apart samples may be for one to bear out the other.
         """
         if mono - self.mono > longest:
-            return Timer().tell(evidence, mono)
+            return Timer(last=evidence, mono=mono)
         passed = max(0.0, mono - self.mono) if evidence is self.last else 0.0
         match evidence:
             case Evidence.BREACH:
@@ -64,7 +65,7 @@ class Timer:
             case Evidence.CLEAR:
                 return Timer(clear=self.clear + passed, last=evidence, mono=mono)
             case Evidence.UNKNOWN:
-                return replace(self, last=evidence, mono=mono)
+                return Timer(self.breach, self.clear, evidence, mono)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,8 @@ class Assessment:
     @property
     def unknown(self) -> bool:
         """Whether the level might be another one: evidence is missing for it or for a higher one."""
+        if Evidence.UNKNOWN not in self.evidence.values():
+            return False
         breached = max((x for x, e in self.evidence.items() if e is Evidence.BREACH), default=Level.NORMAL)
         return any(
             e is Evidence.UNKNOWN for x, e in self.evidence.items() if x > breached and x >= self.level
@@ -178,12 +181,12 @@ def findings_for(policy: Policy, level: Level, sample: Sample, *, holding: bool)
             policy's margin to be clear.
     """
     margin = policy.clear.margin if holding else 0.0
-    return list(_findings(policy.levels[level].conditions, level, sample, margin))
+    return _findings(policy.levels[level].conditions, level, sample, margin)
 
 
 def any_of(findings: list[Finding]) -> Evidence:
     """Combine the conditions of a level, which holds when any of them holds."""
-    kinds = {finding.evidence for finding in findings}
+    kinds = [finding.evidence for finding in findings]
     if Evidence.BREACH in kinds:
         return Evidence.BREACH
     if Evidence.UNKNOWN in kinds:
@@ -207,7 +210,7 @@ def critical_evidence(policy: Policy, sample: Sample, *, relieved: bool = False)
     margin = 0.0 if relieved else policy.clear.margin
     if conditions.utilization is not None:
         margin = min(margin, max(0.0, conditions.utilization - policy.remediate.until))
-    return any_of(list(_findings(conditions, Level.CRITICAL, sample, margin)))
+    return any_of(_findings(conditions, Level.CRITICAL, sample, margin))
 
 
 def only_logins(policy: Policy, sample: Sample) -> bool:
@@ -225,24 +228,32 @@ def only_logins(policy: Policy, sample: Sample) -> bool:
     return critical_evidence(policy, sessions) is Evidence.CLEAR
 
 
-def _findings(conditions: Conditions, level: Level, sample: Sample, margin: float) -> Iterator[Finding]:
+def _findings(conditions: Conditions, level: Level, sample: Sample, margin: float) -> list[Finding]:
+    found: list[Finding] = []
     if conditions.utilization is not None:
-        yield _utilization(conditions.utilization, level, sample, margin)
+        found.append(_utilization(conditions.utilization, level, sample, margin))
     if conditions.idle is not None:
-        yield _idle(conditions.idle, level, sample)
+        found.append(_idle(conditions.idle, level, sample))
     if conditions.refusing_connections:
-        yield _refusing(level, sample)
+        found.append(_refusing(level, sample))
+    return found
 
 
 def _utilization(threshold: float, level: Level, sample: Sample, margin: float) -> Finding:
     slots = sample.slots
     if slots is None:
         return Finding(level, "utilization", Evidence.UNKNOWN, f"utilization unknown: {_why(sample)}")
-    text = f"{slots.used} of {slots.usable} usable slots used ({percent(slots.utilization)})"
-    if slots.utilization > threshold:
+    return _used(threshold, level, slots.used, slots.usable, margin)
+
+
+@lru_cache(maxsize=1024)  # hardly anything changes from one look to the next
+def _used(threshold: float, level: Level, used: int, usable: int, margin: float) -> Finding:
+    utilization = used / usable
+    text = f"{used} of {usable} usable slots used ({percent(utilization)})"
+    if utilization > threshold:
         return Finding(level, "utilization", Evidence.BREACH, f"{text}, above {percent(threshold)}")
     # Rounded because the difference of two percentages is not exact: 30 % - 10 % is 19.999 %.
-    if margin and slots.utilization > round(threshold - margin, 9):
+    if margin and utilization > round(threshold - margin, 9):
         text = f"{text}, not yet {percent(margin)} below {percent(threshold)}"
         return Finding(level, "utilization", Evidence.BREACH, text)
     return Finding(level, "utilization", Evidence.CLEAR, text)
@@ -251,10 +262,14 @@ def _utilization(threshold: float, level: Level, sample: Sample, margin: float) 
 def _idle(condition: IdleCount, level: Level, sample: Sample) -> Finding:
     if sample.slots is None:
         return Finding(level, "idle", Evidence.UNKNOWN, f"idle sessions unknown: {_why(sample)}")
-    found = sample.idle_older_than(condition.older_than)
-    text = f"{count(found, 'session')} idle for {duration(condition.older_than)} or longer"
-    if found >= condition.count:
-        return Finding(level, "idle", Evidence.BREACH, f"{text}, at least {condition.count}")
+    return _idled(condition.older_than, condition.count, level, sample.idle_older_than(condition.older_than))
+
+
+@lru_cache(maxsize=1024)
+def _idled(older_than: timedelta, least: int, level: Level, found: int) -> Finding:
+    text = f"{count(found, 'session')} idle for {duration(older_than)} or longer"
+    if found >= least:
+        return Finding(level, "idle", Evidence.BREACH, f"{text}, at least {least}")
     return Finding(level, "idle", Evidence.CLEAR, text)
 
 

@@ -8,13 +8,15 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
+from typing import TypeVar
 
 from remediator.core.directory import EMPTY, Directory, Tenant
-from remediator.core.model import Sample, Session
+from remediator.core.model import Sample, Session, SessionGroup
 from remediator.core.owner import UNATTRIBUTED, Owner, OwnerKind
 
 # Two clocks on one machine are one clock; over a network they may be apart by as much as this.
 SKEW = timedelta(seconds=2)
+_Owned = TypeVar("_Owned", Session, SessionGroup)
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
@@ -75,15 +77,14 @@ class Attribution:
 
     def of_sample(self, sample: Sample) -> Sample:
         """The sample with the owner of each group of sessions."""
-        groups = (
-            replace(g, owner=self.owner(g.address, g.user, g.application, g.oldest)) for g in sample.groups
-        )
-        return replace(sample, groups=tuple(groups))
+        owned = (_owned(g, self.owner(g.address, g.user, g.application, g.oldest)) for g in sample.groups)
+        groups = tuple(owned)
+        return sample if groups == sample.groups else replace(sample, groups=groups)
 
     def of_sessions(self, sessions: Sequence[Session]) -> tuple[Session, ...]:
         """The sessions with their owners."""
         return tuple(
-            replace(s, owner=self.owner(s.address, s.user or "", s.application, s.id.backend_start))
+            _owned(s, self.owner(s.address, s.user or "", s.application, s.id.backend_start))
             for s in sessions
         )
 
@@ -104,6 +105,10 @@ class Attribution:
         known = (*self.directory.former, *self.directory.tenants)
         before = next((t for t in known if address in t.addresses), None)
         return Owner(OwnerKind.ORPHAN, "" if before is None else before.service or before.name)
+
+
+def _owned(value: _Owned, owner: Owner) -> _Owned:
+    return value if value.owner == owner else replace(value, owner=owner)
 
 
 def _of(tenant: Tenant, begun: datetime | None) -> Owner | None:

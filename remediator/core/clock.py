@@ -6,7 +6,7 @@ nothing but the wall clock. It never goes back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from remediator.core.moment import Moment
@@ -46,12 +46,16 @@ def stamped(moment: Moment, mark: ClockMark | None) -> Moment:
         mark: What was kept last; without one the ledger's clock starts with the wall clock's time.
     """
     if mark is None:
-        return replace(moment, stamp=moment.at)
+        return _at(moment, moment.at)
     if moment.boot and moment.boot == mark.boot:
         passed = timedelta(seconds=moment.uptime - mark.uptime)
     else:
         passed = moment.at - mark.at
-    return replace(moment, stamp=mark.steady + max(_NOTHING, passed))
+    return _at(moment, mark.steady + max(_NOTHING, passed))
+
+
+def _at(moment: Moment, stamp: datetime) -> Moment:
+    return Moment(moment.at, moment.mono, moment.boot, moment.uptime, stamp)
 
 
 def outdated(mark: ClockMark | None, moment: Moment) -> bool:

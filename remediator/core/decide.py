@@ -212,15 +212,17 @@ def _choose(situation: Situation, step: TerminateIdle, eligible: Sequence[Sessio
     cap = limits.terminate_cap(used)
     spent = situation.ledger.terminations(situation.database)
     scarcest = min(usages(limits.terminate, spent, situation.now), key=lambda budget: budget.left)
+    left, spent_text = scarcest.left, scarcest.describe(situation.now)
+    enough, per_step = f"target {percent(until)}", f"limit {cap} of {used} per step"
     chosen: list[Proposal] = []
     for rank, session in enumerate(eligible):
         action = TerminateSession(session)
         if rank >= needed:
-            chosen.append(Hold(action, (Objection.ENOUGH,), f"target {percent(until)}"))
-        elif rank >= scarcest.left:
-            chosen.append(Hold(action, (Objection.RATE_LIMIT,), scarcest.describe(situation.now)))
+            chosen.append(Hold(action, (Objection.ENOUGH,), enough))
+        elif rank >= left:
+            chosen.append(Hold(action, (Objection.RATE_LIMIT,), spent_text))
         elif rank >= cap:
-            chosen.append(Hold(action, (Objection.STEP_LIMIT,), f"limit {cap} of {used} per step"))
+            chosen.append(Hold(action, (Objection.STEP_LIMIT,), per_step))
         else:
             idle = f"idle for {duration(session.idle_for)}, longer than {duration(step.older_than)}"
             chosen.append(Act(action, idle))

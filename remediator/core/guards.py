@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import compress
 
 from remediator.core.budgets import cooldown, usages
 from remediator.core.ledger import Incident, Ledger, Occasion, Phase, database_scope, service_scope
@@ -22,6 +23,18 @@ from remediator.core.plan import Objection
 from remediator.core.policy import Limits, Spare
 from remediator.core.text import duration
 
+_SPARED = (
+    Objection.NOT_CLIENT,
+    Objection.SUPERUSER,
+    Objection.ACTIVE,
+    Objection.IN_TRANSACTION,
+    Objection.TOO_YOUNG,
+    Objection.ADVISORY_LOCK,
+    Objection.LISTENING,
+    Objection.SPARED_USER,
+    Objection.SPARED_APPLICATION,
+)
+
 
 def spare_session(session: Session, spare: Spare, older_than: timedelta) -> tuple[Objection, ...]:
     """List every rule that spares a session; none means that it may be terminated.
@@ -37,17 +50,17 @@ def spare_session(session: Session, spare: Spare, older_than: timedelta) -> tupl
         return (Objection.OWN_SESSION,)
     idle = session.state == IDLE and session.state_change is not None
     rules = (
-        (Objection.NOT_CLIENT, session.backend_type != CLIENT_BACKEND),
-        (Objection.SUPERUSER, session.superuser),
-        (Objection.ACTIVE, not idle),
-        (Objection.IN_TRANSACTION, session.in_transaction),
-        (Objection.TOO_YOUNG, idle and session.idle_for < older_than.total_seconds()),
-        (Objection.ADVISORY_LOCK, session.advisory_lock),
-        (Objection.LISTENING, idle and session.listening),
-        (Objection.SPARED_USER, spare.spares_user(session.user)),
-        (Objection.SPARED_APPLICATION, spare.spares_application(session.application)),
+        session.backend_type != CLIENT_BACKEND,
+        session.superuser,
+        not idle,
+        session.in_transaction,
+        idle and session.idle_for < older_than.total_seconds(),
+        session.advisory_lock,
+        idle and session.listening,
+        spare.spares_user(session.user),
+        spare.spares_application(session.application),
     )
-    return tuple(objection for objection, holds in rules if holds)
+    return tuple(compress(_SPARED, rules)) if True in rules else ()
 
 
 def spare_replica(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -187,10 +187,18 @@ class Ledger:
     incidents: tuple[Incident, ...] = ()
     pause: Pause | None = None
     locks: tuple[Lock, ...] = ()
+    # Few among hundreds of terminations, and asked for again and again.
+    _open: tuple[Entry, ...] = field(init=False, repr=False, compare=False)
+    _restarts: tuple[Entry, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        restarts = (e for e in self.entries if isinstance(e.intent.action, RestartReplica))
+        object.__setattr__(self, "_restarts", tuple(restarts))
+        object.__setattr__(self, "_open", tuple(e for e in self.entries if e.outcome is None))
 
     def open_entries(self, database: str) -> tuple[Entry, ...]:
         """The intents of one database whose outcome is not known yet."""
-        return tuple(e for e in self.entries if e.outcome is None and e.intent.database == database)
+        return tuple(e for e in self._open if e.intent.database == database)
 
     def open_incident(self, database: str) -> Incident | None:
         """The incident of one database that is not closed, if there is one."""
@@ -202,12 +210,14 @@ class Ledger:
 
     def restart_in_flight(self, service: str) -> bool:
         """Tell whether a restart of this service, for any database, has no outcome yet."""
-        return any(e.outcome is None and _service(e) == service for e in self.entries)
+        return any(_service(e) == service for e in self._open)
 
     def terminations(self, database: str) -> tuple[datetime, ...]:
         """When each session of a database was terminated that counts against its limits."""
-        charged = self._charged(TerminateSession)
-        return tuple(sorted(e.intent.counted_at for e in charged if e.intent.database == database))
+        entries = (e for e in self.entries if e.intent.database == database and e.charged)
+        return tuple(
+            sorted(e.intent.counted_at for e in entries if isinstance(e.intent.action, TerminateSession))
+        )
 
     def restarts_of(self, service: str, apart_from: Occasion | None = None) -> tuple[datetime, ...]:
         """When each restart of a service that counts against its limits was last charged, ascending.
@@ -215,33 +225,33 @@ class Ledger:
         A rolling restart counts once. One that is under way is left out by `apart_from`: going on
         with it is not another restart.
         """
-        return _occasions((e for e in self._charged(RestartReplica) if _service(e) == service), apart_from)
+        return _occasions((e for e in self._restarts if e.charged and _service(e) == service), apart_from)
 
     def restarts(self, database: str, apart_from: Occasion | None = None) -> tuple[datetime, ...]:
         """When each restart of any service that counts against a database's limits was last charged."""
-        charged = self._charged(RestartReplica)
-        return _occasions((e for e in charged if e.intent.database == database), apart_from)
+        charged = (e for e in self._restarts if e.charged and e.intent.database == database)
+        return _occasions(charged, apart_from)
 
     def of_round(self, incident: Incident) -> tuple[Entry, ...]:
         """The entries of an incident's current round."""
-        return tuple(
-            e for e in self.entries if e.intent.incident == incident.id and e.intent.round == incident.round
-        )
+        identity, number = incident.id, incident.round
+        return tuple(e for e in self.entries if e.intent.incident == identity and e.intent.round == number)
 
     def restarted_on(self, occasion: Occasion) -> Mapping[str, Entry]:
         """The entries of one restart of a service, by the name of the replica that had its turn."""
+        asked = (occasion.service, occasion.incident, occasion.round, occasion.step)
         return {
             e.intent.action.replica.name: e
-            for e in self.entries
-            if isinstance(e.intent.action, RestartReplica) and Occasion.of(e.intent) == occasion
+            for e in self._restarts
+            if isinstance(e.intent.action, RestartReplica) and _occasion(e) == asked
         }
 
     def last_restarts(self, service: str) -> Mapping[str, datetime]:
         """When each replica of a service, by name, was last restarted, as far as that counts."""
         last: dict[str, datetime] = {}
-        for entry in self._charged(RestartReplica):
+        for entry in self._restarts:
             action = entry.intent.action
-            if isinstance(action, RestartReplica) and action.replica.service == service:
+            if entry.charged and isinstance(action, RestartReplica) and action.replica.service == service:
                 name, at = action.replica.name, entry.intent.counted_at
                 last[name] = max(at, last.get(name, at))
         return last
@@ -257,20 +267,24 @@ class Ledger:
             and e.outcome.result is Result.SIMULATED
         )
 
-    def _charged(self, kind: type[Action]) -> Iterator[Entry]:
-        return (e for e in self.entries if e.charged and isinstance(e.intent.action, kind))
-
 
 def _service(entry: Entry) -> str:
     action = entry.intent.action
     return action.replica.service if isinstance(action, RestartReplica) else ""
 
 
+def _occasion(entry: Entry) -> tuple[str, str, int, int]:
+    """What tells the occasion of a restart from others: a value that is cheap to make and to compare."""
+    intent = entry.intent
+    return _service(entry), intent.incident, intent.round, intent.step
+
+
 def _occasions(entries: Iterable[Entry], apart_from: Occasion | None) -> tuple[datetime, ...]:
-    last: dict[Occasion, datetime] = {}
+    apart = apart_from and (apart_from.service, apart_from.incident, apart_from.round, apart_from.step)
+    last: dict[tuple[str, str, int, int], datetime] = {}
     for entry in entries:
-        occasion = Occasion.of(entry.intent)
-        if occasion != apart_from:
+        occasion = _occasion(entry)
+        if occasion != apart:
             at = entry.intent.counted_at
             last[occasion] = max(at, last.get(occasion, at))
     return tuple(sorted(last.values()))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from math import ceil
 
 from remediator.core.maintenance import Recurrence
@@ -118,11 +119,16 @@ class Spare:
 
     def spares_user(self, user: str | None) -> bool:
         """Tell whether a pattern names this user."""
-        return any(fnmatchcase(user or "", pattern) for pattern in self.users)
+        return _matches(self.users, user or "")
 
     def spares_application(self, application: str) -> bool:
         """Tell whether a pattern names this application."""
-        return any(fnmatchcase(application, pattern) for pattern in self.applications)
+        return _matches(self.applications, application)
+
+
+@lru_cache(maxsize=4096)  # the same few names for thousands of sessions
+def _matches(patterns: tuple[str, ...], name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +174,8 @@ class Limits:
             step that wants more is taken for a mistake: nothing is done. Empty for no such limit.
         restart_per_step: Replicas of a service per step, numbers or ratios of those it has; the lowest holds.
         backoff: The growing wait between restarts of one service, None without one.
+        backoff_memory: How far back restarts of a service make the wait after the next one longer.
+        horizon: How far back anything that was done may count.
     """
 
     terminate_per_step: tuple[int | float, ...]
@@ -179,6 +187,8 @@ class Limits:
     backoff: Backoff | None = None
     terminate_abort_above: tuple[int | float, ...] = ()
     restart_per_step: tuple[int | float, ...] = (1.0,)
+    backoff_memory: timedelta = field(init=False, repr=False, compare=False)
+    horizon: timedelta = field(init=False, repr=False, compare=False)
 
     def terminate_cap(self, used: int) -> int:
         """How many sessions one step may terminate with this many slots used; a ratio allows at least one."""
@@ -194,17 +204,12 @@ class Limits:
             cap if isinstance(cap, int) else ceil(round(cap * replicas, 7)) for cap in self.restart_per_step
         )
 
-    @property
-    def backoff_memory(self) -> timedelta:
-        """How far back restarts of a service make the wait after the next one longer."""
+    def __post_init__(self) -> None:
         cap = self.backoff.cap if self.backoff else timedelta(0)
-        return max([cap, *(rate.per for rate in self.restart_per_service)])
-
-    @property
-    def horizon(self) -> timedelta:
-        """How far back anything that was done may count."""
+        memory = max([cap, *(rate.per for rate in self.restart_per_service)])
+        object.__setattr__(self, "backoff_memory", memory)
         rates = (*self.terminate, *self.restart_per_service, *self.restart)
-        return max([self.backoff_memory, *(rate.per for rate in rates)])
+        object.__setattr__(self, "horizon", max([memory, *(rate.per for rate in rates)]))
 
 
 def _of(cap: float, total: int) -> int:

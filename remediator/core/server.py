@@ -71,7 +71,7 @@ def replaced(before: Server | None, now: Server | None) -> str:
         before: The server of the newest reading so far, None when there is none.
         now: The server of this reading, None when nothing is known of it.
     """
-    if before is None or now is None:
+    if before is None or now is None or before == now:
         return ""
     return ", ".join(_differences(before, now))
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import lru_cache
 
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 
 
+@lru_cache(maxsize=1024)
 def duration(value: timedelta | float) -> str:
     """Write a length of time the way the config file writes it: `10m`, `1h 30m`, `2.5s`.
 
@@ -30,6 +32,7 @@ def duration(value: timedelta | float) -> str:
     return " ".join(parts[:2])
 
 
+@lru_cache(maxsize=1024)
 def percent(ratio: float) -> str:
     """Write a ratio as a percentage with at most one decimal: 0.5 is `50%`, 0.958 is `95.8%`."""
     return f"{ratio * 100:.1f}".rstrip("0").rstrip(".") + "%"

@@ -108,7 +108,7 @@ class Cycle:
             turn = await self._remediate(assessment)
         seconds = self._clock.now().mono - moment.mono
         self._teller.cycle(assessment, turn.incident, seconds)
-        turn = replace(turn, maintenance=window)
+        turn = turn if window is None else replace(turn, maintenance=window)
         if self._follower is not None:
             self._follower.completed(self.database.name, self.policy, turn)
         return turn
@@ -189,7 +189,9 @@ class Cycle:
             if incident is None:
                 incident = await self._open(assessment)
             incident, plan, seen = await self._climb(assessment, incident, ledger)
-        in_flight = len((await self._load(moment)).open_entries(self.database.name))
+        if plan is not None and plan.next_step is not None:
+            ledger = await self._load(moment)
+        in_flight = len(ledger.open_entries(self.database.name))
         self._engaged = incident is not None or in_flight > 0
         return Turn(assessment, plan, incident, in_flight, survey=seen)
 

@@ -11,7 +11,7 @@ from remediator.core.assess import Assessment
 from remediator.core.events import Event
 from remediator.core.ledger import Entry, Incident, Outcome
 from remediator.core.maintenance import Window
-from remediator.core.model import Level, Mode, Moment
+from remediator.core.model import Evidence, Level, Mode, Moment
 from remediator.core.plan import Action, Plan, RestartReplica, StepPlan, TerminateSession
 from remediator.core.server import Server
 from remediator.ports import Observer
@@ -105,13 +105,13 @@ class Teller:
                 self.emit(Event.EVIDENCE_REGAINED, level=level, seconds=round(mono - self._unknown, 3))
             self._unknown, self._overdue = None, False
             return
-        because = "; ".join(dict.fromkeys(f.text for f in assessment.findings if f.evidence == "unknown"))
         if self._unknown is None:
             self._unknown = mono
-            self.emit(Event.EVIDENCE_LOST, level=level, because=because)
+            self.emit(Event.EVIDENCE_LOST, level=level, because=_unknown(assessment))
         lasted = mono - self._unknown
         if not self._overdue and lasted >= patience.total_seconds():
             self._overdue = True
+            because = _unknown(assessment)
             self.emit(Event.EVIDENCE_OVERDUE, level=level, because=because, seconds=round(lasted, 3))
 
     def maintenance(self, window: Window | None) -> None:
@@ -206,10 +206,15 @@ class Teller:
 
 def states(assessment: Assessment) -> Mapping[str, int]:
     """Count client sessions by state."""
-    counted: Counter[str] = Counter()
+    counted: dict[str, int] = {}
     for group in assessment.sample.groups:
-        counted[group.state or "unknown"] += group.count
-    return dict(counted)
+        state = group.state or "unknown"
+        counted[state] = counted.get(state, 0) + group.count
+    return counted
+
+
+def _unknown(assessment: Assessment) -> str:
+    return "; ".join(dict.fromkeys(f.text for f in assessment.findings if f.evidence is Evidence.UNKNOWN))
 
 
 def owners(assessment: Assessment) -> Mapping[str, int]:

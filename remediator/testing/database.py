@@ -29,6 +29,8 @@ from remediator.testing.claim import FakeClaim
 from remediator.testing.session import TICK, FakeSession, grouped
 
 _HIDDEN = Trouble(TroubleKind.HIDDEN, "our role may not see other roles' sessions")
+_ACCEPTED = Probe(ProbeResult.ACCEPTED)
+_REFUSED = Probe(ProbeResult.REFUSING, "53300", "too many clients already")
 _CUT_OFF = Trouble(TroubleKind.UNREACHABLE, "the connection was lost")
 
 
@@ -135,7 +137,7 @@ class FakeDatabase:
 
     def exists(self, session: FakeSession) -> bool:
         """Tell whether the server still has this session."""
-        return session in self._present()
+        return self._sessions.get(session.id) is session and self._lives(session, self.now())
 
     async def sample(self, moment: Moment, starts: Mapping[str, datetime] = NO_STARTS) -> Sample:
         """Read slots, grouped sessions and the probe; never raises, trouble is in the sample."""
@@ -149,10 +151,9 @@ class FakeDatabase:
         self._read_on = self._starts
         server = self._server()
         if not self.readable:
-            return Sample(moment, probe=self._probe(), trouble=_HIDDEN, server=server)
-        return Sample(
-            moment, self._slots(), self._groups(starts), self._probe(), server=server, recent=self._recent()
-        )
+            return Sample(moment, probe=self._probe(self._slots()), trouble=_HIDDEN, server=server)
+        slots, groups = self._slots(), self._groups(starts)
+        return Sample(moment, slots, groups, self._probe(slots), server=server, recent=self._recent())
 
     async def sessions(self) -> tuple[Session, ...]:
         """Read every session with what decides whether it may be terminated.
@@ -161,7 +162,8 @@ class FakeDatabase:
             UnavailableError: `trouble` is set, or the server was restarted since the last sample.
         """
         await self._answer()
-        return tuple(self._read(session) for session in self._present())
+        now = self.now()
+        return tuple(s.seen(now, readable=self.readable) for s in self._present())
 
     async def terminate(self, sessions: Sequence[Session], older_than: timedelta) -> tuple[Receipt, ...]:
         """Terminate each session that is still as it was and idle for long enough."""
@@ -188,10 +190,12 @@ class FakeDatabase:
             UnavailableError: `trouble` is set.
         """
         await self._answer()
-        for session in self._present():
-            if session.id in ids and session.ends_at and session.ends_at <= self.now() + patience:
+        then = self.now() + patience
+        there = [session for wanted in ids if (session := self._sessions.get(wanted)) is not None]
+        for session in there:
+            if not self._lives(session, then):
                 self.leave(session)
-        return frozenset(session.id for session in self._present() if session.id in ids)
+        return frozenset(session.id for session in there if self._lives(session, then))
 
     async def close(self) -> None:
         """Take note that it was closed."""
@@ -199,7 +203,7 @@ class FakeDatabase:
 
     def _terminate(self, chosen: Session, older_than: timedelta) -> Receipt:
         session = self._sessions.get(chosen.id)
-        if session is None or session not in self._present():
+        if session is None or not self._lives(session, self.now()):
             return Receipt.CHANGED
         if session.flips:
             session.run()
@@ -227,10 +231,13 @@ class FakeDatabase:
 
     def _present(self) -> list[FakeSession]:
         now = self.now()
-        for session in list(self._sessions.values()):
-            if session.ends_at is not None and session.ends_at <= now:
-                del self._sessions[session.id]
-        return list(self._sessions.values())
+        there = [session for session in self._sessions.values() if self._lives(session, now)]
+        if len(there) != len(self._sessions):
+            self._sessions = {session.id: session for session in there}
+        return there
+
+    def _lives(self, session: FakeSession, now: datetime) -> bool:
+        return session.ends_at is None or session.ends_at > now
 
     async def _wait(self) -> None:
         if self.gate is not None:
@@ -265,33 +272,11 @@ class FakeDatabase:
     def _slots(self) -> Slots:
         return Slots(self.max_connections, self.superuser_reserved, self.reserved, len(self._clients()))
 
-    def _probe(self) -> Probe:
-        full = self._slots().used + self.half_open >= self._slots().usable
-        refused = Probe(ProbeResult.REFUSING, "53300", "too many clients already")
-        return refused if full else Probe(ProbeResult.ACCEPTED)
+    def _probe(self, slots: Slots) -> Probe:
+        return _REFUSED if slots.used + self.half_open >= slots.usable else _ACCEPTED
 
     def _groups(self, starts: Mapping[str, datetime] = NO_STARTS) -> tuple[SessionGroup, ...]:
         return grouped(self._clients(), self.cutoffs, starts)
 
     def _recent(self) -> int:
         return sum(1 for s in self._clients() if s.id.backend_start > self.now() - timedelta(minutes=1))
-
-    def _read(self, session: FakeSession) -> Session:
-        shown = self.readable or session.own
-        return Session(
-            id=session.id,
-            user=session.user,
-            database=session.database,
-            application=session.application,
-            address=session.address if shown else None,
-            backend_type=session.backend_type if shown else None,
-            state=session.state if shown else None,
-            state_change=session.state_change if shown else None,
-            idle_for=session.idle_for if shown else 0.0,
-            in_transaction=shown and session.in_transaction,
-            superuser=session.superuser,
-            own=session.own,
-            advisory_lock=session.advisory_lock,
-            listening=shown and session.listening,
-            hidden=not shown,
-        )

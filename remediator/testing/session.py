@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from remediator.core.model import CLIENT_BACKEND, IDLE, SessionGroup, SessionId
+from remediator.core.model import CLIENT_BACKEND, IDLE, Session, SessionGroup, SessionId
 
 ACTIVE = "active"
 IN_TRANSACTION = "idle in transaction"
@@ -50,16 +50,45 @@ class FakeSession:
     @property
     def idle_for(self) -> float:
         """Seconds since it became idle, 0 unless it is."""
+        return self.idle_at(self.now())
+
+    def idle_at(self, now: datetime) -> float:
+        """Seconds since it became idle by this time of the server's clock, 0 unless it is."""
         if self.state != IDLE or self.state_change is None:
             return 0.0
-        return (self.now() - self.state_change).total_seconds()
+        return (now - self.state_change).total_seconds()
+
+    def seen(self, now: datetime, *, readable: bool) -> Session:
+        """What a role gets to see of it that may, or may not, see other roles' sessions."""
+        shown = readable or self.own
+        return Session(
+            self.id,
+            self.user,
+            self.database,
+            self.application,
+            self.address if shown else None,
+            self.backend_type if shown else None,
+            self.state if shown else None,
+            self.state_change if shown else None,
+            self.idle_at(now) if shown else 0.0,
+            in_transaction=shown and self.in_transaction,
+            superuser=self.superuser,
+            own=self.own,
+            advisory_lock=self.advisory_lock,
+            listening=shown and self.listening,
+            hidden=not shown,
+        )
 
     @property
     def resting_for(self) -> float:
         """Seconds since it became idle, in a transaction or not, 0 while it runs."""
+        return self.resting_at(self.now())
+
+    def resting_at(self, now: datetime) -> float:
+        """Seconds since it became idle, in a transaction or not, by this time of the server's clock."""
         if not self.state.startswith(IDLE) or self.state_change is None:
             return 0.0
-        return (self.now() - self.state_change).total_seconds()
+        return (now - self.state_change).total_seconds()
 
     def run(self) -> None:
         """Begin a statement that goes on until `rest`."""

@@ -80,14 +80,16 @@ class Life:
             await asyncio.sleep(self.chance.uniform(0.0, weather.slowest))
         elif roll > 0.9:
             await asyncio.sleep(0)
-        await self.thaw()
+        if self.frozen_until or self.died.is_set():
+            await self.thaw()
 
     async def thaw(self) -> None:
         """Wait while the process is suspended; for ever when it is dead."""
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         while self.frozen_until > now:
             await asyncio.sleep(self.frozen_until - now)
-            now = asyncio.get_running_loop().time()
+            now = loop.time()
         if self.died.is_set():
             await _never()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from remediator.core.events import Event
@@ -17,8 +18,9 @@ from remediator.core.policy import Policy
 from remediator.core.turn import Turn
 from tests.simulation import rules
 from tests.simulation.book import Book, Deed, Violation, Watched
+from tests.simulation.ledger import LedgerEye, SimLedger
 from tests.simulation.trace import Trace
-from tests.simulation.world import LedgerEye, SimDatabase, SimLedger, SimRuntime
+from tests.simulation.world import SimDatabase, SimRuntime
 
 _QUIET = 3600.0
 _TELLING = frozenset({Event.INCIDENT_HELD, Event.INCIDENT_SUSPENDED, Event.LOCKED})
@@ -213,7 +215,7 @@ class Inspector(LedgerEye):
             ],
             f"{name}: session {victim.pid}",
         )
-        session = next((s for s in database.every_session() if s.id == victim), None)
+        session = database.find(victim)
         if deed is None:
             return
         why = [rules.spared(session, policy, deed.entry.intent, database.now()) for policy in deed.policies]
@@ -278,6 +280,7 @@ class Inspector(LedgerEye):
             if database.trouble is not None or not database.readable:
                 continue
             kept, fresh = await database.sample(moment), await database.fresh_sample(moment)
+            kept, fresh = (replace(s, groups=tuple(sorted(s.groups, key=repr))) for s in (kept, fresh))
             self.check(kept == fresh, "samples are fresh", f"{database.name}: {kept} is not {fresh}")
 
     def unfinished(self) -> list[str]:

@@ -10,9 +10,9 @@ from random import Random
 from remediator.core.clock import stamped
 from remediator.core.ledger import Pause
 from tests.simulation.faults import Weather
+from tests.simulation.ledger import SimLedger
 from tests.simulation.trace import Trace
 from tests.simulation.virtual import MachineClock
-from tests.simulation.world import SimLedger
 
 _HOUR = 3600.0
 

@@ -122,5 +122,4 @@ def not_so(entry: Entry, databases: dict[str, SimDatabase], runtimes: dict[str, 
         )
         same = replica is not None and replica.started == action.replica.started
         return "the replica was not started anew" if same else ""
-    sessions = databases[entry.intent.database].every_session()
-    return "the session is there" if any(s.id == action.session.id for s in sessions) else ""
+    return "the session is there" if databases[entry.intent.database].find(action.session.id) else ""

@@ -126,7 +126,9 @@ class Fortune:
         self._guests.append(database.open(user="migrator", application="migrate"))
         self._guests.append(database.open(application=chance.choice(("pg_dump", "report1", "psql"))))
         self._guests.append(database.open(backend_type="walsender", application="standby"))
-        chance.choice(self._guests).take_advisory_lock()
+        guest = chance.choice(self._guests)
+        guest.take_advisory_lock()
+        database.touch(guest)
 
     def _reuse(self) -> None:
         """Give the pids of sessions that are gone to new ones."""

@@ -35,6 +35,7 @@ class Pool:
     baseline: int
     used: list[FakeSession] = field(default_factory=list)
     leaked: list[FakeSession] = field(default_factory=list)
+    _departures: int = 0
 
     def close(self) -> None:
         """The process is gone, and its sessions with it."""
@@ -42,7 +43,13 @@ class Pool:
             self.database.leave(session)
         self.used.clear()
         self.leaked.clear()
-        self.database.touch()
+
+    def look(self) -> None:
+        """Notice which sessions are gone."""
+        if self.database.departures != self._departures:
+            self._departures = self.database.departures
+            self.used = self.database.those_left(self.used)
+            self.leaked = self.database.those_left(self.leaked)
 
 
 class SimService:
@@ -129,7 +136,6 @@ class SimService:
             for session in pool.leaked:
                 pool.database.leave(session)
             pool.leaked.clear()
-            pool.database.touch()
 
     def repair(self) -> None:
         """Deploy what does not run or is not well anew."""
@@ -195,15 +201,13 @@ class SimService:
 
     def _work(self, pool: Pool, forgotten: int) -> None:
         """Use some sessions, open those that are missing, forget some."""
-        pool.database.touch()
         chance = self._chance
-        there = set(pool.database.every_session())
-        pool.used = [session for session in pool.used if session in there]
-        pool.leaked = [session for session in pool.leaked if session in there]
+        free = pool.database.free()
+        pool.look()
         for session in pool.used:
             if chance.random() < 0.5:
                 chance.choice((session.run, session.rest, session.rest, session.begin))()
-        free = pool.database.free()
+                pool.database.touch(session)
         missing = min(free, max(0, pool.baseline - len(pool.used)))
         pool.used += [self._open(pool) for _ in range(missing)]
         for _ in range(min(free - missing, forgotten)):
@@ -212,6 +216,7 @@ class SimService:
             session = chance.choice(pool.leaked)
             chance.choice((session.run, session.rest))()
             session.flips = chance.random() < 0.3
+            pool.database.touch(session)
 
     def _open(self, pool: Pool) -> FakeSession:
         return pool.database.open(user="app", application=self.scene.name, address="10.0.0.2")
@@ -227,4 +232,5 @@ class SimService:
                 session.listen()
             case "spared":
                 session.application = "etl_nightly"
+        pool.database.touch(session)
         return session

@@ -17,7 +17,7 @@ class Trace:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, tail: int) -> None:
         self._loop = loop
-        self._tail: deque[str] = deque(maxlen=tail)
+        self._tail: deque[tuple[float, str, str]] = deque(maxlen=tail)
         self._digest = sha256()
         self.counts: Counter[str] = Counter()
 
@@ -29,16 +29,16 @@ class Trace:
             what: The particulars.
             keep: Whether a person who reads the story wants to read this.
         """
-        line = f"{_time(self._loop.time())} {who}: {what}"
-        self._digest.update(line.encode())
+        now = self._loop.time()
+        self._digest.update(f"{now!r} {who}: {what}".encode())
         self.counts[who] += 1
         if keep:
-            self._tail.append(line)
+            self._tail.append((now, who, what))
 
     @property
     def tail(self) -> tuple[str, ...]:
         """The last lines."""
-        return tuple(self._tail)
+        return tuple(f"{_time(now)} {who}: {what}" for now, who, what in self._tail)
 
     @property
     def digest(self) -> str:

@@ -1,17 +1,18 @@
-"""The world that the daemon watches: servers, runtimes and ledger, each telling an eye what is done to it."""
+"""The world that the daemon watches: servers and runtimes, which tell an eye what is done to them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from heapq import heappop, heappush
+from itertools import count
 from random import Random
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-from remediator.core.ledger import Entry, Incident, Intent, Lock, Outcome, Pause
 from remediator.core.model import (
+    CLIENT_BACKEND,
     IDLE,
     Exempt,
     Health,
@@ -21,10 +22,11 @@ from remediator.core.model import (
     Sample,
     Session,
     SessionGroup,
+    SessionId,
+    Slots,
 )
 from remediator.ports import NO_STARTS, Receipt
 from remediator.testing import FakeDatabase, FakeRuntime, FakeSession, Reaction
-from remediator.testing.ledger import MemoryLedger
 from tests.simulation.virtual import TrueClock
 
 _T = TypeVar("_T")
@@ -44,27 +46,26 @@ class Tell(list[_T]):
 
 
 _Group = tuple[str, str, str | None, str, float, bool]
-_NEVER = datetime.max.replace(tzinfo=UTC)
-
-
-class _Key(NamedTuple):
-    """How a session is counted, as long as its state does not change, and until when."""
-
-    since: datetime | None
-    until: datetime
-    group: _Group
 
 
 class SimDatabase(FakeDatabase):
-    """A server whose sample is made anew only when something has changed, or a session has come of age.
+    """A server that counts a session anew only when it has changed, come of age, come or gone.
 
     Whoever changes a session says so with `touch`; the eye compares samples with fresh ones at times.
+
+    Attributes:
+        departures: How many sessions have gone.
     """
 
     def __init__(self, clock: TrueClock, name: str, size: int) -> None:
+        self.departures = 0
         self._kept: Sample | None = None
-        self._keys: dict[FakeSession, _Key] = {}
-        self._stale_at = clock.now().at
+        self._groups_of: dict[FakeSession, _Group] = {}
+        self._alike: dict[_Group, dict[FakeSession, None]] = {}
+        self._oldest: dict[_Group, datetime] = {}
+        self._changed: dict[FakeSession, None] = {}
+        self._due: list[tuple[datetime, int, FakeSession]] = []
+        self._numbers = count()
         super().__init__(clock, name, max_connections=size)
 
     def now(self) -> datetime:
@@ -73,44 +74,57 @@ class SimDatabase(FakeDatabase):
 
     def restart(self) -> None:
         """Restart the server: only our own session is there afterwards."""
+        for session in self._sessions.values():
+            self.touch(session)
         super().restart()
-        self.touch()
 
-    def touch(self) -> None:
-        """Note that a session has changed, come or gone."""
+    def open(self, **what: Any) -> FakeSession:
+        """Open a session, idle from now on."""
+        session = super().open(**what)
+        self.touch(session)
+        return session
+
+    def leave(self, session: FakeSession) -> None:
+        """Close a session from the client's side; it is no error when it is gone."""
+        super().leave(session)
+        self.touch(session)
+
+    def touch(self, *sessions: FakeSession) -> None:
+        """Note that the server, or a session, has changed."""
         self._kept = None
+        for session in sessions:
+            self._changed[session] = None
 
     def count_by(self, cutoffs: tuple[timedelta, ...]) -> None:
         """Count idle sessions by other ages from now on."""
         self.cutoffs = cutoffs
-        self._keys = {}
-        self.touch()
+        self.touch(*self._sessions.values())
 
     async def sample(self, moment: Moment, starts: Mapping[str, datetime] = NO_STARTS) -> Sample:
         """Read slots, grouped sessions and the probe."""
         if self.trouble is not None or not self.readable:
             return await super().sample(moment, starts)
-        if self._kept is None or self.now() >= self._stale_at:
+        if self._kept is None or (self._due and self._due[0][0] <= self.now()):
             self._kept = await super().sample(moment, starts)
         self._read_on = self._starts
-        server = self._server()
-        if self._kept.server == server:
-            return replace(self._kept, moment=moment)
-        return replace(self._kept, moment=moment, server=server)
+        kept, server = self._kept, self._server()
+        if kept.server == server:
+            server = kept.server
+        return Sample(moment, kept.slots, kept.groups, kept.probe, server=server)
 
     async def fresh_sample(self, moment: Moment) -> Sample:
         """Read everything anew, as the fake does it."""
-        slots, groups = self._slots(), FakeDatabase._groups(self)  # noqa: SLF001  what is overridden here
+        slots, groups = FakeDatabase._slots(self), FakeDatabase._groups(self)  # noqa: SLF001  overridden here
         return replace(await super().sample(moment), slots=slots, groups=groups)
 
     async def terminate(self, sessions: Sequence[Session], older_than: timedelta) -> tuple[Receipt, ...]:
         """Terminate each session that is still as it was."""
-        self.touch()
-        return await super().terminate(sessions, older_than)
+        receipts = await super().terminate(sessions, older_than)
+        self.touch(*(there for session in sessions if (there := self._sessions.get(session.id))))
+        return receipts
 
     def kill(self, session: FakeSession) -> None:
         """End a session unguarded, as only a broken adapter would."""
-        self.touch()
         self.signals.append(session.id)
         self.leave(session)
 
@@ -118,55 +132,93 @@ class SimDatabase(FakeDatabase):
         """Slots that an ordinary client can get."""
         return self._slots().free - self.half_open
 
-    def used_share(self) -> float:
-        """Used slots over usable ones, with clients that are logging in."""
-        slots = self._slots()
-        return (slots.used + self.half_open) / slots.usable
+    def find(self, wanted: SessionId) -> FakeSession | None:
+        """The session of this identity, if it is there."""
+        session = self._sessions.get(wanted)
+        return session if session is not None and self._lives(session, self.now()) else None
 
     def every_session(self) -> list[FakeSession]:
         """All sessions there are."""
         return self._present()
 
+    def those_left(self, sessions: list[FakeSession]) -> list[FakeSession]:
+        """Those of some clients' sessions that are there still."""
+        self._refresh()
+        return [session for session in sessions if session in self._groups_of]
+
+    def _present(self) -> list[FakeSession]:
+        self._refresh()
+        return list(self._sessions.values())
+
+    def _slots(self) -> Slots:
+        self._refresh()
+        return Slots(self.max_connections, self.superuser_reserved, self.reserved, len(self._groups_of))
+
     def _groups(
         self,
         starts: Mapping[str, datetime] = NO_STARTS,  # noqa: ARG002  these services keep their addresses
     ) -> tuple[SessionGroup, ...]:
-        """Count sessions as the fake does, but look only at those anew that have changed or come of age."""
-        now, keys = self.now(), self._keys
-        alike: Counter[_Group] = Counter()
-        oldest: dict[_Group, datetime] = {}
-        stale_at = now + timedelta(days=1)
-        self._keys = kept = {}
-        for session in self._clients():
-            key = keys.get(session)
-            if key is None or key.since is not session.state_change or now >= key.until:
-                key = self._key(session, now)
-            kept[session] = key
-            alike[key.group] += 1
-            begun = oldest.setdefault(key.group, session.id.backend_start)
-            if session.id.backend_start < begun:
-                oldest[key.group] = session.id.backend_start
-            stale_at = min(stale_at, key.until, session.ends_at or key.until)
-        self._stale_at = stale_at
+        self._refresh()
+        for group in self._alike.keys() - self._oldest.keys():
+            self._oldest[group] = min(session.id.backend_start for session in self._alike[group])
         return tuple(
-            SessionGroup(*group[:5], count=n, unused=group[5], oldest=oldest[group])
-            for group, n in alike.items()
+            SessionGroup(*group[:5], count=len(members), unused=group[5], oldest=self._oldest[group])
+            for group, members in self._alike.items()
         )
 
     def _recent(self) -> int:
         """Nobody asks, and it would have to be counted anew every time."""
         return 0
 
-    def _key(self, session: FakeSession, now: datetime) -> _Key:
-        reached = max(
-            (age.total_seconds() for age in self.cutoffs if age.total_seconds() <= session.resting_for),
-            default=0.0,
-        )
-        dues = [session.state_change + age for age in self.cutoffs] if session.state_change else []
-        until = min((due for due in dues if due > now), default=_NEVER)
+    def _refresh(self) -> None:
+        now, due = self.now(), self._due
+        while due and due[0][0] <= now:
+            self._changed[heappop(due)[2]] = None
+        if not self._changed:
+            return
+        self._kept = None
+        for session in self._changed:
+            self._count(session, now)
+        self._changed.clear()
+
+    def _count(self, session: FakeSession, now: datetime) -> None:
+        before = self._groups_of.pop(session, None)
+        if before is not None:
+            self._leave_group(session, before)
+        there = self._sessions.get(session.id) is session
+        if there and not self._lives(session, now):
+            there = False
+            del self._sessions[session.id]
+        if not there:
+            self.departures += 1
+            return
+        if session.backend_type == CLIENT_BACKEND:
+            self._join_group(session, self._group(session, now))
+        ages = [session.state_change + age for age in self.cutoffs] if session.state_change else []
+        ends = [session.ends_at] if session.ends_at else []
+        coming = [at for at in ages + ends if at > now]
+        if coming:
+            heappush(self._due, (min(coming), next(self._numbers), session))
+
+    def _group(self, session: FakeSession, now: datetime) -> _Group:
+        rested = session.resting_at(now)
+        reached = max((x for age in self.cutoffs if (x := age.total_seconds()) <= rested), default=0.0)
         unused = session.unused and session.state == IDLE
-        group = (session.user, session.application, session.address, session.state, reached, unused)
-        return _Key(session.state_change, until, group)
+        return session.user, session.application, session.address, session.state, reached, unused
+
+    def _join_group(self, session: FakeSession, group: _Group) -> None:
+        self._groups_of[session] = group
+        self._alike.setdefault(group, {})[session] = None
+        if group in self._oldest:
+            self._oldest[group] = min(self._oldest[group], session.id.backend_start)
+
+    def _leave_group(self, session: FakeSession, group: _Group) -> None:
+        members = self._alike[group]
+        del members[session]
+        if not members:
+            del self._alike[group]
+        if not members or session.id.backend_start == self._oldest.get(group):
+            self._oldest.pop(group, None)
 
 
 class SimRuntime(FakeRuntime):
@@ -236,75 +288,3 @@ class SimRuntime(FakeRuntime):
         self.under_way.discard(work)
         if not work.cancelled():
             work.exception()  # whoever asked may have died
-
-
-class LedgerEye:
-    """Told what is done to the ledger, in the moment in which it becomes durable."""
-
-    def intended(self, incident: Incident, entries: Sequence[Entry]) -> None:
-        """Intents were recorded."""
-
-    def concluded(self, before: Entry, after: Entry) -> None:
-        """An entry that was open was asked to be given an outcome."""
-
-    def saved(self, incident: Incident) -> None:
-        """An incident was recorded."""
-
-    def forbidden(self, what: str) -> None:
-        """A pause, or a lock on a scope, was recorded."""
-
-
-class SimLedger(MemoryLedger):
-    """A ledger in memory that tells what becomes durable, and looks at few entries for a load."""
-
-    def __init__(self, eye: LedgerEye) -> None:
-        super().__init__()
-        self._eye = eye
-
-    async def intend(self, incident: Incident, intents: Sequence[Intent]) -> tuple[Entry, ...]:
-        """Record an incident's new state and intents, all or nothing."""
-        entries = await super().intend(incident, intents)
-        self._eye.saved(incident)
-        self._eye.intended(incident, entries)
-        return entries
-
-    async def conclude(self, outcomes: Sequence[tuple[int, Outcome]]) -> None:
-        """Record outcomes by entry."""
-        before = [self.entries[number] for number, _ in outcomes]
-        await super().conclude(outcomes)
-        for entry in before:
-            self._eye.concluded(entry, self.entries[entry.id])
-
-    async def save_incident(self, incident: Incident) -> None:
-        """Insert or update an incident."""
-        await super().save_incident(incident)
-        self._eye.saved(incident)
-
-    async def lock(self, lock: Lock) -> None:
-        """Record a lock."""
-        new = lock.scope not in self._locks
-        await super().lock(lock)
-        if new:
-            self._eye.forbidden(lock.scope)
-
-    async def pause(self, pause: Pause) -> None:
-        """Record the pause."""
-        await super().pause(pause)
-        self._eye.forbidden("pause")
-
-    def in_force(self) -> tuple[Pause | None, dict[str, Lock]]:
-        """The pause and the locks, by scope."""
-        return self._pause, self._locks
-
-    def open_entries(self) -> list[Entry]:
-        """All entries that have no outcome yet."""
-        return [entry for entry in self.entries.values() if entry.outcome is None]
-
-    def open_incidents(self) -> list[Incident]:
-        """All incidents that are not over."""
-        return [incident for incident in self.incidents.values() if incident.closed_at is None]
-
-
-def states_of(runtime: SimRuntime) -> dict[str, Any]:
-    """Replicas in a few words, for the trace."""
-    return {r.name: f"{r.state.value}/{r.health.value}/{r.restarts}" for r in runtime.look()}
