@@ -190,17 +190,19 @@ def test_a_resolver_that_hangs(server: PostgresServer, app: str, watch: str, tmp
     """Whoever waits for a name server waits for half a minute and longer.
 
     Given more databases than there are threads, by names that a name server is asked for in vain,
-    and one beside them whose name needs none
-    When that one is full of leaks
-    Then it is checked and remedied as ever, what is wrong with the others is said, and no end is held up.
+    and others beside them: one whose name needs none, and one whose second host is such a name
+    When those are full of leaks
+    Then they are checked and remedied as ever, what is wrong with the rest is said, and no end is held up.
     """
     unknown = {f"lost{n}": watch.replace("127.0.0.1", f"db{n}.example.org") for n in range(8)}
-    dsns = {**unknown, "shop": watch.replace("127.0.0.1", "localhost")}
+    pair = watch.replace(f"127.0.0.1:{server.port}", f"db8.example.org:{server.port},localhost:{server.port}")
+    dsns = {**unknown, "shop": watch.replace("127.0.0.1", "localhost"), "pair": pair}
     daemon = _Unresolving(tmp_path, dsns, policy=ladder())
     with _silent_name_server(tmp_path), daemon, open_idle(app, 34) as leaked:
         for name in unknown:
             because = daemon.wait_for("evidence_overdue", database=name)["because"]
             assert f"no answer from the resolver about db{name[-1]}.example.org" in because
+        daemon.wait_for("cycle", database="pair", unknown=False)
         daemon.wait_for("incident_relieved", database="shop")
         assert len(server.alive(leaked)) < 20
         assert not daemon.said("evidence_lost", database="shop")

@@ -15,7 +15,7 @@ import pytest
 from remediator.core.model import ProbeResult, TroubleKind
 from remediator.errors import UnavailableError
 from remediator.ports import Receipt
-from tests.testbed.roles import create_app_role, create_watch_role
+from tests.testbed.roles import PASSWORD, create_app_role, create_watch_role
 from tests.testbed.sessions import open_idle
 from tests.testbed.watching import moment, own_session, sample_until, sessions_of, watching
 from tests.testbed.wire import Wire
@@ -187,6 +187,35 @@ async def test_no_such_address(host: str) -> None:
     assert _unknown(sample) is TroubleKind.UNREACHABLE
     assert sample.trouble is not None
     assert host in sample.trouble.detail
+
+
+@pytest.mark.parametrize(
+    ("hosts", "ports"),
+    [
+        ("127.0.0.1,localhost", "1,{port}"),
+        ("no-such-host.invalid,localhost", "{port}"),
+        ("/nowhere,127.0.0.1", "{port},{port}"),
+        ("{directory},no-such-host.invalid", "{port}"),
+    ],
+)
+async def test_of_several_hosts_one_that_answers_is_enough(
+    hosts: str, ports: str, pg16: PostgresServer
+) -> None:
+    """Whether the others are down, unknown, or no host at all."""
+    create_watch_role(pg16)
+    facts = {"port": pg16.port, "directory": pg16.directory}
+    where = f"host={hosts.format(**facts)} port={ports.format(**facts)}"
+    async with watching(f"{where} user=remediator password='{PASSWORD}' dbname=postgres") as database:
+        assert (await database.sample(moment())).trouble is None
+
+
+@pytest.mark.parametrize(
+    ("hosts", "ports"), [("a.invalid,b.invalid", "5432"), ("127.0.0.1,localhost", "1,2,3")]
+)
+async def test_of_several_hosts_none_is_there(hosts: str, ports: str) -> None:
+    """It is trouble, whether nobody knows them or libpq does not understand them."""
+    async with watching(f"host={hosts} port={ports} user=x dbname=x") as database:
+        assert _unknown(await database.sample(moment())) is TroubleKind.UNREACHABLE
 
 
 async def test_another_protocol_answers() -> None:

@@ -22,7 +22,7 @@ from psycopg import AsyncConnection, Error, conninfo, pq
 from psycopg.pq.abc import PGconn
 from psycopg.rows import TupleRow
 
-from remediator.adapters.postgres.resolve import addresses_of
+from remediator.adapters.postgres.resolve import addresses_of, several
 from remediator.core.model import Trouble, TroubleKind
 
 _VERBOSITY_DEFAULT, _VERBOSITY_VERBOSE = 1, 2
@@ -88,7 +88,7 @@ async def connect(params: Mapping[str, str], within: float) -> AsyncConnection[T
     missing = f"no answer from the resolver about {_host(params)}"
     try:
         async with asyncio.timeout(within):
-            candidates = await _candidates(params)
+            candidates = await _candidates(params, within)
             where = f"{_host(params) or 'the local socket'}:{params.get('port', '5432')}"
             missing = f"no answer from {where}"
             pgconn = await _first(candidates)
@@ -110,18 +110,15 @@ def _host(params: Mapping[str, str]) -> str:
     return params.get("host") or os.environ.get("PGHOST", "")
 
 
-async def _candidates(params: Mapping[str, str]) -> list[dict[str, str]]:
+async def _candidates(params: Mapping[str, str], within: float) -> list[dict[str, str]]:
     """Resolve host names here: libpq would block the event loop while it asks the resolver."""
     host = _host(params)
-    if (
-        not host
-        or host.startswith(("/", "@"))
-        or "," in host
-        or "hostaddr" in params
-        or "PGHOSTADDR" in os.environ
-    ):
+    if not host or host.startswith(("/", "@")) or "hostaddr" in params or "PGHOSTADDR" in os.environ:
         return [dict(params)]
-    found = await addresses_of(host, params.get("port") or "5432")
+    port = params.get("port") or "5432"
+    if "," in host:
+        return [{**params, **await several(host, port, within / 2)}]
+    found = await addresses_of(host, port)
     return [{**params, "host": host, "hostaddr": address} for address in found]
 
 

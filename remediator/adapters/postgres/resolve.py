@@ -45,6 +45,45 @@ async def addresses_of(host: str, port: str) -> list[str]:
     return await asyncio.shield(asyncio.wrap_future(found))
 
 
+async def several(hosts: str, ports: str, patience: float) -> dict[str, str]:
+    """Resolve a list of hosts as libpq takes it, one entry for each address.
+
+    A host that has no address, or none in time, is left out as long as another one has: that is what the list
+    is for.
+
+    Args:
+        hosts: Names, addresses and directories of sockets, separated by commas.
+        ports: One for all of them, or as many.
+        patience: Seconds to wait for the slowest.
+
+    Returns:
+        libpq's `host`, `hostaddr` and `port`; as they were when libpq has to say what is wrong with them.
+
+    Raises:
+        OSError: None of them has an address.
+    """
+    names, numbers = hosts.split(","), ports.split(",")
+    numbers = numbers * len(names) if len(numbers) == 1 else numbers
+    if len(numbers) != len(names):
+        return {"host": hosts, "port": ports}
+    tasks = [asyncio.ensure_future(_one_of_several(*both)) for both in zip(names, numbers, strict=True)]
+    _, late = await asyncio.wait(tasks, timeout=patience)
+    for task in late:
+        task.cancel()
+    found = [task for task in tasks if task not in late and task.exception() is None]
+    if not found:
+        raise OSError("none of them has one")
+    entries = [entry for task in found for entry in task.result()]
+    host, address, port = (",".join(column) for column in zip(*entries, strict=True))
+    return {"host": host, "hostaddr": address, "port": port}
+
+
+async def _one_of_several(host: str, port: str) -> list[tuple[str, str, str]]:
+    if not host or host.startswith(("/", "@")):
+        return [(host, "", port)]
+    return [(host, address, port) for address in await addresses_of(host, port or "5432")]
+
+
 def _work(key: _Key, found: Future[list[str]]) -> None:
     try:
         result = _look_up(*key)
