@@ -143,7 +143,7 @@ def history(config: Path | None, mode: str | None, form: str, since: timedelta) 
         print_json([render.standing_record(standings.values(), windows, chosen)])
         return Exit.OK
     if not incidents:
-        click.echo(asyncio.run(_nothing(settings, chosen, since)))
+        click.echo(asyncio.run(_no_incidents(settings, chosen, since)))
     for incident in incidents:
         print_lines(render.history_lines(incident, by_incident[incident.id], chosen, now))
     print_lines(render.standing_lines(standings, windows))
@@ -160,7 +160,7 @@ async def _history(
         return incidents, entries, standings
 
 
-async def _nothing(settings: Settings, mode: Mode, since: timedelta) -> str:
+async def _no_incidents(settings: Settings, mode: Mode, since: timedelta) -> str:
     """Say that there is nothing, and where else there may be something."""
     if not has_ledger(settings.state_dir):
         return f"no ledger in {settings.state_dir}: no daemon has run with this config yet"

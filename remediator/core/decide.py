@@ -31,7 +31,7 @@ from remediator.core.waits import wait_for_turn
 __all__ = ["Situation", "decide"]
 
 # What a restart has to wait for, and terminations have not.
-_PASSING = frozenset({Objection.IN_FLIGHT, Objection.JUST_STARTED, Objection.UNREADABLE})
+_RESTART_WAITS = frozenset({Objection.IN_FLIGHT, Objection.JUST_STARTED, Objection.UNREADABLE})
 
 
 def decide(situation: Situation) -> Plan:
@@ -65,7 +65,9 @@ def decide(situation: Situation) -> Plan:
     steps = tuple(_steps(situation, evidence, gone))
     if not objections:
         objections, detail = _cut_off(situation) or wait_for_turn(steps) or ((), "")
-        if _PASSING.intersection(objections) and (again := _terminations_again(situation, evidence, gone)):
+        if _RESTART_WAITS.intersection(objections) and (
+            again := _terminations_again(situation, evidence, gone)
+        ):
             steps, objections, detail, renews = again, (), "", True
     plan = Plan(steps=steps, objections=objections, detail=detail, relapsed=relapsed, renews=renews)
     if objections or plan.next_step is not None:

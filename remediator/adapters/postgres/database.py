@@ -118,8 +118,7 @@ class PostgresDatabase:
         if self._read_on != self.connection.opened:
             self._probe = None  # it may have met another server
         self._server, self._read_on = server, self.connection.opened
-        found = (server.address, self.connection.server_address)
-        self._addresses = frozenset(address for address in found if address)
+        self._addresses = frozenset(filter(None, (server.address, self.connection.server_address)))
         full = sample.slots is not None and not sample.slots.free
         probe = await self._probe_if_due(full=full)
         if self._whereabouts.moved(server):
@@ -180,8 +179,10 @@ class PostgresDatabase:
             seconds = perf_counter() - begun
             return Probe(result, error.sqlstate, error.trouble.detail, seconds, own_limit=error.own_limit)
         seconds = perf_counter() - begun
-        await self._whereabouts.meet(connection, max(0.1, self.connection.connect_timeout - seconds))
-        await connection.close()
+        try:
+            await self._whereabouts.meet(connection, max(0.1, self.connection.connect_timeout - seconds))
+        finally:
+            await connection.close()
         return Probe(ProbeResult.ACCEPTED, seconds=seconds)
 
     async def sessions(self) -> tuple[Session, ...]:
