@@ -50,6 +50,7 @@ from remediator.core.policy import (
     Verification,
     When,
 )
+from remediator.core.suspicion import Otherwise, Suspicion
 
 _DEFAULT_OLDER_THAN = written.TerminateIdle().older_than
 
@@ -224,16 +225,24 @@ def _remediate(remediate: written.Remediate, services: tuple[ServiceSettings, ..
         restarts = (RestartService(service.service.name) for service in services)
         steps = (TerminateIdle(_DEFAULT_OLDER_THAN), *restarts)
     else:
-        steps = tuple(_step(step) for step in remediate.steps)
+        names = tuple(service.service.name for service in services)
+        steps = tuple(rung for step in remediate.steps for rung in _rungs(step, names))
     return Remediate(remediate.until.utilization, remediate.settle, remediate.retry, steps)
 
 
-def _step(step: written.Step) -> Step:
+def _rungs(step: written.Step, services: tuple[str, ...]) -> tuple[Step, ...]:
+    """A step as rungs of the ladder: the culprit's is one for each service that may be it."""
     if step.terminate_idle:
-        return TerminateIdle(step.terminate_idle.older_than, When(step.terminate_idle.when))
-    if step.restart:
-        return RestartService(step.restart.service, When(step.restart.when))
-    raise AssertionError("an empty step is refused before")
+        return (TerminateIdle(step.terminate_idle.older_than, When(step.terminate_idle.when)),)
+    if not step.restart:
+        raise AssertionError("an empty step is refused before")
+    restart, when = step.restart, When(step.restart.when)
+    if restart.service != written.CULPRIT:
+        return (RestartService(restart.service, when),)
+    among = tuple(dict.fromkeys(restart.among)) or services
+    otherwise = Otherwise(restart.otherwise)
+    suspicion = Suspicion(among, restart.share, restart.older_than, restart.least, otherwise)
+    return tuple(RestartService(service, when, suspicion) for service in among)
 
 
 def _limits(limits: written.Limits) -> Limits:

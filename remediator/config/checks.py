@@ -9,12 +9,13 @@ from typing import Any
 
 from remediator.config import units
 from remediator.config.overlay import env_name
-from remediator.config.policies import Policy
+from remediator.config.policies import CULPRIT, Policy, Restart
 from remediator.config.problems import Problems, did_you_mean
 from remediator.config.schema import Root
 from remediator.config.targets import Sessions
 from remediator.config.tree import Loc, Mapping, Scalar, Sequence, at, lost, near
 
+_RESERVED = "has a meaning of its own in steps; choose another name"
 _NAMES = 20
 """Names that a message lists at most."""
 
@@ -81,6 +82,9 @@ class Checker:
                 )
 
     def _clients(self) -> None:
+        for index, service in enumerate(self.root.services):
+            if service.name == CULPRIT:
+                self.note(("services", index, "name"), _RESERVED)
         services = {service.name for service in self.root.services}
         for index, client in enumerate(self.root.clients):
             loc: Loc = ("clients", index)
@@ -93,9 +97,12 @@ class Checker:
                 self._looks(("services", index, "sessions"), service.sessions)
 
     def _looks(self, loc: Loc, sessions: Sessions) -> None:
-        if not (sessions.applications or sessions.users or sessions.addresses):
+        keys = ("applications", "users", "addresses")
+        lists = [at(self.tree, (*loc, key)) for key in keys]
+        thinned = any(isinstance(node, Sequence) and node.thinned for node in lists)
+        if not thinned and not (sessions.applications or sessions.users or sessions.addresses):
             text = "would mean every session; at least one of applications, users and addresses is needed"
-            self.note(loc, text, *((*loc, key) for key in ("applications", "users", "addresses")))
+            self.note(loc, text, *((*loc, key) for key in keys))
 
     def _probes(self) -> None:
         """Refused connections are seen by the probe only: without one they are no condition."""
@@ -155,8 +162,20 @@ class Checker:
         for index, policy in enumerate(self.root.policies):
             for number, step in enumerate(policy.remediate.steps or ()):
                 if step.restart:
-                    loc = ("policies", index, "remediate", "steps", number, "restart", "service")
-                    self._defined(loc, step.restart.service, services, "services")
+                    loc = ("policies", index, "remediate", "steps", number, "restart")
+                    self._restart(loc, step.restart, services)
+
+    def _restart(self, loc: Loc, restart: Restart, services: list[str]) -> None:
+        if restart.service != CULPRIT:
+            self._defined((*loc, "service"), restart.service, services, "services", CULPRIT)
+            for key in ("among", "share", "older_than", "least", "otherwise"):
+                if at(self.tree, (*loc, key)) is not None:
+                    self.note((*loc, key), f"only goes with service: {CULPRIT}")
+            return
+        for position, name in enumerate(restart.among):
+            self._defined((*loc, "among", position), name, services, "services")
+        if not (restart.among or services):
+            self.note((*loc, "service"), "there is no service that could be it", ("services",))
 
     def _names(self, section: str) -> list[str]:
         """All names as they were written, those of items with mistakes in them too."""
@@ -164,9 +183,9 @@ class Checker:
         nodes = [at(item, ("name",)) for item in items.items] if isinstance(items, Sequence) else []
         return sorted({node.text for node in nodes if isinstance(node, Scalar)})
 
-    def _defined(self, loc: Loc, name: str, known: list[str], section: str) -> None:
+    def _defined(self, loc: Loc, name: str, known: list[str], section: str, *words: str) -> None:
         if name not in known:
-            hint = did_you_mean(name, known)
+            hint = did_you_mean(name, [*known, *words])
             self.note(loc, f"no entry of {section} has this name; {_known(known)}{hint}", (section,))
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
 from remediator.config.maintenance import Maintenance
-from remediator.config.scalars import BOOLEAN, PER_STEP, RATE, OneOrMore, OrNone, duration, whole
+from remediator.config.scalars import BOOLEAN, PER_STEP, RATE, OneOrMore, OrNone, choice, duration, whole
 from remediator.config.section import (
     MINUTE,
     SECOND,
@@ -35,6 +35,9 @@ SPARED_APPLICATIONS = (
     "wal-g*",
 )
 """Backups look idle between two reads; these are spared whatever the file says."""
+
+CULPRIT = "culprit"
+"""Instead of a service's name: the one that is shown to hold the leaked slots."""
 
 Rates = tuple[Annotated[Rate, RATE], ...]
 
@@ -144,8 +147,20 @@ class Restart(Section):
     """Restart the replicas of one service, one at a time."""
 
     service: Name
-    """The name of one of `services`."""
+    """The name of one of `services`, or `culprit`: the one that is shown to hold the leaked slots."""
     when: WhenWord = Field(default="still_critical", description=_WHEN)
+    among: tuple[Name, ...] = ()
+    """With `culprit`: the services that may be it. Without it, all of `services`."""
+    share: Ratio = 0.5
+    """With `culprit`: the share of all leaked sessions that it must hold, and no other."""
+    older_than: Duration = MINUTE
+    """With `culprit`: how long a session must have been idle to count as leaked. Those terminated in the same
+    incident count, too."""
+    least: Ratio = 0.1
+    """With `culprit`: the share of the usable slots that its leaked sessions must take: in a peak without a
+    leak a handful of idle sessions proves nothing."""
+    otherwise: Annotated[Literal["hold", "in_order"], choice("hold", "in_order")] = "hold"
+    """With `culprit`: what is done when none is clearly it: nothing, or the restart of all, in order."""
 
 
 class Step(Section):

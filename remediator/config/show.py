@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
 import yaml
 
+from remediator.config.policies import CULPRIT
 from remediator.config.secret import MASK, Secret
 from remediator.config.settings import (
     ComposeTarget,
@@ -23,7 +25,7 @@ from remediator.core.attribution import Claim
 from remediator.core.maintenance import Recurrence
 from remediator.core.model import Level
 from remediator.core.owner import Owner, OwnerKind
-from remediator.core.policy import LevelRule, Limits, Policy, Remediate, Step, TerminateIdle
+from remediator.core.policy import LevelRule, Limits, Policy, Remediate, RestartService, Step, TerminateIdle
 
 _SHORTEST_SECRET = 4
 """Characters; shorter ones would blacken innocent text."""
@@ -171,14 +173,37 @@ def _remediate(remediate: Remediate) -> dict[str, Any]:
         "until": {"utilization": format_percent(remediate.until)},
         "settle": remediate.settle,
         "retry": remediate.retry,
-        "steps": [_step(step) for step in remediate.steps],
+        "steps": [_step(step) for step in _as_written(remediate.steps)],
     }
+
+
+def _as_written(steps: Sequence[Step]) -> Iterator[Step]:
+    """The steps, of the rungs that are about one culprit only the first."""
+    before = None
+    for step in steps:
+        suspicion = step.suspicion if isinstance(step, RestartService) else None
+        if suspicion is None or suspicion is not before:
+            yield step
+        before = suspicion
 
 
 def _step(step: Step) -> dict[str, Any]:
     if isinstance(step, TerminateIdle):
         return {"terminate_idle": {"older_than": step.older_than, "when": step.when.value}}
-    return {"restart": {"service": step.service, "when": step.when.value}}
+    if step.suspicion is None:
+        return {"restart": {"service": step.service, "when": step.when.value}}
+    suspicion = step.suspicion
+    return {
+        "restart": {
+            "service": CULPRIT,
+            "when": step.when.value,
+            "among": list(suspicion.among),
+            "share": format_percent(suspicion.share),
+            "older_than": suspicion.older_than,
+            "least": format_percent(suspicion.least),
+            "otherwise": suspicion.otherwise.value,
+        }
+    }
 
 
 def _limits(limits: Limits) -> dict[str, Any]:

@@ -120,8 +120,12 @@ def _less(
     )
 
     def rest(group: SessionGroup) -> SessionGroup:
+        if group.state != IDLE:
+            return group
         key = (group.user, group.application, group.address, group.idle_for_at_least)
-        return replace(group, count=max(0, group.count - taken[key])) if group.state == IDLE else group
+        gone = min(group.count, taken[key])
+        taken[key] -= gone  # the server may count alike sessions in several groups
+        return replace(group, count=group.count - gone)
 
     return tuple(rest(group) for group in groups)
 

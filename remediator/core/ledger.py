@@ -93,6 +93,11 @@ class Entry:
         return self.outcome is None or self.outcome.result not in _FREE
 
     @property
+    def done(self) -> bool:
+        """Whether something came of it, or would have in earnest."""
+        return self.charged or (self.outcome is not None and self.outcome.result is Result.SIMULATED)
+
+    @property
     def doubtful(self) -> bool:
         """Whether something was done that is not known to have ended well."""
         return self.outcome is not None and self.outcome.result in _DOUBTFUL

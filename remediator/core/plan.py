@@ -46,6 +46,8 @@ class Objection(StrEnum):
     LOGINS = "logins"
     SERVICE_LOCKED = "service_locked"
     NOT_UP = "not_up"
+    NOT_CULPRIT = "not_culprit"
+    NO_CULPRIT = "no_culprit"
     # everything
     UNKNOWN_EVIDENCE = "unknown_evidence"
     UNCONFIRMED = "unconfirmed"
@@ -97,6 +99,8 @@ _MEANINGS = {
     Objection.LOGINS: "clients that never finish logging in hold the slots, not sessions",
     Objection.SERVICE_LOCKED: "locked after a failed restart until `remediator ack`",
     Objection.NOT_UP: "a replica restarted before it is not known to be up",
+    Objection.NOT_CULPRIT: "another service holds the leaked slots",
+    Objection.NO_CULPRIT: "no service is shown to hold the leaked slots",
     Objection.UNKNOWN_EVIDENCE: "the state of the database is not known",
     Objection.UNCONFIRMED: "critical again, not for long enough yet",
     Objection.STANDBY: "the server is a standby",

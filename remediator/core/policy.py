@@ -12,6 +12,7 @@ from math import ceil
 
 from remediator.core.maintenance import Recurrence
 from remediator.core.model import Level
+from remediator.core.suspicion import Suspicion
 from remediator.core.text import duration
 
 
@@ -75,15 +76,22 @@ class TerminateIdle:
 
 @dataclass(frozen=True, slots=True)
 class RestartService:
-    """A step: restart the replicas of one service, one at a time."""
+    """A step: restart the replicas of one service, one at a time.
+
+    Attributes:
+        suspicion: Only if the service is the culprit; None for whether it is or not.
+    """
 
     service: str
     when: When = When.STILL_CRITICAL
+    suspicion: Suspicion | None = None
 
     @property
     def label(self) -> str:
         """How the step is named to people."""
-        return f"restart {self.service}"
+        return (
+            f"restart {self.service}, if it is the culprit" if self.suspicion else f"restart {self.service}"
+        )
 
 
 Step = TerminateIdle | RestartService
@@ -245,6 +253,8 @@ class Policy:
         """The idle ages that a sample must count by, ascending."""
         ages = {rule.conditions.idle.older_than for rule in self.levels.values() if rule.conditions.idle}
         ages |= {step.older_than for step in self.remediate.steps if isinstance(step, TerminateIdle)}
+        suspicions = (s.suspicion for s in self.remediate.steps if isinstance(s, RestartService))
+        ages |= {suspicion.older_than for suspicion in suspicions if suspicion}
         return tuple(sorted(ages))
 
 

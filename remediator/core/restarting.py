@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from remediator.core.assess import only_logins
+from remediator.core.culprit import blame
 from remediator.core.guards import service_objections, spare_replica
 from remediator.core.ledger import Entry, Occasion
 from remediator.core.model import Exempt, Health, Replica, ReplicaState, Trouble
 from remediator.core.plan import Act, Hold, Objection, Proposal, RestartReplica, StepPlan
 from remediator.core.policy import RestartService, When
 from remediator.core.situation import Situation
+from remediator.core.suspicion import Otherwise
 from remediator.core.text import count
 
 _NO_REPLICA = frozenset({Exempt.ONE_OFF, Exempt.HOOK})
@@ -40,6 +42,10 @@ def plan_restart(situation: Situation, index: int, step: RestartService) -> Step
     turn = f"step {index + 1} of {len(situation.policy.remediate.steps)}"
     because = f"{turn}, critical still" if step.when is When.STILL_CRITICAL else f"{turn}, always taken"
     done = situation.ledger.restarted_on(occasion)
+    if not done:  # or a restart would stop half-way because what it has brought about looks innocent
+        innocent, evidence = _innocent(situation, step)
+        objections, detail = (*objections, *innocent), "; ".join(filter(None, (detail, evidence)))
+        because = f"{because}, {evidence}" if evidence else because
     ids = {e.intent.action.replica.id for e in done.values() if isinstance(e.intent.action, RestartReplica)}
     found: list[Proposal] = []
     for replica in _in_order(replicas, situation.ledger.last_restarts(step.service)):
@@ -53,6 +59,21 @@ def plan_restart(situation: Situation, index: int, step: RestartService) -> Step
             against, why = _too_far(situation, replica, replicas, found, done)
         found.append(Hold(action, against, why) if against else Act(action, because))
     return StepPlan(index, step, proposals=tuple(found), objections=objections, detail=detail)
+
+
+def _innocent(situation: Situation, step: RestartService) -> tuple[tuple[Objection, ...], str]:
+    """What speaks for a service that is only to be restarted if it is the culprit, and the evidence."""
+    suspicion = step.suspicion
+    if suspicion is None:
+        return (), ""
+    found = blame(suspicion, situation.sample, situation.incident, situation.ledger)
+    if found.service == step.service:
+        return (), found.text
+    if found.service is not None:
+        return (Objection.NOT_CULPRIT,), found.text
+    if suspicion.otherwise is Otherwise.IN_ORDER:
+        return (), f"no clear culprit ({found.text})"
+    return (Objection.NO_CULPRIT,), found.text
 
 
 def _in_order(replicas: Sequence[Replica], last: Mapping[str, datetime]) -> list[Replica]:

@@ -97,6 +97,33 @@ def test_enforce_heals_the_leak(stack: MakeStack, bystander: ComposeProject) -> 
     assert [name for name in dict.fromkeys(story) if name in wanted] == wanted
 
 
+def test_only_the_culprit_is_restarted_and_in_a_peak_nobody(stack: MakeStack) -> None:
+    """The Celery worker leaks, then the API: each time that one is restarted; then a rush, and none is."""
+    shop = stack(REMEDIATOR_MODE="enforce", IDLE_OLDER_THAN="1h", CULPRIT_OLDER_THAN="3s")
+    services = ("celery_worker", "api")
+    for culprit, innocent in (services, services[::-1]):
+        before = {name: shop.replica(name) for name in services}
+        closed = len(shop.said("incident_closed"))
+        shop.leak(culprit, "4", "--until-restart")
+        wait_until(lambda: len(shop.said("incident_closed")) > closed, what="the end", within=180, every=0.5)  # noqa: B023
+        assert shop.replica(culprit).started_at > before[culprit].started_at
+        assert shop.replica(innocent) == before[innocent]
+        (restart,) = [line for line in shop.said("action_finished") if line["service"] == culprit]
+        assert f"{culprit} " in restart["because"]
+        assert restart["outcome"] == "confirmed"
+
+    before = {name: shop.replica(name) for name in services}
+    opened = len(shop.said("incident_opened"))
+    shop.compose("exec", "-T", "api", "python", "manage.py", "peak", "46", "30")
+    assert len(shop.said("incident_opened")) == opened + 1
+    wait_until(lambda: len(shop.said("incident_closed")) == opened + 1, what="its end", within=90, every=0.5)
+    assert {name: shop.replica(name) for name in services} == before
+    (held, *_) = [line for line in shop.said("incident_held") if "no service is shown" in line["because"]]
+    busiest = max((line for line in shop.said("cycle")), key=lambda line: line.get("used", 0))
+    assert busiest["owners"]["api"] >= 40
+    assert "peak" not in held["because"]
+
+
 def test_dry_run_changes_nothing_and_plans_the_same(stack: MakeStack, bystander: ComposeProject) -> None:
     """In a dry run no session goes and nothing starts anew; the plan names what enforcing would do."""
     shop = stack(REMEDIATOR_MODE="dry-run", IDLE_OLDER_THAN=f"{OLDER_THAN}s")

@@ -35,6 +35,55 @@ ONE_LINE = {
         "log: {levle: info}",
         '1:7: log.levle: unknown key; allowed: level, format; did you mean "level"?',
     ),
+    "address": (
+        "clients: [{name: a, addresses: [10.0.0.300]}]",
+        (
+            '1:33: clients[0].addresses[0]: "10.0.0.300" is neither an IP address nor a network such as'
+            " 10.1.0.0/16"
+        ),
+    ),
+    "client that would be everybody": (
+        "clients: [{name: a}]",
+        (
+            "1:11: clients[0]: would mean every session; at least one of applications, users and addresses"
+            " is needed"
+        ),
+    ),
+    "client that is a service": (
+        """\
+        services: [{name: a, compose: {project: b, service: c}}]
+        clients: [{name: a, users: [b]}]
+        """,
+        (
+            "2:18: clients[0].name: is the name of a service, too; write its patterns as that service's"
+            " `sessions`"
+        ),
+    ),
+    "culprit among nobody": (
+        "policies: [{name: default, remediate: {steps: [{restart: {service: culprit}}]}}]",
+        "1:68: policies[0].remediate.steps[0].restart.service: there is no service that could be it",
+    ),
+    "culprit among strangers": (
+        """\
+        services: [{name: api, compose: {project: b, service: c}}]
+        policies: [{name: default, remediate: {steps: [{restart: {service: culprit, among: [apis]}}]}}]
+        """,
+        (
+            "2:85: policies[0].remediate.steps[0].restart.among[0]: no entry of services has this name;"
+            ' defined: api; did you mean "api"?'
+        ),
+    ),
+    "culprit's key without culprit": (
+        """\
+        services: [{name: api, compose: {project: b, service: c}}]
+        policies: [{name: default, remediate: {steps: [{restart: {service: api, share: 60%}}]}}]
+        """,
+        "2:80: policies[0].remediate.steps[0].restart.share: only goes with service: culprit",
+    ),
+    "service called culprit": (
+        "services: [{name: culprit, compose: {project: b, service: c}}]",
+        "1:19: services[0].name: has a meaning of its own in steps; choose another name",
+    ),
     "crontab": (
         "maintenance: [{cron: 0 25 * * sun, for: 2h}]",
         (

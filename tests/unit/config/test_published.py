@@ -162,6 +162,13 @@ def test_the_example_says_the_defaults(tmp_path: Path) -> None:
             "policies: [{name: default, remediate: {steps: [{restart: {service: a}, terminate_idle: {}}]}}]",
             False,
         ),
+        (
+            (
+                "{services: [{name: a, compose: {project: b, service: c}}], policies: [{name: default,"
+                " remediate: {steps: [{restart: {service: culprit, among: [a], otherwise: in_order}}]}}]}"
+            ),
+            True,
+        ),
     ],
 )
 def test_editor_and_program_agree(tmp_path: Path, text: str, valid: bool) -> None:
@@ -200,7 +207,8 @@ databases:
   - {name: "0x1", dsn: "host=h user='a$$b'", password_file: ./pw, policy: "null", connect: {timeout: 1.5s}}
   - {name: "no", dsn: "host=i", policy: "010"}
   - {name: "n", dsn: "host=j", policy: "never"}
-services: [{name: "1", command: {restart: [echo, "~", "a\\nb", $$HOME], inspect: [b], deadline: 9m0.5s}}]
+  - {name: "o", dsn: "host=k", policy: "empty"}
+services: [{name: "1", sessions: {users: ["*"], addresses: ["::/0"]}, command: {restart: [echo, "~", "a\\nb", $$HOME], inspect: [b], deadline: 9m0.5s}}]
 policies:
   - name: "null"
     levels: {monitor: {utilization: none}, critical: {idle: {count: 99}}}
@@ -208,8 +216,10 @@ policies:
       terminate: {per_step: [12, 0.5%], rates: 7 per 1d}
       restart: {per_service: [0 per 1d12h, 1 per 2d], rates: [3 per 1h], backoff: none}
     spare: {users: ["a,b", "yes"]}
-  - {name: "010", remediate: {steps: []}, clear: {margin: 0.0125%}}
+  - {name: "010", remediate: {steps: [{restart: {service: culprit, otherwise: in_order}}]}, clear: {margin: 0.0125%}}
+  - {name: "empty", remediate: {steps: []}}
   - {name: "never", maintenance: [{cron: 1 2 * * 7, for: 90m}]}
+clients: [{name: n, addresses: [10.1.2.3, "10.0.0.0/8"], applications: ["x[0-9]"], pooler: true}]
 maintenance: [{cron: "*/5 0-6 1,15 jan-mar sun", for: 1h30m, timezone: Asia/Kathmandu, reason: "$$: 'x'"}]
 """
     )

@@ -1,0 +1,167 @@
+"""The culprit: the one service that holds the leaked slots, and nobody when that is not clear."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from remediator.core.culprit import blame
+from remediator.core.decide import Situation, decide
+from remediator.core.ledger import Entry, Ledger, Result
+from remediator.core.model import IDLE, Replica, Sample, SessionGroup
+from remediator.core.owner import UNATTRIBUTED, Owner, OwnerKind
+from remediator.core.plan import Objection, Plan, RestartReplica, Survey, TerminateSession
+from remediator.core.policy import RestartService, Step
+from remediator.core.suspicion import Otherwise, Suspicion
+from tests.builders import (
+    DATABASE,
+    START,
+    make_entry,
+    make_group,
+    make_incident,
+    make_policy,
+    make_replica,
+    make_sample,
+    make_session,
+)
+
+API, CELERY = (Owner(OwnerKind.SERVICE, name) for name in ("api", "celery"))
+ORPHAN = Owner(OwnerKind.ORPHAN, "celery")
+SUSPICION = Suspicion(("celery", "api"), older_than=timedelta(minutes=10))
+
+
+def holding(**held: int) -> tuple[SessionGroup, ...]:
+    """Groups of sessions that have been idle for ten minutes, by owner."""
+    owners = {"api": API, "celery": CELERY, "orphans": ORPHAN, "nobody": UNATTRIBUTED}
+    return tuple(replace(make_group(count=n), owner=owners[name]) for name, n in held.items())
+
+
+def sample(groups: Sequence[SessionGroup], *, used: int = 96) -> Sample:
+    """A sample with these groups."""
+    return make_sample(used=used, groups=groups)
+
+
+def culprit(groups: Sequence[SessionGroup], *entries: Entry) -> str | None:
+    """The culprit of a sample."""
+    return blame(SUSPICION, sample(groups), make_incident(), Ledger(entries)).service
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        ({"api": 40, "celery": 3}, "api"),
+        ({"celery": 40, "api": 3}, "celery"),
+        ({"api": 10}, "api"),
+        ({"api": 9}, None),
+        ({"api": 20, "celery": 20}, None),
+        ({"api": 20, "celery": 19, "nobody": 10}, None),
+        ({"api": 20, "nobody": 30}, None),
+        ({"api": 20, "orphans": 30}, None),
+        ({"api": 30, "orphans": 30}, "api"),
+        ({}, None),
+    ],
+)
+def test_the_culprit_holds_most_of_the_leaked_sessions(held: dict[str, int], expected: str | None) -> None:
+    """Half of them and a tenth of the slots, with these figures; sessions of nobody count for nobody."""
+    assert culprit(holding(**held)) == expected
+
+
+def test_only_sessions_that_have_been_idle_for_long_are_leaked() -> None:
+    """In a peak many are busy, or have been a moment ago."""
+    young = [replace(g, idle_for_at_least=0.0) for g in holding(api=80)]
+    busy = [replace(g, state="active") for g in holding(api=80)]
+    assert culprit([*young, *busy]) is None
+    assert culprit([*young, *busy, *holding(celery=10)]) == "celery"
+
+
+def test_an_idle_transaction_holds_a_slot_like_any_idle_session() -> None:
+    """And is a leak like one."""
+    assert culprit([replace(g, state=f"{IDLE} in transaction") for g in holding(api=20)]) == "api"
+
+
+def test_what_was_terminated_in_the_incident_counts_still() -> None:
+    """When it is the restart's turn, the evidence has been terminated."""
+    session = replace(make_session(), owner=API)
+    gone = [make_entry(id=n, action=TerminateSession(session), result=Result.CONFIRMED) for n in range(15)]
+    assert culprit(holding(celery=10), *gone) == "api"
+    kept = [replace(e, outcome=replace(e.outcome, result=Result.CHANGED)) for e in gone if e.outcome]
+    assert culprit(holding(celery=10), *kept) == "celery"
+    earlier = [replace(e, intent=replace(e.intent, incident="i0")) for e in gone]
+    assert culprit(holding(celery=10), *earlier) == "celery"
+    simulated = [replace(e, outcome=replace(e.outcome, result=Result.SIMULATED)) for e in gone if e.outcome]
+    assert culprit(holding(celery=10), *simulated) == "api"
+
+
+@given(st.dictionaries(st.sampled_from(["api", "celery", "orphans", "nobody"]), st.integers(0, 200)))
+def test_a_culprit_is_one_of_those_suspected_and_holds_enough(held: dict[str, int]) -> None:
+    """Whatever the numbers; and the words say them."""
+    found = blame(SUSPICION, sample(holding(**held)), make_incident(), Ledger())
+    if found.service is not None:
+        assert held[found.service] >= 10
+        assert 2 * held[found.service] >= sum(held.values())
+        assert f"{found.service} {held[found.service]}" in found.text
+
+
+def plan(groups: Sequence[SessionGroup], otherwise: Otherwise, *entries: Entry) -> Plan:
+    """What is planned when the only steps are about a culprit."""
+    suspicion = replace(SUSPICION, otherwise=otherwise)
+    steps: list[Step] = [RestartService(name, suspicion=suspicion) for name in suspicion.among]
+    services = {name: replicas(name) for name in suspicion.among}
+    return decide(
+        Situation(
+            DATABASE,
+            make_policy(steps=steps),
+            sample(groups),
+            make_incident(),
+            Ledger(entries),
+            Survey((), dict(services)),
+        )
+    )
+
+
+def replicas(service: str) -> tuple[Replica, ...]:
+    """Two replicas that have been up for long."""
+    return tuple(
+        make_replica(service=service, number=n, started_at=START - timedelta(days=1)) for n in (1, 2)
+    )
+
+
+def test_only_the_culprit_is_restarted() -> None:
+    """The others say who it is."""
+    planned = plan(holding(api=40, celery=5), Otherwise.HOLD)
+    innocent, guilty = planned.steps
+    assert innocent.objections == (Objection.NOT_CULPRIT,)
+    assert innocent.acts == ()
+    assert "api 40" in innocent.detail
+    assert planned.next_step == guilty
+    assert "api 40" in guilty.acts[0].because
+
+
+def test_without_a_culprit_nothing_is_restarted_and_a_person_is_needed() -> None:
+    """A peak is no reason to restart anything."""
+    planned = plan(holding(api=3, celery=4), Otherwise.HOLD)
+    assert planned.next_step is None
+    assert planned.held
+    assert {o for step in planned.steps for o in step.objections} == {Objection.NO_CULPRIT}
+
+
+def test_without_a_culprit_the_order_decides_if_so_configured() -> None:
+    """As the runbook would have it."""
+    planned = plan(holding(api=3, celery=4), Otherwise.IN_ORDER)
+    assert planned.next_step is not None
+    assert planned.next_step.step == planned.steps[0].step
+    assert "no clear culprit" in planned.steps[0].acts[0].because
+
+
+def test_a_restart_that_has_begun_goes_on_though_the_culprit_looks_innocent_by_then() -> None:
+    """Its first replica has given its sessions back, that is what it was restarted for."""
+    first, _ = replicas("celery")
+    done = make_entry(action=RestartReplica(first), result=Result.CONFIRMED)
+    planned = plan(holding(api=4), Otherwise.HOLD, done)
+    assert planned.next_step is not None
+    assert [a.action.label for a in planned.next_step.acts] == ["restart shop-celery-2"]
