@@ -119,9 +119,8 @@ def test_only_the_culprit_is_restarted_and_in_a_peak_nobody(stack: MakeStack) ->
     wait_until(lambda: len(shop.said("incident_closed")) == opened + 1, what="its end", within=90, every=0.5)
     assert {name: shop.replica(name) for name in services} == before
     (held, *_) = [line for line in shop.said("incident_held") if "no service is shown" in line["because"]]
-    busiest = max((line for line in shop.said("cycle")), key=lambda line: line.get("used", 0))
-    assert busiest["owners"]["api"] >= 40
-    assert "peak" not in held["because"]
+    rush = [line for line in shop.said("cycle") if line.get("incident") == held["incident"]]
+    assert max(line["owners"].get("api", 0) for line in rush) >= 40, "it is told whose the sessions are"
 
 
 def test_dry_run_changes_nothing_and_plans_the_same(stack: MakeStack, bystander: ComposeProject) -> None:

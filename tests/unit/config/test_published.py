@@ -208,7 +208,10 @@ databases:
   - {name: "no", dsn: "host=i", policy: "010"}
   - {name: "n", dsn: "host=j", policy: "never"}
   - {name: "o", dsn: "host=k", policy: "empty"}
-services: [{name: "1", sessions: {users: ["*"], addresses: ["::/0"]}, command: {restart: [echo, "~", "a\\nb", $$HOME], inspect: [b], deadline: 9m0.5s}}]
+services:
+  - name: "1"
+    sessions: {users: ["*"], addresses: ["::/0"]}
+    command: {restart: [echo, "~", "a\\nb", $$HOME], inspect: [b], deadline: 9m0.5s}
 policies:
   - name: "null"
     levels: {monitor: {utilization: none}, critical: {idle: {count: 99}}}
@@ -216,7 +219,7 @@ policies:
       terminate: {per_step: [12, 0.5%], rates: 7 per 1d}
       restart: {per_service: [0 per 1d12h, 1 per 2d], rates: [3 per 1h], backoff: none}
     spare: {users: ["a,b", "yes"]}
-  - {name: "010", remediate: {steps: [{restart: {service: culprit, otherwise: in_order}}]}, clear: {margin: 0.0125%}}
+  - {name: "010", remediate: {steps: [{restart: {service: culprit, share: 0.5%}}]}, clear: {margin: 0.0125%}}
   - {name: "empty", remediate: {steps: []}}
   - {name: "never", maintenance: [{cron: 1 2 * * 7, for: 90m}]}
 clients: [{name: n, addresses: [10.1.2.3, "10.0.0.0/8"], applications: ["x[0-9]"], pooler: true}]
