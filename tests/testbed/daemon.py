@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
+from tests.testbed.growing import GrowingLog
 from tests.testbed.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def start():
         ],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
+        env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")},
     )
     started = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[19]
     pid_file.with_suffix(".new").write_text(f"{process.pid} {started}")
@@ -191,7 +193,8 @@ class LeakingService:
 
     def command(self, what: str) -> list[str]:
         """The argument list of a command."""
-        return [sys.executable, str(self.directory / "control.py"), what, str(self.directory)]
+        # Without site: these are started often, and would each measure their coverage of nothing.
+        return [sys.executable, "-S", str(self.directory / "control.py"), what, str(self.directory)]
 
     @property
     def config(self) -> Record:
@@ -217,7 +220,7 @@ class LeakingService:
 
     def start(self) -> None:
         """Start the worker."""
-        subprocess.run(self.command("start"), check=True, timeout=20, env=_plain_environment())
+        subprocess.run(self.command("start"), check=True, timeout=20)
 
     def stop(self) -> None:
         """End the worker if it runs."""
@@ -230,11 +233,6 @@ class LeakingService:
     def _log(self) -> str:
         path = self.directory / "restarts"
         return path.read_text() if path.exists() else ""
-
-
-def _plain_environment() -> dict[str, str]:
-    """Our environment without what would make a service's processes measure their coverage."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
 
 
 class Daemon:
@@ -285,6 +283,7 @@ class Daemon:
         self.write_config()
         self._out = directory / "out.log"
         self._err = directory / "err.log"
+        self._log = GrowingLog(self._out, self.record)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -387,8 +386,12 @@ class Daemon:
 
     def events(self) -> list[Record]:
         """Every line it logged so far; each must be JSON."""
-        lines = self.output.splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        return self._log.records()
+
+    def record(self, line: bytes) -> Record:
+        """What a line of its log says."""
+        record: Record = json.loads(line)
+        return record
 
     def said(self, event: str, **fields: object) -> list[Record]:
         """The lines of one event with these values."""

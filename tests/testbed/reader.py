@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 import socket
@@ -85,7 +84,6 @@ class ReadDaemon(Daemon):
             return super().open_output()
         return os.fdopen(os.dup(self.output_descriptor), "wb", buffering=0)
 
-    def events(self) -> list[Record]:
-        """Every line it logged so far, without the priority that is the journal's."""
-        lines = self.output.splitlines(keepends=True)
-        return [json.loads(re.sub(r"^<\d>", "", line)) for line in lines if line.endswith("\n")]
+    def record(self, line: bytes) -> Record:
+        """What a line of its log says, without the priority that is the journal's."""
+        return super().record(re.sub(rb"^<\d>", b"", line))

@@ -27,7 +27,7 @@ def share_out(items: list[pytest.Item]) -> None:
     """
     items.sort(key=lambda item: _ORDER.index(item.path.relative_to(_TESTS).parts[0]))
     for item in items:
-        if item.get_closest_marker("xdist_group") is None and item.get_closest_marker("apart") is None:
+        if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.relative_to(_TESTS).as_posix()))
 
 
