@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Most tests wait for servers, so that more of them than there are processors go on at a time. WORKERS=0 is one by
 # one in pytest's own process, which a debugger wants.
 WORKERS ?= 3
-SHARED_OUT = -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+SHARED_OUT = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 UNIT_TESTS := tests/unit tests/property tests/architecture
 
 .PHONY: help demo test lint unit faults simulate soak bench lock wheel clean testbed

@@ -17,7 +17,7 @@ from tests.testbed.postgres import PostgresServer
 from tests.testbed.prometheus import Prometheus, programs
 from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.systemd import SystemdContainer
-from tests.testbed.workers import share_out
+from tests.testbed.workers import longest_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,15 +40,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Figures())
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups when its turn comes
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark each test with the real parts that its fixtures need, and share the tests out to workers."""
+    """Mark each test with the real parts that its fixtures need, and put them in order for workers."""
     for item in items:
         names: list[str] = getattr(item, "fixturenames", [])
         for name in set(names) & set(_MARK_OF_FIXTURE):
             item.add_marker(_MARK_OF_FIXTURE[name])
     if hasattr(config, "workerinput"):
-        share_out(items)
+        longest_first(items)
 
 
 class MakePostgres(Protocol):

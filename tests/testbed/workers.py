@@ -1,4 +1,4 @@
-"""The workers of one run (pytest-xdist): how tests are shared out to them, and what one does at a time."""
+"""The workers of one run (pytest-xdist): the order of their work, and what one does at a time."""
 
 from __future__ import annotations
 
@@ -9,26 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pytest
 
 # Who waits comes first and who computes last, so that no worker is left alone with something long at the end.
 _ORDER = ("e2e", "faults", "integration", "contract", "simulation", "property", "unit", "architecture")
 _TESTS = Path(__file__).parents[1]
 
 
-def share_out(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file together, for what they share, and put the long ones first.
-
-    Args:
-        items: What was collected; put into order and marked.
-    """
+def longest_first(items: list[pytest.Item]) -> None:
+    """Put the tests into the order in which workers take them, file by file."""
     items.sort(key=lambda item: _ORDER.index(item.path.relative_to(_TESTS).parts[0]))
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.relative_to(_TESTS).as_posix()))
 
 
 def worker() -> tuple[int, int]:
