@@ -63,6 +63,7 @@ class Notice:
 
     Attributes:
         kind: What kind of thing happened.
+        tone: How it is to be taken.
         title: One line.
         body: Several.
         at: When it happened, wall-clock time.
@@ -72,6 +73,7 @@ class Notice:
     """
 
     kind: Kind
+    tone: Tone
     title: str
     body: str
     at: datetime

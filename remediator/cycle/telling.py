@@ -49,7 +49,7 @@ class Teller:
     database: str
     mode: Mode
     _unknown: float | None = None
-    _overdue: bool = False
+    _overdue: float | None = None
     _window: Window | None = None
     _hold: _Lasting | None = None
     _holding: bool = False
@@ -103,14 +103,15 @@ class Teller:
         if not assessment.unknown:
             if self._unknown is not None:
                 self.emit(Event.EVIDENCE_REGAINED, level=level, seconds=round(mono - self._unknown, 3))
-            self._unknown, self._overdue = None, False
+            self._unknown, self._overdue = None, None
             return
         if self._unknown is None:
             self._unknown = mono
             self.emit(Event.EVIDENCE_LOST, level=level, because=_unknown(assessment))
         lasted = mono - self._unknown
-        if not self._overdue and lasted >= patience.total_seconds():
-            self._overdue = True
+        said = mono - self._overdue if self._overdue is not None else float("inf")
+        if lasted >= patience.total_seconds() and said >= REMIND_EVERY.total_seconds():
+            self._overdue = mono
             because = _unknown(assessment)
             self.emit(Event.EVIDENCE_OVERDUE, level=level, because=because, seconds=round(lasted, 3))
 

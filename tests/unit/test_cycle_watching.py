@@ -21,8 +21,8 @@ TURNS_PER_REMINDER = int(REMIND_EVERY.total_seconds() / PACE)
 TROUBLE = Trouble(TroubleKind.UNREACHABLE, "no route")
 
 
-async def test_evidence_that_stays_unknown_is_said_louder_once() -> None:
-    """After five checks at the normal pace; with how long it has lasted, then and at its end."""
+async def test_evidence_that_stays_unknown_is_said_louder_and_again() -> None:
+    """After five checks at the normal pace, then every half hour; how long it has lasted, and at its end."""
     world = World()
     patience = world.policy.patience.total_seconds()
     assert patience == 5 * PACE
@@ -34,11 +34,16 @@ async def test_evidence_that_stays_unknown_is_said_louder_once() -> None:
     (overdue,) = world.told.of(Event.EVIDENCE_OVERDUE)
     assert overdue["seconds"] == patience
     assert "no route" in overdue["because"]
-    await world.turns(500)
+    await world.turns(TURNS_PER_REMINDER - 1)
+    assert len(world.told.of(Event.EVIDENCE_OVERDUE)) == 1
+    await world.turns(TURNS_PER_REMINDER + 1)
+    seconds = [line["seconds"] for line in world.told.of(Event.EVIDENCE_OVERDUE)]
+    assert seconds == [patience + n * REMIND_EVERY.total_seconds() for n in range(3)]
     world.database.trouble = None
     await world.turn()
-    assert world.told.names() == ["evidence_lost", "evidence_overdue", "evidence_regained"]
-    assert world.told.of(Event.EVIDENCE_REGAINED)[0]["seconds"] == 506 * PACE
+    assert world.told.names() == ["evidence_lost", *["evidence_overdue"] * 3, "evidence_regained"]
+    lasted = patience + PACE + 2 * REMIND_EVERY.total_seconds()
+    assert world.told.of(Event.EVIDENCE_REGAINED)[0]["seconds"] == lasted
 
 
 async def test_each_stretch_of_unknown_evidence_begins_anew() -> None:

@@ -158,7 +158,7 @@ class Clerk:
                 target=route.target.name,
                 title=self._mask(notice.title),
                 body=self._mask(notice.body),
-                tone=notice.kind.tone.value,
+                tone=notice.tone.value,
                 at=notice.at.timestamp(),
             )
             for notice in notices

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from remediator.adapters.notify.told import Told
-from remediator.core.notice import Kind, Notice
+from remediator.core.notice import Kind, Notice, Tone
 from remediator.core.text import count, duration, percent
 
 TITLE, BODY = 200, 3000
@@ -26,6 +26,8 @@ _OUTCOMES = {
     "unknown": "its outcome is not known",
     "": "its outcome is not known yet",
 }
+
+_DOUBTFUL = frozenset({"denied", "unconfirmed", "refuted", "unknown", ""})
 
 
 class Writer:
@@ -73,7 +75,10 @@ class Writer:
             ("When", f"{told.at:%Y-%m-%d %H:%M:%S} UTC, told by remediator on {self._origin}"),
         ]
         body = "\n".join(f"{label}: {clean(text, _LINE)}" for label, text in every if text)
-        return Notice(kind, clean(title, TITLE), body[:BODY], told.at, told.database, about, fact)
+        # What is good news for real is none in a dry run.
+        calm = kind.tone is Tone.CALM and told.incident
+        tone = Tone.NEWS if self._dry_run and calm else kind.tone
+        return Notice(kind, tone, clean(title, TITLE), body[:BODY], told.at, told.database, about, fact)
 
     def opened(self, told: Told, plan: Told | None) -> Notice:
         """An incident opened, with the plan that followed if there is one."""
@@ -109,18 +114,15 @@ class Writer:
         ended = [act for act in acts if act.text("action") == "terminate"]
         restarted = [act for act in acts if act.text("action") == "restart"]
         said = [*_terminated(ended, dry_run=self._dry_run), *_restarted(restarted, dry_run=self._dry_run)]
-        details = [line for act in restarted if (line := act.text("detail"))]
         lines = [
             ("Would be done" if self._dry_run else "Done", "; ".join((*said, *_clients(ended)))),
-            ("Why", acts[0].text("because")),
-            ("Detail", "; ".join(dict.fromkeys(details))),
+            ("Why", "; ".join(dict.fromkeys(act.text("because") for act in restarted))),
+            ("Detail", "; ".join(dict.fromkeys(line for act in restarted if (line := act.text("detail"))))),
             ("Still open", count(waiting, "action") + " without an outcome" if waiting else ""),
-            ("For you", "nothing if relief follows; `remediator history` has each session and replica."),
+            ("For you", _left(acts, dry_run=self._dry_run)),
         ]
-        about = f"incident {acts[-1].incident}"
-        return self.notice(
-            Kind.ACTED, acts[-1], "; ".join(said), lines, level=level, about=about, fact="acted"
-        )
+        what, about = "; ".join(said), f"incident {acts[-1].incident}"
+        return self.notice(Kind.ACTED, acts[-1], what, lines, level=level, about=about, fact="acted")
 
     def relieved(self, told: Told, cycle: Told | None) -> Notice:
         """An incident is relieved, or over."""
@@ -136,16 +138,15 @@ class Writer:
             else "nothing now; `remediator history` shows who held the slots."
         )
         lines = [("Why", told.text("because")), ("For you", left)]
-        level = cycle.text("level") if cycle else ""
         kind = Kind.CLOSED if closed else Kind.RELIEVED
-        return self.notice(kind, told, what, lines, level=level, about=f"incident {told.incident}")
+        return self.notice(kind, told, what, lines, about=f"incident {told.incident}")
 
 
 def plain_lines(told: Told, left: str) -> list[tuple[str, str]]:
     """The body of a notice that only says why, for how long, and what is left to do."""
     seconds = told.number("seconds")
     lasted = duration(seconds) if seconds else told.text("lasted")
-    return [("Why", told.text("because")), ("For", lasted), ("For you", left)]
+    return [("Why", told.text("because")), ("Lasted", lasted), ("For you", left)]
 
 
 def slots(told: Told) -> str:
@@ -203,6 +204,15 @@ def _restarted(acts: Sequence[Told], *, dry_run: bool) -> list[str]:
         else f"did not restart {name}: {_in_words(outcomes)}"
         for name, outcomes in services.items()
     ]
+
+
+def _left(acts: Sequence[Told], *, dry_run: bool) -> str:
+    """What is left to do after a step, for whoever reads of it."""
+    if dry_run:
+        return "act yourself; `remediator history` has each session and replica."
+    if {act.text("outcome") for act in acts} & _DOUBTFUL:
+        return "see what became of it; `remediator history` has each session and replica."
+    return "nothing if relief follows; `remediator history` has each session and replica."
 
 
 def _replicas(number: int) -> str:
