@@ -16,6 +16,8 @@ from tests.soak.readings import Reading
 POINTS = 400
 # A process that lived through less of the second half says too little about it.
 SHARE = 0.5
+# The Docker client keeps as many connections to the engine open as it ever needed at once, at most these.
+POOL = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def judge_process(readings: Sequence[Reading], bounds: Bounds = Bounds()) -> lis
         ("resident KiB", lambda r: r.rss, growth, bounds.kib),
         ("private KiB", lambda r: r.private, growth, bounds.kib),
         ("file descriptors", lambda r: r.descriptors, raised, bounds.number),
+        ("sockets", lambda r: r.sockets, raised, bounds.number + POOL),
         ("threads", lambda r: r.threads, raised, bounds.number),
         ("sockets in CLOSE_WAIT", lambda r: r.close_wait, raised, bounds.number),
     )

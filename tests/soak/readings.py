@@ -19,9 +19,10 @@ class Reading:
         pid: The process.
         rss: Resident memory in KiB.
         private: What it has written itself, in KiB; other processes have no part in it.
-        descriptors: Open file descriptors.
+        descriptors: Open file descriptors, sockets apart.
         threads: Threads.
         close_wait: TCP sockets that the other side has closed and this one has not.
+        sockets: Open sockets.
     """
 
     at: float
@@ -31,6 +32,7 @@ class Reading:
     descriptors: int
     threads: int
     close_wait: int
+    sockets: int = 0
 
 
 def read_process(pid: int) -> Reading | None:
@@ -43,9 +45,16 @@ def read_process(pid: int) -> Reading | None:
         waiting = _inodes_in_close_wait(proc)
     except (OSError, KeyError):
         return None
-    own = {link[len("socket:[") : -1] for link in links if link.startswith("socket:[")}
+    sockets = {link[len("socket:[") : -1] for link in links if link.startswith("socket:[")}
     return Reading(
-        time.monotonic(), pid, smaps["Rss"], smaps["Private_Dirty"], len(links), threads, len(own & waiting)
+        time.monotonic(),
+        pid,
+        smaps["Rss"],
+        smaps["Private_Dirty"],
+        len(links) - len(sockets),
+        threads,
+        len(sockets & waiting),
+        len(sockets),
     )
 
 

@@ -186,7 +186,15 @@ def facts_of(
         "actions": dict(sorted(outcomes.items())),
         "restarts": world.restarts(),
         "series": [
-            [round(r.at - seen.readings[0].at, 1), r.pid, r.rss, r.private, r.descriptors, r.threads]
+            [
+                round(r.at - seen.readings[0].at, 1),
+                r.pid,
+                r.rss,
+                r.private,
+                r.descriptors,
+                r.sockets,
+                r.threads,
+            ]
             for r in seen.readings[:: max(1, len(seen.readings) // 300)]
         ],
     }

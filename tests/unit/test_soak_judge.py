@@ -29,9 +29,11 @@ def minutes(*numbers: float) -> list[datetime]:
     return [NOON + timedelta(minutes=number) for number in numbers]
 
 
-def reading(at: float, *, pid: int = 1, rss: int = 60_000, descriptors: int = 12) -> Reading:
+def reading(
+    at: float, *, pid: int = 1, rss: int = 60_000, descriptors: int = 12, sockets: int = 5
+) -> Reading:
     """One look at a process."""
-    return Reading(at, pid, rss, rss, descriptors, 4, 0)
+    return Reading(at, pid, rss, rss, descriptors, 4, 0, sockets)
 
 
 def test_a_slope_is_not_moved_by_outliers() -> None:
@@ -60,13 +62,15 @@ def test_a_lifted_floor_is_a_leak() -> None:
         (reading, set()),
         (lambda at: reading(at, descriptors=12 + int(at) % 3), set()),
         (lambda at: reading(at, descriptors=12 + int(at) // 20), {"file descriptors flat"}),
+        (lambda at: reading(at, sockets=5 + int(at) // 20), set()),
+        (lambda at: reading(at, sockets=5 + int(at) // 5), {"sockets flat"}),
         (
             lambda at: reading(at, rss=60_000 + 50 * int(at)),
             {"resident KiB flat", "private KiB flat"},
         ),
         (lambda at: reading(at, pid=int(at) // 10), {"one process through the second half"}),
     ],
-    ids=["flat", "noise", "descriptors", "memory", "short lives"],
+    ids=["flat", "noise", "descriptors", "a pool", "sockets", "memory", "short lives"],
 )
 def test_what_is_caught(fault: Callable[[float], Reading], broken: set[str]) -> None:
     """Noise is none, and a slow leak is one."""
