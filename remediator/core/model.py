@@ -283,6 +283,7 @@ class Replica:
         stop_timeout: What the replica is given between the stop signal and being killed; of a command,
             what the whole restart is given.
         addresses: Network addresses, to recognise the database's own container.
+        error: Why its last start failed, as whoever runs it says; empty when it did not.
     """
 
     service: str
@@ -296,3 +297,4 @@ class Replica:
     addresses: frozenset[str] = field(default_factory=frozenset)
     exempt: Exempt | None = None
     started_at: datetime | None = None
+    error: str = ""

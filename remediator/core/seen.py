@@ -76,6 +76,7 @@ def write_replica(replica: Replica) -> Record:
         "addresses": sorted(replica.addresses),
         "exempt": replica.exempt.name.lower() if replica.exempt else None,
         "started_at": maybe_instant(replica.started_at),
+        "error": replica.error,
     }
 
 
@@ -93,4 +94,5 @@ def read_replica(record: Mapping[str, Any]) -> Replica:
         addresses=frozenset(record["addresses"]),
         exempt=Exempt[record["exempt"].upper()] if record["exempt"] else None,
         started_at=maybe_read_instant(record.get("started_at")),  # older records do not say
+        error=record.get("error", ""),
     )

@@ -111,7 +111,8 @@ def _late(entry: Entry, patience: timedelta, moment: Moment) -> bool:
 
 def _never_started(replica: Replica, moment: Moment) -> Outcome:
     if replica.state in (ReplicaState.EXITED, ReplicaState.DEAD):
-        return Outcome(Result.REFUTED, moment.at, f"it was stopped and did not start again: {replica.state}")
+        why = replica.error or replica.state
+        return Outcome(Result.REFUTED, moment.at, f"it was stopped and did not start again: {why}")
     return Outcome(Result.UNCONFIRMED, moment.at, "it was not seen to start again")
 
 

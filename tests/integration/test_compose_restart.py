@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from remediator.adapters.compose import ComposeRuntime, DockerEngine
+from remediator.core.model import ReplicaState
 from remediator.errors import RejectedError, UnavailableError
 from remediator.ports import Receipt
 from tests.testbed.engine import BUSYBOX_IMAGE
@@ -131,6 +132,35 @@ async def test_a_lost_answer_is_not_taken_for_a_failure(
         posts = [request for request in forwarder.requests if request.startswith("POST")]
     assert after.started != replica.started
     assert len(posts) == 1
+
+
+@pytest.mark.parametrize("status", [b"400 Bad Request", b"404 Not Found", b"500 Internal Server Error"])
+async def test_a_start_that_fails_is_no_refusal(
+    status: bytes, compose_project: MakeProject, docker_engine: testbed.DockerEngine, tmp_path: Path
+) -> None:
+    """The container was stopped, whatever an engine calls it that its program is gone; the world is asked."""
+    more = '    volumes: ["./tool:/tool"]\n    network_mode: none\n'
+    project = compose_project(web('["/tool/run"]', grace="0s") + more, up=False)
+    tool = project.directory / "tool" / "run"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\nsleep 3600\n")
+    tool.chmod(0o755)
+    project.up()
+
+    def renamed(answer: bytes) -> bytes:
+        return answer.replace(b"500 Internal Server Error", status)
+
+    with Forwarder(tmp_path / "engine.sock", docker_engine.url, answer=renamed) as forwarder:
+        engine = DockerEngine(forwarder.url)
+        runtime = runtime_of(project, engine)
+        [replica] = await runtime.replicas()
+        tool.unlink()
+        with pytest.raises(UnavailableError):
+            await runtime.restart(replica)
+        [after] = await runtime.replicas()
+        engine.close()
+    assert after.state is ReplicaState.EXITED
+    assert "no such file" in after.error
 
 
 async def test_a_dry_runs_client_cannot_restart(

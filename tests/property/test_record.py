@@ -55,6 +55,7 @@ replicas = st.builds(
     addresses=st.frozensets(text),
     exempt=st.none() | st.sampled_from(Exempt),
     started_at=st.none() | times,
+    error=text,
 )
 terminations = st.builds(TerminateSession, sessions)
 restarts = st.builds(RestartReplica, replicas)

@@ -101,6 +101,7 @@ class Forwarder(Listener):
         upstream: The engine's own socket.
         before: Called with each request line before it is passed on.
         swallow: Whether the answer to a request is kept from the client, by its request line.
+        answer: What becomes of each piece of an answer.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class Forwarder(Listener):
         *,
         before: Callable[[str], None] = lambda _: None,
         swallow: Callable[[str], bool] = lambda _: False,
+        answer: Callable[[bytes], bytes] = lambda data: data,
     ) -> None:
         super().__init__(path)
         self.requests: list[str] = []
@@ -117,6 +119,7 @@ class Forwarder(Listener):
         self._upstream = upstream.removeprefix("unix://")
         self._before = before
         self._swallow = swallow
+        self._answer = answer
 
     def serve(self, client: socket.socket) -> None:
         """Pass requests and answers on, until either side ends the connection."""
@@ -135,10 +138,9 @@ class Forwarder(Listener):
             finally:
                 engine.shutdown(socket.SHUT_RDWR)
 
-    @staticmethod
-    def _answers(engine: socket.socket, client: socket.socket, swallowing: threading.Event) -> None:
+    def _answers(self, engine: socket.socket, client: socket.socket, swallowing: threading.Event) -> None:
         with suppress(OSError):
             while data := engine.recv(_CHUNK):
                 if not swallowing.is_set():
-                    client.sendall(data)
+                    client.sendall(self._answer(data))
             client.shutdown(socket.SHUT_RDWR)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any
 
+from remediator.adapters.compose.failure import one_line
 from remediator.core.model import Exempt, Health, Replica, ReplicaState
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _YES = frozenset({"", "true", "1", "yes", "on"})
 _DEFAULT_STOP_TIMEOUT = 10
 # A container that is never killed is not waited for any longer than this.
 _LONGEST_STOP = timedelta(minutes=10)
+_LONGEST_ERROR = 500  # what is wrong with a mount stands at the very end
 _UNNUMBERED = 1 << 31
 
 
@@ -109,6 +111,7 @@ def _read(service: str, one: Mapping[str, Any], around: Surroundings, changing: 
         addresses=addresses(one),
         exempt=_exempt(one, around, changing),
         started_at=started_at(one),
+        error=one_line(str(state.get("Error") or ""), _LONGEST_ERROR),
     )
     return Container(replica, stop_timeout, _number(labels))
 

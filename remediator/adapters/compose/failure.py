@@ -23,7 +23,6 @@ _HINTS: tuple[tuple[type[Exception], str], ...] = (
 _FORBIDDEN = 403
 _CLIENT_ERRORS = range(400, 500)
 _TRY_AGAIN = frozenset({408, 425, 429})
-_LONGEST = 200
 
 
 def translate(error: Exception, host: str, what: str) -> UnavailableError | RejectedError:
@@ -44,9 +43,9 @@ def translate(error: Exception, host: str, what: str) -> UnavailableError | Reje
         if isinstance(system, kind) or isinstance(error, kind):
             return UnavailableError(f"{start}: {hint}")
     if isinstance(error, RequestException | OSError):
-        return UnavailableError(f"{start}: {_line(str(system or error))}")
+        return UnavailableError(f"{start}: {one_line(str(system or error))}")
     if isinstance(error, DockerException):
-        return RejectedError(f"{start}: {_line(str(error))}")
+        return RejectedError(f"{start}: {one_line(str(error))}")
     return UnavailableError(f"{start}: the answer is not one of a Docker Engine")
 
 
@@ -62,7 +61,7 @@ def shown(host: str) -> str:
 
 def _answered(error: APIError, start: str) -> UnavailableError | RejectedError:
     status = error.status_code or 0
-    said = _line(str(error.explanation or ""))
+    said = one_line(str(error.explanation or ""))
     # A proxy in front of the engine answers with a web page, which tells nothing more than its status.
     answer = f"HTTP {status}" if not said or said.startswith("<") else f"HTTP {status}: {said}"
     if status == _FORBIDDEN:
@@ -87,6 +86,7 @@ def _system_error(error: BaseException) -> OSError | None:
     return None
 
 
-def _line(text: str) -> str:
+def one_line(text: str, longest: int = 200) -> str:
+    """Make a line that can be shown of what the engine says, cut after so many characters."""
     text = " ".join(text.split())
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return text if len(text) <= longest else f"{text[:longest]}..."

@@ -17,7 +17,7 @@ from remediator.adapters.compose.containers import (
 from remediator.adapters.compose.failure import FAILURES, translate
 from remediator.adapters.compose.own import read_own_ids
 from remediator.core.model import Replica, ReplicaState
-from remediator.errors import RejectedError
+from remediator.errors import RejectedError, UnavailableError
 from remediator.ports import Receipt
 
 if TYPE_CHECKING:
@@ -111,10 +111,29 @@ class ComposeRuntime:
             raise RejectedError(
                 f"{current.replica.name} is never restarted: it is {current.replica.exempt.value}"
             )
-        there = await self._engine.restart(
-            current.replica.id, stop_timeout=current.grace, stops_within=current.replica.stop_timeout
-        )
+        try:
+            there = await self._engine.restart(
+                current.replica.id, stop_timeout=current.grace, stops_within=current.replica.stop_timeout
+            )
+        except RejectedError as error:
+            await self._see_it_unharmed(replica, str(error))
+            raise
+        if not there:
+            await self._see_it_unharmed(
+                replica, "the engine says that there is no such container, yet there is"
+            )
         return Receipt.SENT if there else Receipt.CHANGED
+
+    async def _see_it_unharmed(self, replica: Replica, said: str) -> None:
+        """Look whether a refusal came before anything was done: a failed start may be called a bad request.
+
+        Raises:
+            UnavailableError: The container is there, and no longer as it was.
+        """
+        if any(
+            c.replica.id == replica.id and not _same(c.replica, replica) for c in await self._containers()
+        ):
+            raise UnavailableError(said)
 
     async def stop_graces(self) -> tuple[StopGrace, ...]:
         """Read how long each container is given to stop; exempt containers are left out.

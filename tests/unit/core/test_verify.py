@@ -185,3 +185,11 @@ def test_the_crash_count_is_in_words() -> None:
         "it crashed and was started again 1 time",
         "it crashed and was started again 2 times",
     ]
+
+
+def test_why_it_did_not_start_again_is_told_in_the_words_of_whoever_runs_it() -> None:
+    """An exit alone does not tell a person what to mend."""
+    down = replace(make_replica(started="before", state=ReplicaState.EXITED), error="no such file: /tool/run")
+    outcome, _ = look(down, moment(DEADLINE), None)
+    assert outcome is not None
+    assert outcome.detail.endswith("no such file: /tool/run")
