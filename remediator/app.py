@@ -270,4 +270,5 @@ def _beyond_reload(old: Settings, new: Settings) -> tuple[tuple[str, bool], ...]
         ("clients", old.claims != new.claims),
         ("log", old.log != new.log),
         ("web", old.web != new.web),
+        ("audit", old.audit != new.audit),
     )

@@ -201,8 +201,7 @@ def _replica(subject: str, replica: Replica) -> Finding:
 async def _graces(subject: str, runtime: ComposeRuntime) -> list[Finding]:
     found = []
     for grace in await runtime.stop_graces():
-        given = duration(grace.given) if grace.given is not None else "unset, so Docker's 10s"
-        text = f"{grace.name} has a stop grace period of {given}"
+        text = grace.text
         if grace.short:
             text += "; work in flight may be lost, set stop_grace_period to its longest task"
         found.append(Finding(Grade.WARNING if grace.short else Grade.OK, subject, text))

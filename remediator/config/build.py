@@ -16,6 +16,7 @@ from remediator.config.passwords import Password
 from remediator.config.schema import Root
 from remediator.config.secret import Secret
 from remediator.config.settings import (
+    AuditSettings,
     CommandTarget,
     ComposeTarget,
     ConnectSettings,
@@ -28,6 +29,7 @@ from remediator.config.settings import (
 )
 from remediator.config.web import Web, address_of
 from remediator.core.attribution import Claim
+from remediator.core.audit.facts import Connections
 from remediator.core.maintenance import Recurrence
 from remediator.core.model import Level, Mode
 from remediator.core.notice import Kind
@@ -87,6 +89,7 @@ def build(
         source=source,
         web=_web(root.web) if root.web else None,
         claims=(*_service_claims(root), *_client_claims(root)),
+        audit=AuditSettings(root.audit.cron, root.audit.timezone, root.audit.keep) if root.audit else None,
     )
     return replace(settings, warnings=(*warnings, *_advice(settings)))
 
@@ -179,7 +182,13 @@ def _service(service: targets.Service) -> ServiceSettings:
     else:
         raise AssertionError("a service without a runtime is refused before")
     verification = Verification(service.verify.within, service.verify.steady_for)
-    return ServiceSettings(Service(service.name, verification), runtime)
+    connections = _connections(service.connections) if service.connections else None
+    return ServiceSettings(Service(service.name, verification), runtime, connections)
+
+
+def _connections(written: targets.Connections) -> Connections:
+    given = written.model_dump(exclude_none=True)
+    return Connections(**given)
 
 
 def _policy(

@@ -43,6 +43,7 @@ class Checker:
         self._unique("services", lambda item: item.compose, "this project and service")
         self._passwords()
         self._clients()
+        self._connections()
         self._exactly_one()
         self._references()
         for index, policy in enumerate(self.root.policies):
@@ -103,6 +104,24 @@ class Checker:
         if not thinned and not (sessions.applications or sessions.users or sessions.addresses):
             text = "would mean every session; at least one of applications, users and addresses is needed"
             self.note(loc, text, *((*loc, key) for key in keys))
+
+    def _connections(self) -> None:
+        for index, service in enumerate(self.root.services):
+            told = service.connections
+            if told is None:
+                continue
+            loc: Loc = ("services", index, "connections")
+            if told.processes is not None:
+                wrong = dict.fromkeys(("normal", "peak"), "is given besides processes; keep one of them")
+            else:
+                wrong = dict.fromkeys(("threads", "pool"), "is of one process; processes is needed")
+                if told.normal is None:
+                    wrong["peak"] = "is the most; normal is needed, too"
+                elif told.peak is not None and told.peak < told.normal:
+                    wrong["peak"] = f"must not be below normal, {told.normal}"
+            for key, text in wrong.items():
+                if getattr(told, key) is not None:
+                    self.note((*loc, key), text, (*loc, "processes"), (*loc, "normal"))
 
     def _probes(self) -> None:
         """Refused connections are seen by the probe only: without one they are no condition."""

@@ -13,6 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from remediator.config import units
+from remediator.config.audit import Audit
 from remediator.config.maintenance import Maintenance
 from remediator.config.notify import Notify
 from remediator.config.policies import Policy
@@ -63,6 +64,8 @@ class Root(Section):
     """What is logged, and how."""
     web: Web | None = None
     """The status page and `/metrics`. Without this section no port is opened."""
+    audit: Audit | None = None
+    """Audits that the daemon makes by itself. Without this section it makes none."""
 
 
 class _Generator(GenerateJsonSchema):

@@ -9,6 +9,7 @@ from typing import Literal
 
 from remediator.config.secret import Secret, revealing
 from remediator.core.attribution import Claim
+from remediator.core.audit.facts import Connections
 from remediator.core.model import Mode
 from remediator.core.notice import Kind
 from remediator.core.policy import Policy, Service
@@ -82,10 +83,15 @@ class CommandTarget:
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
-    """Something that may be restarted, and how."""
+    """Something that may be restarted, and how.
+
+    Attributes:
+        connections: How many it is meant to have, None when nobody said.
+    """
 
     service: Service
     runtime: ComposeTarget | CommandTarget
+    connections: Connections | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +139,15 @@ class NotifySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """When the daemon makes audits, and how many of them are kept."""
+
+    cron: str
+    timezone: str
+    keep: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything the operator asked for.
 
@@ -140,6 +155,7 @@ class Settings:
         source: The file it came from.
         web: None when nothing is served.
         claims: Whose sessions look how.
+        audit: None when the daemon makes no audits.
         warnings: What is not wrong but should be looked at, one line each.
     """
 
@@ -153,6 +169,7 @@ class Settings:
     web: WebSettings | None = None
     claims: tuple[Claim, ...] = ()
     notify: tuple[NotifySettings, ...] = ()
+    audit: AuditSettings | None = None
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property

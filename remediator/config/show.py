@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import timedelta
 from typing import Any
 
@@ -22,6 +22,7 @@ from remediator.config.settings import (
 from remediator.config.units import format_duration, format_percent, format_rate
 from remediator.config.web import address_text
 from remediator.core.attribution import Claim
+from remediator.core.audit.facts import Connections
 from remediator.core.maintenance import Recurrence
 from remediator.core.model import Level
 from remediator.core.owner import Owner, OwnerKind
@@ -55,6 +56,8 @@ def show(settings: Settings) -> str:
     }
     if settings.web is not None:
         content["web"] = _web(settings.web)
+    if settings.audit is not None:
+        content["audit"] = asdict(settings.audit)
     return yaml.safe_dump(_escaped(content), sort_keys=False, allow_unicode=True, width=110)
 
 
@@ -122,7 +125,16 @@ def _service(service: ServiceSettings, settings: Settings) -> dict[str, Any]:
     owner = Owner(OwnerKind.SERVICE, service.service.name)
     for claim in (claim for claim in settings.claims if claim.owner == owner):
         shown["sessions"] = _looks(claim)
+    if service.connections is not None:
+        shown["connections"] = _connections(service.connections)
     shown["verify"] = {"within": verification.within, "steady_for": verification.steady_for}
+    return shown
+
+
+def _connections(connections: Connections) -> dict[str, Any]:
+    shown = {name: value for name, value in asdict(connections).items() if value is not None}
+    if connections.processes is None:
+        del shown["threads"]  # they are those of a process
     return shown
 
 

@@ -11,6 +11,7 @@ from remediator.config.scalars import BOOLEAN, NETWORK, duration, secret, text, 
 from remediator.config.section import (
     MINUTE,
     SECOND,
+    Count,
     Deadline,
     Duration,
     Keepalive,
@@ -128,6 +129,24 @@ class Client(Sessions):
     """It is a connection pooler: whose sessions it brings cannot be told."""
 
 
+class Connections(Section):
+    """How many connections a service is meant to have: in numbers, or by the processes that have them."""
+
+    normal: Count | None = None
+    """On a usual day, all replicas together."""
+    peak: Count | None = None
+    """The most, all replicas together; `normal` when left out."""
+    processes: Annotated[int | None, whole(1, 10_000)] = None
+    """Instead of numbers: worker processes of one replica. Replicas are counted."""
+    threads: Annotated[int | None, whole(1, 10_000)] = None
+    """Threads of one process, 1 when left out: each has one connection."""
+    pool: Annotated[int | None, whole(1, 10_000)] = None
+    """The most connections that a process's pool holds, overflow included."""
+    max_age: Pause | None = None
+    """For how long the service keeps a connection that it does not use: Django's `CONN_MAX_AGE`, a pool's
+    lifetime."""
+
+
 class Service(Section):
     """Something that may be restarted; exactly one of `compose` and `command` says how."""
 
@@ -144,5 +163,7 @@ class Service(Section):
     sessions: Sessions | None = None
     """How to know its sessions where their address does not tell: services that Docker does not run, or that
     reach the database through a pooler, a published port or another machine."""
+    connections: Connections | None = None
+    """What `remediator audit` holds its sessions against."""
     verify: Verify = Verify()
     """What must be seen after a restart."""

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from remediator.adapters.compose.client import DockerEngine, EngineReport
 from remediator.adapters.compose.directory import ComposeDirectory
-from remediator.adapters.compose.runtime import ComposeRuntime, StopGrace
+from remediator.adapters.compose.runtime import ComposeRuntime
 
-__all__ = ["ComposeDirectory", "ComposeRuntime", "DockerEngine", "EngineReport", "StopGrace"]
+__all__ = ["ComposeDirectory", "ComposeRuntime", "DockerEngine", "EngineReport"]

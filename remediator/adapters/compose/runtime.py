@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from remediator.adapters.compose.containers import (
@@ -16,6 +14,7 @@ from remediator.adapters.compose.containers import (
 )
 from remediator.adapters.compose.failure import FAILURES, translate
 from remediator.adapters.compose.own import read_own_ids
+from remediator.core.grace import StopGrace
 from remediator.core.model import Replica, ReplicaState
 from remediator.errors import RejectedError, UnavailableError
 from remediator.ports import Receipt
@@ -24,26 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from remediator.adapters.compose.client import DockerEngine
-
-SHORT_GRACE = timedelta(seconds=30)
-
-
-@dataclass(frozen=True, slots=True)
-class StopGrace:
-    """How long a container is given to stop before it is killed.
-
-    Attributes:
-        name: The container's name.
-        given: Its stop timeout; None when it was given none, so that Docker's ten seconds hold.
-    """
-
-    name: str
-    given: timedelta | None
-
-    @property
-    def short(self) -> bool:
-        """Whether work in flight is likely to be lost."""
-        return self.given is None or self.given < SHORT_GRACE
 
 
 class ComposeRuntime:

@@ -24,7 +24,8 @@ def mistakes(directory: Path, text: str, env: dict[str, str] | None = None) -> l
 
 
 KEYS = (
-    "version, mode, state_dir, docker, databases, services, clients, policies, maintenance, notify, log, web"
+    "version, mode, state_dir, docker, databases, services, clients, policies, maintenance, notify, log, web,"
+    " audit"
 )
 UNITS = "write numbers with units d, h, m, s or ms, such as 500ms, 10s, 5m or 1h30m"
 
@@ -108,6 +109,30 @@ ONE_LINE = {
             '1:52: maintenance[0].timezone: "Berlin" is not a time zone; write a name such as UTC or'
             " Europe/Berlin"
         ),
+    ),
+    "audits that come never": (
+        "audit: {cron: 0 0 30 2 *}",
+        "1:15: audit.cron: names a day that never comes",
+    ),
+    "no audit is kept": (
+        "audit: {keep: 0}",
+        '1:15: audit.keep: "0" is out of range; 1 to 1000 is allowed',
+    ),
+    "connections told twice": (
+        "services: [{name: a, compose: {project: p, service: s}, connections: {processes: 2, normal: 4}}]",
+        "1:87: services[0].connections.normal: is given besides processes; keep one of them",
+    ),
+    "threads of nothing": (
+        "services: [{name: a, compose: {project: p, service: s}, connections: {threads: 2}}]",
+        "1:80: services[0].connections.threads: is of one process; processes is needed",
+    ),
+    "a peak of nothing": (
+        "services: [{name: a, compose: {project: p, service: s}, connections: {peak: 4}}]",
+        "1:77: services[0].connections.peak: is the most; normal is needed, too",
+    ),
+    "a peak below normal": (
+        "services: [{name: a, compose: {project: p, service: s}, connections: {normal: 5, peak: 4}}]",
+        "1:88: services[0].connections.peak: must not be below normal, 5",
     ),
     "window that is too short": (
         "maintenance: [{cron: 0 3 * * *, for: 5s}]",
@@ -269,7 +294,7 @@ ONE_LINE = {
     "misspelt runtime": (
         "services: [{name: a, compse: {project: b, service: c}}]",
         (
-            "1:22: services[0].compse: unknown key; allowed: name, compose, command, sessions, verify;"
+            "1:22: services[0].compse: unknown key; allowed: name, compose, command, sessions, connections, verify;"
             ' did you mean "compose"?'
         ),
     ),

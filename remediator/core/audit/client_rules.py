@@ -1,0 +1,185 @@
+"""What to look for in who holds sessions, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from fnmatch import fnmatchcase
+
+from remediator.core.assess import Watch, assess
+from remediator.core.audit.budget import budget_of
+from remediator.core.audit.facts import Facts
+from remediator.core.audit.finding import Hit, Severity
+from remediator.core.audit.memory import estimate
+from remediator.core.audit.sessions import Holding, holdings, idle_for, in_transaction_for, of_service
+from remediator.core.audit.sql import set_for_role, terminate
+from remediator.core.model import IDLE, Level, SessionGroup
+from remediator.core.owner import OwnerKind
+from remediator.core.text import count, duration, percent
+
+# What desktop tools call themselves. Drivers are not among them: services use those too.
+TOOLS = (
+    *("pgAdmin*", "DBeaver*", "DataGrip*", "IntelliJ*", "PyCharm*", "TablePlus*", "Navicat*", "HeidiSQL*"),
+    *("Beekeeper*", "Postico*", "Azure Data Studio*", "azuredatastudio*", "psql", "pgcli*", "Toad*"),
+    *("dbForge*", "SQLPro*", "Valentina*", "vscode*", "Arctype*"),
+)
+
+
+def unreadable(facts: Facts) -> Iterator[Hit]:
+    """Nothing could be read."""
+    trouble = facts.sample.trouble
+    if trouble is not None:
+        yield Hit("server", trouble.detail)
+
+
+def level_raised(facts: Facts) -> Iterator[Hit]:
+    """The server is beyond a level's threshold now."""
+    assessment = assess(facts.policy, Watch(), facts.sample)
+    level = max(assessment.level, assessment.pending or Level.NORMAL)
+    if level >= Level.ALERT:
+        severity = Severity.PROBLEM if level is Level.CRITICAL else None
+        yield Hit("server", f"{level.label}: {assessment.because(level)}", (), severity)
+
+
+def leaked_sessions(facts: Facts) -> Iterator[Hit]:
+    """Somebody holds sessions that have been idle for long."""
+    slots = facts.sample.slots
+    if slots is None:
+        return
+    age, mark = facts.leak_age, facts.yardstick
+    many = min(mark.leak_count, max(1, round(mark.leak_share * slots.usable)))
+    # A pool at rest is no leak: it may keep what it is said to need.
+    kept = {
+        service.name: service.connections.usual(service.replicas or 1) or 0
+        for service in facts.services
+        if service.connections and service.connections.max_age is None
+    }
+    for held in holdings(facts.sample, idle_for(age)):
+        if held.count >= many and held.count > kept.get(held.owner.name, 0):
+            yield Hit(held.whose, _held(held), (terminate(held, age),))
+
+
+def _held(held: Holding, what: str = "idle") -> str:
+    since = f", the first since {held.since:%Y-%m-%d %H:%M} UTC" if held.since else ""
+    names = f"role {held.user}, application {held.application or 'unnamed'}"
+    longest = f", the longest {what} for {duration(held.idle_for)} at least" if held.idle_for else ""
+    return f"{count(held.count, 'session')} ({names}){longest}{since}"
+
+
+def idle_in_transaction(facts: Facts) -> Iterator[Hit]:
+    """Somebody holds transactions open and does nothing."""
+    age = facts.yardstick.in_transaction
+    long = facts.yardstick.in_transaction_long.total_seconds()
+    for held in holdings(facts.sample, in_transaction_for(age)):
+        severity = Severity.PROBLEM if held.idle_for >= long else None
+        statements = (
+            set_for_role(held.user, "idle_in_transaction_session_timeout", "10min"),
+            terminate(held, age, in_transaction=True),
+        )
+        yield Hit(held.whose, _held(held, "so"), statements, severity)
+
+
+def idle_beyond_max_age(facts: Facts) -> Iterator[Hit]:
+    """A service keeps connections longer than it is said to."""
+    for service in facts.services:
+        age = facts.keeps(service)
+        if age is None or service.connections is None or service.connections.max_age is None:
+            continue
+        groups = of_service(facts.sample.groups, service.name)
+        found = sum(g.count for g in groups if idle_for(age)(g))
+        if found:
+            said = duration(service.connections.max_age)
+            evidence = (
+                f"{count(found, 'session')} idle for {duration(age)} or longer; connections.max_age is {said}"
+            )
+            statements = tuple(
+                terminate(held, age)
+                for held in holdings(facts.sample, idle_for(age))
+                if held.owner.kind is OwnerKind.SERVICE and held.owner.name == service.name
+            )
+            yield Hit(service.name, evidence, statements)
+
+
+def never_used(facts: Facts) -> Iterator[Hit]:
+    """Somebody opens sessions and never runs a statement in them."""
+    mark = facts.yardstick
+
+    def wanted(group: SessionGroup) -> bool:
+        return group.unused and idle_for(mark.unused)(group)
+
+    for held in holdings(facts.sample, wanted):
+        if held.count >= mark.unused_count:
+            yield Hit(held.whose, _held(held), (terminate(held, mark.unused),))
+
+
+def tool_idle(facts: Facts) -> Iterator[Hit]:
+    """Somebody's desktop tool was left open."""
+    age = facts.yardstick.tool_idle
+    for held in holdings(facts.sample, idle_for(age)):
+        if any(fnmatchcase(held.application.casefold(), tool.casefold()) for tool in TOOLS):
+            yield Hit(held.application, _held(held), (terminate(held, age),))
+
+
+def orphans(facts: Facts) -> Iterator[Hit]:
+    """Sessions are left of containers that are gone."""
+    for held in holdings(facts.sample, lambda g: g.owner.kind is OwnerKind.ORPHAN and g.state == IDLE):
+        yield Hit(held.whose, _held(held), (terminate(held, timedelta(0)),))
+
+
+def churn(facts: Facts) -> Iterator[Hit]:
+    """Sessions come and go all the time."""
+    seen = facts.churn
+    if seen is not None and seen.per_second >= facts.yardstick.churn:
+        rate = f"{seen.per_second:.1f} a second"
+        there = f", {facts.sample.slots.used} are there" if facts.sample.slots else ""
+        yield Hit(
+            "server", f"{count(seen.begun, 'session')} began in {duration(seen.seconds)}, {rate}{there}"
+        )
+
+
+def unattributed(facts: Facts) -> Iterator[Hit]:
+    """Whose the sessions are is not known."""
+    if not facts.services:
+        return
+    total = sum(g.count for g in facts.sample.groups)
+    unknown = sum(g.count for g in facts.sample.groups if not g.owner.known)
+    if total and unknown / total >= facts.yardstick.unattributed:
+        share = percent(unknown / total)
+        yield Hit(
+            "config", f"{unknown} of {count(total, 'session')} ({share}) belong to nobody that is known"
+        )
+
+
+def over_budget(facts: Facts) -> Iterator[Hit]:
+    """A service has more sessions than it is meant to have."""
+    budget = budget_of(facts)
+    for line in budget.lines if budget else ():
+        if line.peak is not None and line.there > line.peak:
+            yield Hit(
+                line.service, f"{count(line.there, 'session')}, {line.peak} are the most it is meant to have"
+            )
+
+
+def budget_exceeds_slots(facts: Facts) -> Iterator[Hit]:
+    """What services are meant to have does not fit."""
+    budget = budget_of(facts)
+    if budget is None or not budget.known:
+        return
+    room = budget.usable * (1 - facts.yardstick.margin)
+    if budget.peak <= room:
+        return
+    more = estimate(facts, budget)
+    severity = Severity.PROBLEM if budget.normal > budget.usable else None
+    evidence = (
+        f"{budget.normal} sessions on a usual day, {budget.peak} at peak ({budget.others} of them others', "
+        f"as now), and {budget.usable} usable slots"
+    )
+    yield Hit("server", evidence, more.statements if more else (), severity)
+
+
+def short_stop_grace(facts: Facts) -> Iterator[Hit]:
+    """A container is killed before it can finish its work."""
+    for service in facts.services:
+        for grace in service.graces:
+            if grace.short:
+                yield Hit(service.name, grace.text)

@@ -1,0 +1,171 @@
+"""What an audit rests on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from remediator.core.audit.catalogue import Catalogue
+from remediator.core.grace import StopGrace
+from remediator.core.model import Sample
+from remediator.core.policy import Policy, TerminateIdle
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+AGES = (timedelta(0), MINUTE, 10 * MINUTE, HOUR, 6 * HOUR, DAY, 7 * DAY)
+"""Where the classes of idle sessions by age begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """How many connections a service is meant to have, and for how long it keeps an idle one.
+
+    Attributes:
+        normal: On a usual day, of all replicas together; None when nobody said, or `processes` says it.
+        peak: The most, of all replicas together; None like `normal`.
+        processes: Of one replica; None when the numbers are given.
+        threads: Of one process: each needs one connection at a time.
+        pool: Connections that a process's pool holds at most; None without a pool.
+        max_age: How long the service keeps a connection that it does not use; None when that is not known.
+    """
+
+    normal: int | None = None
+    peak: int | None = None
+    processes: int | None = None
+    threads: int = 1
+    pool: int | None = None
+    max_age: timedelta | None = None
+
+    def usual(self, replicas: int) -> int | None:
+        """Connections on a usual day: each thread has one, unless the pool is smaller."""
+        if self.processes is None:
+            return self.normal
+        return replicas * self.processes * min(self.threads, self.threads if self.pool is None else self.pool)
+
+    def most(self, replicas: int) -> int | None:
+        """Connections at peak: every pool is full."""
+        if self.processes is None:
+            return self.normal if self.peak is None else self.peak
+        return replicas * self.processes * (self.threads if self.pool is None else self.pool)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFacts:
+    """A service of the config.
+
+    Attributes:
+        connections: What the config says of its connections, None when it says nothing.
+        replicas: How many run, None when that could not be read.
+        graces: Of its containers.
+    """
+
+    name: str
+    connections: Connections | None = None
+    replicas: int | None = 1
+    graces: tuple[StopGrace, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Churn:
+    """Sessions that began while the audit watched, its own left out."""
+
+    begun: int
+    seconds: float
+
+    @property
+    def per_second(self) -> float:
+        """How many began in a second."""
+        return self.begun / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """What counts as much, or as long.
+
+    Attributes:
+        leak_count: Sessions of one owner that are idle for long.
+        leak_share: The same as a ratio of the usable slots; the lower one holds.
+        in_transaction: Idle in a transaction.
+        in_transaction_long: The same, when it cannot be a slow program any more.
+        unused: Never used after so long.
+        unused_count: How many of those may be by chance.
+        keeps: Idle for so long beyond what a service is said to keep, at least.
+        tool_idle: A person's tool that is not used any more.
+        churn: Sessions begun in a second.
+        near: Ratio of a limit at which it is near.
+        margin: Ratio of the usable slots that the peak should leave.
+        superusers: Sessions of one superuser.
+        unattributed: Ratio of the sessions whose owner is not known.
+    """
+
+    leak_count: int = 5
+    leak_share: float = 0.05
+    in_transaction: timedelta = MINUTE
+    in_transaction_long: timedelta = HOUR
+    unused: timedelta = 10 * MINUTE
+    unused_count: int = 2
+    keeps: timedelta = MINUTE
+    tool_idle: timedelta = DAY
+    churn: float = 5.0
+    near: float = 0.8
+    margin: float = 0.1
+    superusers: int = 3
+    unattributed: float = 0.25
+
+
+YARDSTICK = Yardstick()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything an audit of one database knows.
+
+    Attributes:
+        sample: Counted by `cutoffs`, with owners.
+        catalogue: None when it could not be read.
+        churn: None when it was not watched, or the server does not count sessions (before PostgreSQL 14).
+    """
+
+    database: str
+    policy: Policy
+    sample: Sample
+    catalogue: Catalogue | None = None
+    services: tuple[ServiceFacts, ...] = ()
+    churn: Churn | None = None
+    yardstick: Yardstick = field(default=YARDSTICK)
+
+    @property
+    def leak_age(self) -> timedelta:
+        """How long a session must be idle to be taken for leaked: what the policy would terminate."""
+        return leak_age(self.policy)
+
+    def keeps(self, service: ServiceFacts) -> timedelta | None:
+        """From which age on a service's idle session is older than it is said to keep it."""
+        return _keeps(service, self.yardstick)
+
+    @property
+    def max_ages(self) -> tuple[timedelta, ...]:
+        """For how long services are said to keep idle connections."""
+        return tuple(s.connections.max_age for s in self.services if s.connections and s.connections.max_age)
+
+
+def leak_age(policy: Policy) -> timedelta:
+    """How long a session must be idle to be taken for leaked: what the policy would terminate."""
+    steps = (s.older_than for s in policy.remediate.steps if isinstance(s, TerminateIdle))
+    return next(steps, 10 * MINUTE)
+
+
+def cutoffs(
+    policy: Policy, services: tuple[ServiceFacts, ...], yardstick: Yardstick = YARDSTICK
+) -> tuple[timedelta, ...]:
+    """The idle ages that an audit's sample must count by, ascending."""
+    ages = {*AGES[1:], *policy.cutoffs, leak_age(policy)}
+    ages |= {yardstick.in_transaction, yardstick.in_transaction_long, yardstick.unused, yardstick.tool_idle}
+    ages |= {age for s in services if (age := _keeps(s, yardstick)) is not None}
+    return tuple(sorted(ages))
+
+
+def _keeps(service: ServiceFacts, yardstick: Yardstick) -> timedelta | None:
+    if service.connections is None or service.connections.max_age is None:
+        return None
+    return max(service.connections.max_age, yardstick.keeps)
