@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from remediator import __version__, log
+from remediator.cli.audit import audit
 from remediator.cli.config import config_group
 from remediator.cli.demo import demo
 from remediator.cli.doctor import doctor
@@ -31,13 +32,16 @@ def cli() -> None:
       remediator history           what has been done, and did it help?
       remediator pause --for 2h    hands off, I am working on it
       remediator ack               I have looked; you may act again
+    \b
+    Every week:
+      remediator audit             what is wrong, why it matters, and what mends it
 
     Nothing is ever done in a dry run, which is the default.
     """
 
 
 for command in (
-    *(run_command, check, plan, history, doctor, pause, resume, ack, health),
+    *(run_command, check, plan, history, audit, doctor, pause, resume, ack, health),
     *(config_group, notify_group, demo),
 ):
     cli.add_command(command)

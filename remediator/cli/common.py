@@ -5,22 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from remediator import log
-from remediator.adapters.clock import SystemClock
-from remediator.adapters.ledger import SqliteLedger
 from remediator.adapters.notify import url_fault
-from remediator.app import make_cycles
 from remediator.config import Settings, find, load
 from remediator.core.model import Mode
-from remediator.cycle import Cycle
-from remediator.world import World, make_world
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -70,33 +64,6 @@ def quiet_logs(settings: Settings) -> None:
     """Keep standard output for the command's own words; what goes wrong is logged to standard error."""
     secrets = [secret.reveal() for secret in settings.secrets]
     log.configure(settings.log.format, "error", sys.stderr, secrets)
-
-
-@asynccontextmanager
-async def looking(
-    settings: Settings, mode: Mode
-) -> AsyncIterator[tuple[World, tuple[Cycle, ...], SqliteLedger]]:
-    """Hold the world with hands tied: whatever the mode, nothing can be changed through it.
-
-    Args:
-        settings: The settings.
-        mode: Whose ledger is looked at.
-    """
-    store = SqliteLedger(settings.state_dir, mode, read_only=True)
-    world = make_world(settings, Mode.DRY_RUN)
-    try:
-        cycles = make_cycles(
-            settings,
-            Mode.DRY_RUN,
-            world,
-            store=store,
-            observer=log.LogObserver(),
-            clock=SystemClock(),
-        )
-        yield world, cycles, store
-    finally:
-        await world.close()
-        await store.close()
 
 
 def print_json(records: Iterable[object]) -> None:

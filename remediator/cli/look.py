@@ -14,7 +14,6 @@ from remediator.adapters.ledger import has_ledger
 from remediator.cli.common import (
     config_option,
     format_option,
-    looking,
     mode_of,
     mode_option,
     print_json,
@@ -32,6 +31,7 @@ from remediator.core.model import Level, Mode
 from remediator.core.text import count
 from remediator.core.turn import Turn
 from remediator.cycle import read_standing
+from remediator.looking import looking
 from remediator.recurrence import window_at
 
 

@@ -14,6 +14,7 @@ import pytest
 from remediator.adapters.metrics import Metrics
 from remediator.cli.exits import Exit
 from remediator.core.assess import Watch, assess
+from remediator.core.audit.rules import RULES
 from remediator.core.events import Event
 from remediator.core.incident import open_incident
 from remediator.core.ledger import Entry, Intent, Outcome, Result
@@ -61,6 +62,13 @@ def test_help_page_is_what_help_says() -> None:
     """When this fails: scripts/help-pages."""
     page = runpy.run_path(str(ROOT / "scripts" / "help-pages"), run_name="help_pages")["page"]
     assert (PAGES / "cli.md").read_text(encoding="utf-8") == page()
+
+
+def test_findings_page_is_what_the_rules_say() -> None:
+    """When this fails: scripts/findings-page."""
+    page = runpy.run_path(str(ROOT / "scripts" / "findings-page"), run_name="findings_page")["page"]
+    assert read("findings.md") == page()
+    assert len(rows(read("findings.md"))) == len({rule.id for rule in RULES}) == len(RULES)
 
 
 def test_every_event_is_listed_as_it_is() -> None:

@@ -80,7 +80,7 @@ def _undecided(facts: Facts, name: str, value: str) -> Iterator[Hit]:
     if not roles:
         return
     shown = ", ".join(roles[:_MOST_NAMED]) + (", ..." if len(roles) > _MOST_NAMED else "")
-    evidence = f"set for none of {count(len(roles), 'role')}: {shown}"
+    evidence = f"not set for {count(len(roles), 'role')}: {shown}"
     severity = None
     if setting.own:
         evidence += f"; the server's own value is hidden from role {catalogue.user}, which has another one"

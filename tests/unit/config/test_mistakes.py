@@ -116,11 +116,11 @@ ONE_LINE = {
     ),
     "no audit is kept": (
         "audit: {keep: 0}",
-        '1:15: audit.keep: "0" is out of range; 1 to 1000 is allowed',
+        '1:15: audit.keep: "0" is not a whole number from 1 to 1000',
     ),
     "connections told twice": (
         "services: [{name: a, compose: {project: p, service: s}, connections: {processes: 2, normal: 4}}]",
-        "1:87: services[0].connections.normal: is given besides processes; keep one of them",
+        "1:93: services[0].connections.normal: is given besides processes; keep one of them",
     ),
     "threads of nothing": (
         "services: [{name: a, compose: {project: p, service: s}, connections: {threads: 2}}]",
@@ -294,8 +294,8 @@ ONE_LINE = {
     "misspelt runtime": (
         "services: [{name: a, compse: {project: b, service: c}}]",
         (
-            "1:22: services[0].compse: unknown key; allowed: name, compose, command, sessions, connections, verify;"
-            ' did you mean "compose"?'
+            "1:22: services[0].compse: unknown key; allowed: name, compose, command, sessions, connections,"
+            ' verify; did you mean "compose"?'
         ),
     ),
     "command is a word": (

@@ -1,0 +1,94 @@
+"""Making audits: asking each server, and whoever runs the services, what a report needs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from remediator.adapters.clock import SystemClock
+from remediator.adapters.compose import ComposeRuntime
+from remediator.adapters.postgres import PostgresDatabase, read_catalogue
+from remediator.config import ServiceSettings, Settings
+from remediator.core.audit.facts import YARDSTICK, Churn, Facts, ServiceFacts, Yardstick, cutoffs
+from remediator.core.audit.report import Report, report_on
+from remediator.core.model import Mode, Sample, Trouble, TroubleKind
+from remediator.cycle import Cycle
+from remediator.errors import RemediatorError, UnavailableError
+from remediator.looking import looking
+from remediator.ports import Runtime
+
+
+async def audit(
+    settings: Settings, mode: Mode, watch: timedelta, yardstick: Yardstick = YARDSTICK
+) -> tuple[Report, ...]:
+    """Audit everything that the settings name; nothing is changed.
+
+    Args:
+        settings: The settings.
+        mode: Whose budgets, locks and pauses the plan goes by.
+        watch: For how long to watch sessions come and go; zero for not at all.
+        yardstick: What counts as much, or as long.
+
+    Raises:
+        LedgerError: The ledger cannot be read.
+    """
+    async with looking(settings, mode) as (world, cycles, _):
+        services = tuple(
+            await asyncio.gather(*(_service(s, world.runtimes[s.service.name]) for s in settings.services))
+        )
+        auditors = (
+            _Auditor(world.databases[cycle.database.name], cycle, services, yardstick) for cycle in cycles
+        )
+        return tuple(await asyncio.gather(*(auditor.run(watch) for auditor in auditors)))
+
+
+async def _service(settings: ServiceSettings, runtime: Runtime) -> ServiceFacts:
+    facts = ServiceFacts(settings.service.name, settings.connections, None)
+    try:
+        facts = replace(facts, replicas=len(await runtime.replicas()))
+        if isinstance(runtime, ComposeRuntime):
+            facts = replace(facts, graces=await runtime.stop_graces())
+    except RemediatorError:  # `doctor` says why; an audit of the database goes on without it
+        pass
+    return facts
+
+
+@dataclass(frozen=True, slots=True)
+class _Auditor:
+    """Audits one database."""
+
+    database: PostgresDatabase
+    cycle: Cycle
+    services: Sequence[ServiceFacts]
+    yardstick: Yardstick
+
+    async def run(self, watch: timedelta) -> Report:
+        clock, services = SystemClock(), tuple(self.services)
+        policy = self.cycle.policy
+        self.database.count_by(cutoffs(policy, services, self.yardstick))
+        turn = await self.cycle.look_ahead(clock.now())
+        sample = turn.assessment.sample
+        catalogue, churn = None, None
+        if sample.slots is not None and sample.server is not None:
+            try:
+                catalogue = await read_catalogue(self.database, sample.server.version)
+                churn = await self._churn(sample, watch)
+            except UnavailableError as error:
+                sample = replace(sample, trouble=Trouble(TroubleKind.FAILED, str(error)))
+        name = self.database.name
+        facts = Facts(name, policy, sample, catalogue, services, churn, self.yardstick)
+        return report_on(facts, turn)
+
+    async def _churn(self, before: Sample, watch: timedelta) -> Churn | None:
+        """Watch sessions begin; the server counts them from PostgreSQL 14 on."""
+        if not watch or before.counters is None:
+            return None
+        await asyncio.sleep(watch.total_seconds())
+        after = await self.database.sample(SystemClock().now())
+        if after.counters is None:
+            return None
+        seconds = after.moment.mono - before.moment.mono
+        ours = 1 if self.database.probe_every else 0  # the probe, right after the first look
+        return Churn(max(0, after.counters.begun - before.counters.begun - ours), seconds)
