@@ -31,5 +31,9 @@ class LedgerError(RemediatorError):
     """The ledger cannot be read or written; nothing may be done until it can."""
 
 
+class RecordingError(RemediatorError):
+    """What was recorded cannot be read; nothing that is done depends on it."""
+
+
 class BusyError(RemediatorError):
     """Another daemon holds the state directory; only one may act."""

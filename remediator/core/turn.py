@@ -6,9 +6,17 @@ from dataclasses import dataclass
 
 from remediator.core.assess import Assessment
 from remediator.core.budgets import Standing
-from remediator.core.ledger import Incident
+from remediator.core.ledger import Incident, Lock, Pause
 from remediator.core.maintenance import Window
 from remediator.core.plan import Plan, Survey
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What people ordered, or must lift: a pause, and locks."""
+
+    pause: Pause | None = None
+    locks: tuple[Lock, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +30,8 @@ class Turn:
         standing: What is left of each limit; of a look ahead only.
         in_flight: Actions whose outcome is not known yet.
         survey: What the plan rests on beyond the sample, None when nothing had to be read for it.
+        renewed: The later look that the plan rests on, when the first one had grown old.
+        orders: What was in force, None when the ledger had not to be asked.
     """
 
     assessment: Assessment
@@ -31,3 +41,5 @@ class Turn:
     maintenance: Window | None = None
     standing: Standing | None = None
     survey: Survey | None = None
+    renewed: Assessment | None = None
+    orders: Orders | None = None

@@ -13,7 +13,7 @@ SUSPENDED = 5.5  # longer than the deadline
 PROGRAM = """
 import asyncio, sys, time
 from datetime import timedelta
-from remediator.adapters.ledger.worker import Worker
+from remediator.adapters.worker import Worker
 
 def job():
     print("begun", flush=True)

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from remediator.adapters.ledger.connection import connect
-from remediator.adapters.ledger.place import create_private
+from remediator.adapters.place import create_private
 from remediator.adapters.ledger.schema import fill
 from remediator.errors import LedgerError
 

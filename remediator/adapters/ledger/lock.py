@@ -9,7 +9,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from remediator.adapters.ledger.place import check_state_dir, create_private
+from remediator.adapters.place import check_state_dir, create_private
 from remediator.core.times import instant
 from remediator.errors import BusyError, LedgerError
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from remediator.adapters.ledger.place import create_private
+from remediator.adapters.place import create_private
 from remediator.errors import LedgerError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from remediator.adapters.ledger import queries
 from remediator.adapters.ledger.file import NAME, LedgerFile
-from remediator.adapters.ledger.worker import Worker
+from remediator.adapters.worker import Worker
 from remediator.core.ledger import Ledger
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from remediator.adapters.ledger.worker import Worker
+from remediator.adapters.worker import Worker
 from remediator.errors import LedgerError
 
 SOON = timedelta(milliseconds=20)

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from remediator.core.text import duration
-from remediator.errors import LedgerError
+from remediator.errors import LedgerError, RemediatorError
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -32,10 +32,21 @@ class Worker:
     Args:
         what: What the jobs work on, for messages.
         deadline: How long a caller waits, from asking to the answer, while the process is running.
+        error: What is raised where there is no answer.
+        name: The thread's.
     """
 
-    def __init__(self, what: str, deadline: timedelta) -> None:
+    def __init__(
+        self,
+        what: str,
+        deadline: timedelta,
+        *,
+        error: type[RemediatorError] = LedgerError,
+        name: str = "ledger",
+    ) -> None:
         self._what = what
+        self._error = error
+        self._name = name
         self._deadline = deadline
         self._part = deadline.total_seconds() / _PARTS
         self._jobs: _Jobs | None = None
@@ -45,7 +56,7 @@ class Worker:
         """Run a job and return what it returns.
 
         Raises:
-            LedgerError: No answer before the deadline, or an earlier job still has not answered.
+            RemediatorError: No answer before the deadline, or an earlier job still has not answered.
         """
         future = self._submit(job)
         answer = asyncio.wrap_future(future)
@@ -77,17 +88,17 @@ class Worker:
 
     def _submit(self, job: Callable[[], _T]) -> Future[_T]:
         if self._overdue is not None and not self._overdue.done():
-            raise LedgerError(f"{self._what}: the disk still has not answered an earlier request")
+            raise self._error(f"{self._what}: the disk still has not answered an earlier request")
         if self._jobs is None:
             self._jobs = SimpleQueue()
-            threading.Thread(target=_work, args=(self._jobs,), name="ledger", daemon=True).start()
+            threading.Thread(target=_work, args=(self._jobs,), name=self._name, daemon=True).start()
         future: Future[_T] = Future()
         self._jobs.put((future, job))
         return future
 
-    def _late(self, future: Future[Any]) -> LedgerError:
+    def _late(self, future: Future[Any]) -> RemediatorError:
         self._overdue = future
-        return LedgerError(f"{self._what}: the disk did not answer within {duration(self._deadline)}")
+        return self._error(f"{self._what}: the disk did not answer within {duration(self._deadline)}")
 
 
 def _work(jobs: _Jobs) -> None:
