@@ -23,6 +23,7 @@ from remediator.core.model import Mode
 from remediator.cycle import Attributor, Cycle, Timekeeper, read_standing, settle_orphans
 from remediator.daemon import Daemon
 from remediator.errors import ConfigError, LedgerError
+from remediator.following import Following
 from remediator.people import People
 from remediator.ports import Clock, Database, Follower, LedgerStore, Observer, Supervisor
 from remediator.recurrence import window_at
@@ -150,13 +151,13 @@ async def assembled(
     lock = _locked(settings, clock)
     store, world = SqliteLedger(settings.state_dir, mode), make_world(settings, mode)
     people = People(settings, mode, observer, clock)
+    follower = Following(settings, mode, clock, observer, KEEP_RECORDS)
     keep_house = partial(_keep_house, lock, store, world, observer, mode, clock)
+    made = partial(make_cycles, settings, mode, world, store=store, observer=observer, clock=clock)
     try:
         people.appoint(settings)
         await keep_house()
-        cycles = make_cycles(
-            settings, mode, world, store=store, observer=observer, clock=clock, fence=lock.fence
-        )
+        cycles = made(fence=lock.fence, follower=follower)
         supervisor, beside = _attended(settings, observer, env, clock, cycles, store)
         daemon = Daemon(
             cycles,
@@ -174,6 +175,7 @@ async def assembled(
         await people.close(patience)
         await world.close()
         await store.close()
+        follower.close()
         lock.release()
 
 
@@ -269,6 +271,7 @@ def _beyond_reload(old: Settings, new: Settings) -> tuple[tuple[str, bool], ...]
         ("services", old.services != new.services),
         ("clients", old.claims != new.claims),
         ("log", old.log != new.log),
+        ("recording", old.recording != new.recording),
         ("web", old.web != new.web),
         ("audit", old.audit != new.audit),
     )

@@ -14,6 +14,7 @@ from remediator.core.events import Event
 from remediator.core.ledger import Entry, Incident, Intent, Ledger, Lock, Outcome, Pause
 from remediator.core.model import Moment, Replica, Sample, Session, SessionId
 from remediator.core.policy import Policy
+from remediator.core.reading import Reading
 from remediator.core.turn import Turn
 
 NO_STARTS: Mapping[str, datetime] = MappingProxyType({})
@@ -226,6 +227,31 @@ class Follower(Protocol):
             policy: The policy by which it was judged.
             turn: What the cycle came to.
         """
+        ...
+
+
+class Recording(Protocol):
+    """What was recorded of completed cycles. Every method raises RecordingError when it cannot be read."""
+
+    async def readings(
+        self, database: str, since: datetime, until: datetime, points: int | None = None
+    ) -> tuple[Reading, ...]:
+        """Read what was seen, oldest first, without surveys and plans.
+
+        Args:
+            database: The database's name.
+            since: Wall-clock time of the oldest.
+            until: Wall-clock time after the newest.
+            points: At most so many, spread over the time; of alternatives those with the most slots in use.
+        """
+        ...
+
+    async def whole(self, database: str, since: datetime, until: datetime) -> tuple[Reading, ...]:
+        """Read everything that was kept of that time, oldest first; may take long."""
+        ...
+
+    async def story(self, incident: str) -> tuple[Reading, ...]:
+        """Read everything that was kept of an incident, and from shortly before and after, oldest first."""
         ...
 
 

@@ -1,9 +1,11 @@
-"""One observer that passes each event on to several, none of which can harm another."""
+"""One observer, and one follower, that stand for several, none of which can harm another."""
 
 from __future__ import annotations
 
 from remediator.core.events import Event
-from remediator.ports import Observer
+from remediator.core.policy import Policy
+from remediator.core.turn import Turn
+from remediator.ports import Follower, Observer
 
 
 class Everyone:
@@ -40,4 +42,42 @@ class Everyone:
         because = f"{type(error).__name__}: {error}"
         self.emit(
             Event.OBSERVER_FAILED, observer=type(observer).__name__, about=event.event_name, because=because
+        )
+
+
+class Followers:
+    """Shows each completed cycle to several followers, in the order in which they joined.
+
+    They promise not to raise. Should one do so all the same, the others see the cycle nevertheless, and it is
+    told once of each of them.
+
+    Args:
+        observer: Told of one that failed.
+        followers: Those who follow from the beginning.
+    """
+
+    def __init__(self, observer: Observer, *followers: Follower) -> None:
+        self._observer = observer
+        self._followers = followers
+        self._failed: set[int] = set()
+
+    def join(self, follower: Follower) -> None:
+        """Show this one too what comes from now on."""
+        self._followers = (*self._followers, follower)
+
+    def completed(self, database: str, policy: Policy, turn: Turn) -> None:
+        """Pass a completed cycle on to everyone; never raises."""
+        for follower in self._followers:
+            try:
+                follower.completed(database, policy, turn)
+            except Exception as error:  # noqa: BLE001  the other followers, and the cycle, must not suffer
+                self._note(follower, error)
+
+    def _note(self, follower: Follower, error: Exception) -> None:
+        if id(follower) in self._failed:
+            return
+        self._failed.add(id(follower))
+        because, about = f"{type(error).__name__}: {error}", Event.CYCLE.event_name
+        self._observer.emit(
+            Event.OBSERVER_FAILED, observer=type(follower).__name__, about=about, because=because
         )

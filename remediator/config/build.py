@@ -23,6 +23,7 @@ from remediator.config.settings import (
     DatabaseSettings,
     LogSettings,
     NotifySettings,
+    RecordingSettings,
     ServiceSettings,
     Settings,
     WebSettings,
@@ -88,6 +89,7 @@ def build(
         log=LogSettings(root.log.level, root.log.format),
         source=source,
         web=_web(root.web) if root.web else None,
+        recording=RecordingSettings(root.recording.keep, root.recording.max_size),
         claims=(*_service_claims(root), *_client_claims(root)),
         audit=AuditSettings(root.audit.cron, root.audit.timezone, root.audit.keep) if root.audit else None,
     )

@@ -134,6 +134,19 @@ def duration(
     return Kind(parse, {"type": "string", "pattern": f"^{units.DURATION_PATTERN}$"}, "duration")
 
 
+def size(least: units.Size, most: units.Size) -> Kind:
+    """A number of bytes within bounds."""
+
+    def parse(text: str) -> int:
+        value = units.parse_size(text)
+        if not least <= value <= most:
+            span = f"{units.format_size(least)} to {units.format_size(most)}"
+            raise ValueError(f"is out of range; {span} is allowed")
+        return value
+
+    return Kind(parse, {"type": "string", "pattern": f"^{units.SIZE_PATTERN}$"}, "size")
+
+
 def whole(least: int, most: int = units.MOST) -> Kind:
     """A whole number within bounds."""
 

@@ -17,6 +17,7 @@ from remediator.config.audit import Audit
 from remediator.config.maintenance import Maintenance
 from remediator.config.notify import Notify
 from remediator.config.policies import Policy
+from remediator.config.recording import Recording
 from remediator.config.scalars import VERSION, choice, text
 from remediator.config.section import Section
 from remediator.config.targets import Client, Database, Docker, Service
@@ -60,6 +61,8 @@ class Root(Section):
     """When nothing is done to any database or service."""
     notify: tuple[Notify, ...] = ()
     """Who is told what happens."""
+    recording: Recording = Recording()
+    """What is kept of what each check saw."""
     log: Log = Log()
     """What is logged, and how."""
     web: Web | None = None
@@ -103,6 +106,8 @@ def _written(value: object) -> object:
             return units.format_duration(value)
         case Rate():
             return units.format_rate(value)
+        case units.Size():
+            return units.format_size(value)
         case float():
             return units.format_percent(value)
         case _:

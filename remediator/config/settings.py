@@ -103,6 +103,19 @@ class LogSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingSettings:
+    """What is kept of what each check saw.
+
+    Attributes:
+        keep: For how long; nothing at all when it is 0.
+        max_size: Bytes that it may take.
+    """
+
+    keep: timedelta = timedelta(days=90)
+    max_size: int = 200_000_000
+
+
+@dataclass(frozen=True, slots=True)
 class WebSettings:
     """Where the status page and the metrics are served, and under which names.
 
@@ -170,6 +183,7 @@ class Settings:
     claims: tuple[Claim, ...] = ()
     notify: tuple[NotifySettings, ...] = ()
     audit: AuditSettings | None = None
+    recording: RecordingSettings = field(default_factory=RecordingSettings)
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     @property

@@ -19,7 +19,7 @@ from remediator.config.settings import (
     Settings,
     WebSettings,
 )
-from remediator.config.units import format_duration, format_percent, format_rate
+from remediator.config.units import format_duration, format_percent, format_rate, format_size
 from remediator.config.web import address_text
 from remediator.core.attribution import Claim
 from remediator.core.audit.facts import Connections
@@ -52,6 +52,10 @@ def show(settings: Settings) -> str:
         ],
         "policies": [_policy(policy) for policy in policies.values()],
         "notify": [_target(target) for target in settings.notify],
+        "recording": {
+            "keep": settings.recording.keep,
+            "max_size": format_size(settings.recording.max_size),
+        },
         "log": {"level": settings.log.level, "format": settings.log.format},
     }
     if settings.web is not None:

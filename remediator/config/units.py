@@ -22,6 +22,8 @@ RATE_PATTERN = rf"[0-9]{{1,7}} per {DURATION_PATTERN}"
 LONGEST = timedelta(days=365)
 MOST = 1_000_000
 
+SIZE_PATTERN = r"[0-9]{1,6}(?:\.[0-9]{1,3})?(?:kB|MB|GB)"
+_SIZES = {"kB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000}
 _DURATION = re.compile(_spans(f"({_NUMBER})"))
 _MICROSECONDS = (86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000, 1_000)
 _UNITS = ("d", "h", "m", "s", "ms")
@@ -120,3 +122,24 @@ def parse_rate(text: str) -> Rate:
 def format_rate(rate: Rate) -> str:
     """Write a rate the way `parse_rate` reads it."""
     return f"{rate.count} per {format_duration(rate.per)}"
+
+
+class Size(int):
+    """A number of bytes."""
+
+
+def parse_size(text: str) -> Size:
+    """Read a number of bytes such as `200MB`.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not re.fullmatch(SIZE_PATTERN, text):
+        raise ValueError("is not a size; write a number and kB, MB or GB, such as 200MB")
+    return Size(Decimal(text[:-2]) * _SIZES[text[-2:]])
+
+
+def format_size(size: int) -> str:
+    """Write a number of bytes the way `parse_size` reads it."""
+    unit = next((u for u in ("GB", "MB") if size >= _SIZES[u]), "kB")
+    return f"{Decimal(size) / _SIZES[unit]}{unit}"

@@ -177,6 +177,22 @@ class Event(Enum):
         Severity.ERROR,
         "A fault of ours kept an event from the page, the metrics or the notifications.",
     )
+    RECORDING_UNAVAILABLE = (
+        "recording_unavailable",
+        Severity.WARNING,
+        "Readings cannot be kept; the watching goes on without a recording, and keeping them is tried again.",
+    )
+    RECORDING_AVAILABLE = ("recording_available", Severity.INFO, "Readings are kept again.")
+    RECORDING_BEGUN_ANEW = (
+        "recording_begun_anew",
+        Severity.WARNING,
+        "The recording was damaged or of another version; it was set aside, and a new one was begun.",
+    )
+    RECORDING_GAP = (
+        "recording_gap",
+        Severity.WARNING,
+        "Readings were lost because the disk was slow; nothing else was held up by it.",
+    )
     WEB_UNAVAILABLE = (
         "web_unavailable",
         Severity.WARNING,

@@ -14,6 +14,11 @@ from remediator.core.policy import Remediate
 _NOTHING_DONE = frozenset({Result.CHANGED, Result.DENIED, Result.SIMULATED})
 
 
+def identity_of(database: str, at: datetime) -> str:
+    """Name an incident by when it was opened, so that names sort by time."""
+    return f"{at:%Y%m%dT%H%M%S}.{at.microsecond // 1000:03}-{database}"
+
+
 def open_incident(identity: str, database: str, sample: Sample, because: str, ladder: str = "") -> Incident:
     """Begin an incident on a sample that confirmed critical, at the foot of a ladder."""
     slots = sample.slots

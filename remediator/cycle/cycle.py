@@ -20,7 +20,7 @@ from remediator.core.maintenance import Recurrence, Window
 from remediator.core.model import Evidence, Level, Mode, Moment, Sample
 from remediator.core.plan import MERELY_HELD, Objection, Plan, Survey
 from remediator.core.policy import Policy, Service
-from remediator.core.turn import Turn
+from remediator.core.turn import Orders, Turn
 from remediator.cycle.acting import Actor
 from remediator.cycle.attributing import Attributor
 from remediator.cycle.bookkeeping import Bookkeeping
@@ -55,6 +55,7 @@ class Cycle:
         windows: Tells which of a policy's maintenance windows is in force at a time.
         attributor: Tells whose sessions are whose.
         follower: Gets to see each completed cycle as a whole.
+        verifier: Makes whoever looks for what came of actions.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Cycle:
         windows: Callable[[Sequence[Recurrence], datetime], Window | None] = lambda *_: None,
         attributor: Attributor | None = None,
         follower: Follower | None = None,
+        verifier: Callable[..., Verifier] = Verifier,
     ) -> None:
         self.database = database
         self.policy = policy
@@ -85,7 +87,7 @@ class Cycle:
         self._timekeeper = timekeeper or Timekeeper(store, observer)
         self._teller = Teller(observer, database.name, mode)
         self._lineage = Lineage(self._teller)
-        self._verifier = Verifier(database, services, runtimes, self._lineage)
+        self._verifier = verifier(database, services, runtimes, self._lineage)
         self._attributor = attributor or Attributor()
         self._follower = follower
         self._sight = Sight(database, self._attributor, self._lineage, self._teller, clock, self._timekeeper)
@@ -106,8 +108,7 @@ class Cycle:
         turn = Turn(assessment)
         if assessment.level is Level.CRITICAL or self._engaged or self._books.due(moment):
             turn = await self._remediate(assessment)
-        seconds = self._clock.now().mono - moment.mono
-        self._teller.cycle(assessment, turn.incident, seconds)
+        self._teller.cycle(assessment, turn.incident, self._clock.now().mono - moment.mono)
         turn = turn if window is None else replace(turn, maintenance=window)
         if self._follower is not None:
             self._follower.completed(self.database.name, self.policy, turn)
@@ -193,7 +194,8 @@ class Cycle:
             ledger = await self._load(moment)
         in_flight = len(ledger.open_entries(self.database.name))
         self._engaged = incident is not None or in_flight > 0
-        return Turn(assessment, plan, incident, in_flight, survey=seen)
+        renewed, orders = self._sight.renewed, Orders(ledger.pause, ledger.locks)
+        return Turn(assessment, plan, incident, in_flight, survey=seen, renewed=renewed, orders=orders)
 
     async def _bounded(self, incident: Incident, sample: Sample) -> Incident:
         """Keep a clock set back from making a wait longer, and a ladder from spanning two servers."""
@@ -212,9 +214,7 @@ class Cycle:
         return await self._concluder.conclude(found, incident, self.policy.remediate, moment)
 
     async def _open(self, assessment: Assessment) -> Incident:
-        moment = assessment.sample.moment
-        milliseconds = moment.at.microsecond // 1000
-        identity = f"{moment.at:%Y%m%dT%H%M%S}.{milliseconds:03}-{self.database.name}"
+        identity = incidents.identity_of(self.database.name, assessment.sample.moment.at)
         because, ladder = assessment.because(Level.CRITICAL), self.policy.remediate.ladder
         incident = incidents.open_incident(identity, self.database.name, assessment.sample, because, ladder)
         await self._store.save_incident(incident)

@@ -25,6 +25,7 @@ class Sight:
 
     Attributes:
         watch: What is carried from one assessment to the next.
+        renewed: The later look, if the last one had grown old and was repeated.
     """
 
     database: Database
@@ -34,6 +35,7 @@ class Sight:
     clock: Clock
     timekeeper: Timekeeper
     watch: Watch = field(default_factory=Watch)
+    renewed: Assessment | None = None
 
     async def sample(self, moment: Moment) -> Sample:
         """Take a sample, with whose its sessions are."""
@@ -44,7 +46,7 @@ class Sight:
         """Take a sample and judge it."""
         sample, watch = self.lineage.note(await self.sample(moment), self.watch)
         assessment = assess(policy, watch, sample)
-        self.watch = assessment.watch
+        self.watch, self.renewed = assessment.watch, None
         self.teller.assessment(assessment, policy.patience)
         return assessment
 
@@ -52,7 +54,8 @@ class Sight:
         """Look again if an assessment is not fresh any more; else it is returned as it is."""
         if not self.aged(assessment.sample.moment):
             return assessment
-        return await self.look(policy, await self.timekeeper.stamp(self.clock.now()))
+        self.renewed = await self.look(policy, await self.timekeeper.stamp(self.clock.now()))
+        return self.renewed
 
     def aged(self, moment: Moment) -> bool:
         """Tell whether what was read at a moment is too old to be acted on, and if so, say it."""

@@ -9,8 +9,8 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from remediator.adapters.ledger.connection import connect
-from remediator.adapters.place import create_private
 from remediator.adapters.ledger.schema import fill
+from remediator.adapters.place import create_private
 from remediator.errors import LedgerError
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 from remediator.adapters.ledger.connection import Connection, connect, transaction
 from remediator.adapters.ledger.creation import absent, create
 from remediator.adapters.ledger.mark import Mark
-from remediator.adapters.place import check_state_dir
 from remediator.adapters.ledger.schema import VERSION, examine
 from remediator.adapters.ledger.upgrading import upgrade
+from remediator.adapters.place import check_state_dir
 from remediator.errors import LedgerError
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ def mistakes(directory: Path, text: str, env: dict[str, str] | None = None) -> l
 
 
 KEYS = (
-    "version, mode, state_dir, docker, databases, services, clients, policies, maintenance, notify, log, web,"
-    " audit"
+    "version, mode, state_dir, docker, databases, services, clients, policies, maintenance, notify, "
+    "recording, log, web, audit"
 )
 UNITS = "write numbers with units d, h, m, s or ms, such as 500ms, 10s, 5m or 1h30m"
 

@@ -1,0 +1,158 @@
+"""The SQLite file of readings: opened with care, set aside when it cannot be used, never in the way."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from remediator.adapters.place import create_private
+from remediator.errors import RecordingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NAME = "recording.db"
+ASIDE = "recording.db.aside"
+VERSION = 1
+APPLICATION = 0x726D7263  # "rmrc": tells `file` and us that an SQLite file is a recording
+
+_STRICT = " STRICT" if sqlite3.sqlite_version_info >= (3, 37) else ""
+# Whoever reads beside the daemon holds nobody up for longer.
+_BUSY_TIMEOUT = 2.0
+_BROKEN = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+
+# Times are microseconds since 1970: `at` of the wall clock, `steady` of the ledger's.
+_STATEMENTS = (
+    f"""CREATE TABLE reading (
+        id INTEGER PRIMARY KEY,
+        mode TEXT NOT NULL,
+        database TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        steady INTEGER NOT NULL,
+        used INTEGER NOT NULL,
+        story TEXT,
+        marked INTEGER NOT NULL,
+        record BLOB NOT NULL,
+        deliberation BLOB
+    ){_STRICT}""",
+    "CREATE INDEX reading_by_time ON reading (database, mode, at, used)",
+    "CREATE INDEX reading_by_age ON reading (steady, database, mode, story, marked)",
+    "CREATE INDEX reading_by_story ON reading (story, mode) WHERE story IS NOT NULL",
+)
+
+
+class ForeignError(RecordingError):
+    """What is there is not a recording of this version."""
+
+
+def connect(path: Path, access: str) -> sqlite3.Connection:
+    """Open the file, which must be there, without beginning transactions on our behalf.
+
+    Args:
+        path: The file.
+        access: `ro` or `rw`.
+
+    Raises:
+        sqlite3.Error: It cannot be opened.
+    """
+    return sqlite3.connect(
+        f"file:{quote(str(path.absolute()))}?mode={access}",
+        uri=True,
+        timeout=_BUSY_TIMEOUT,
+        isolation_level=None,
+    )
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
+    """Do all of a block or, when it raises anything, nothing of it.
+
+    Raises:
+        sqlite3.Error: It cannot be begun or ended.
+    """
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:  # whatever it was, the next transaction must be able to begin
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def open_for_writing(state_dir: Path) -> sqlite3.Connection:
+    """Open the recording, made if there is none.
+
+    Raises:
+        ForeignError: What is there is not a recording of this version; it may be set aside.
+        sqlite3.Error: It cannot be used, for now or because it is damaged.
+        OSError: The directory cannot be used.
+    """
+    path = state_dir / NAME
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise ForeignError("is not a regular file")
+    create_private(path)
+    connection = connect(path, "rw")
+    try:
+        if path.stat().st_size == 0:
+            _fill(connection)
+        examine(connection)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA journal_size_limit = 1048576")
+    except BaseException:  # whatever it was, nobody else would close it
+        connection.close()
+        raise
+    return connection
+
+
+def examine(connection: sqlite3.Connection) -> None:
+    """Make sure that this is a recording that we can read.
+
+    Raises:
+        ForeignError: It is something else, or of another version.
+        sqlite3.Error: It cannot be read.
+    """
+    if number(connection, "PRAGMA application_id") != APPLICATION:
+        raise ForeignError("is an SQLite file, but not a recording")
+    version = number(connection, "PRAGMA user_version")
+    if version != VERSION:
+        raise ForeignError(f"was written in format {version}; this version of remediator knows {VERSION}")
+
+
+def hopeless(error: Exception) -> bool:
+    """Tell whether what went wrong is the file's own fault, so that waiting does not help."""
+    return isinstance(error, ForeignError) or getattr(error, "sqlite_errorname", "").startswith(_BROKEN)
+
+
+def set_aside(state_dir: Path) -> Path:
+    """Move what is there out of the way, in the place of what was moved there before; return where it is.
+
+    Raises:
+        OSError: It cannot be moved.
+    """
+    aside = state_dir / ASIDE
+    for suffix in ("-wal", "-shm"):
+        (state_dir / f"{NAME}{suffix}").unlink(missing_ok=True)
+    (state_dir / NAME).rename(aside)
+    return aside
+
+
+def number(connection: sqlite3.Connection, query: str) -> int:
+    """Ask for a single number."""
+    (found,) = connection.execute(query).fetchone()
+    return int(found)
+
+
+def _fill(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # room is given back as readings are forgotten
+    connection.execute("PRAGMA journal_mode = WAL")
+    with transaction(connection):
+        for statement in _STATEMENTS:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")

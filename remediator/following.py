@@ -1,0 +1,38 @@
+"""Who gets to see each completed cycle as a whole: the recorder, and whoever else joins."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from remediator.adapters.everyone import Followers
+from remediator.adapters.recording import Keep, Recorder
+from remediator.config import Settings
+from remediator.core.model import Mode
+from remediator.core.times import instant
+from remediator.ports import Clock, Observer
+
+
+class Following(Followers):
+    """Follows from the beginning what the settings ask for, and lets go of it in the end.
+
+    Args:
+        settings: The settings.
+        mode: Whose cycles these are.
+        clock: Tells this life of the daemon from others.
+        observer: Told of trouble.
+        stories: For how long incidents' readings are kept.
+    """
+
+    def __init__(
+        self, settings: Settings, mode: Mode, clock: Clock, observer: Observer, stories: timedelta
+    ) -> None:
+        super().__init__(observer)
+        recording = settings.recording
+        keep = Keep(recording.keep, stories, recording.max_size)
+        self._recorder = Recorder(settings.state_dir, mode, instant(clock.now().at), keep, observer)
+        if recording.keep:
+            self.join(self._recorder)
+
+    def close(self) -> None:
+        """Write what is not written yet; waits for no disk for long."""
+        self._recorder.close()

@@ -1,0 +1,79 @@
+"""A recording in memory, for tests of what fills one or reads one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from remediator.core.reading import Reading, fingerprint, reading_of
+from remediator.errors import RecordingError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from remediator.core.model import Mode
+    from remediator.core.policy import Policy
+    from remediator.core.turn import Turn
+
+_AROUND = timedelta(minutes=10)
+
+
+class MemoryRecording:
+    """Keeps every reading as long as the process lives; otherwise like the real one.
+
+    Implements `Follower` and `Recording`.
+
+    Attributes:
+        broken: While set, reading raises `RecordingError` with this message.
+        kept: All readings, in order.
+    """
+
+    def __init__(self, mode: Mode, run: str) -> None:
+        self.broken: str | None = None
+        self.kept: list[Reading] = []
+        self._mode = mode
+        self._run = run
+
+    def completed(self, database: str, policy: Policy, turn: Turn) -> None:
+        """Keep a reading of a completed cycle."""
+        self.kept.append(reading_of(database, policy, fingerprint(policy), turn, self._mode, self._run))
+
+    async def readings(
+        self, database: str, since: datetime, until: datetime, points: int | None = None
+    ) -> tuple[Reading, ...]:
+        """Read what was seen, oldest first, without surveys and plans."""
+        found = [replace(r, survey=None, plan=None) for r in await self.whole(database, since, until)]
+        if points is None:
+            return tuple(found)
+        width = (until - since) / max(1, points)
+        fullest: dict[int, Reading] = {}
+        for reading in found:
+            place = (reading.at - since) // width
+            if place not in fullest or _used(reading) > _used(fullest[place]):
+                fullest[place] = reading
+        return tuple(fullest.values())
+
+    async def whole(self, database: str, since: datetime, until: datetime) -> tuple[Reading, ...]:
+        """Read everything that was kept, oldest first."""
+        if self.broken is not None:
+            raise RecordingError(self.broken)
+        found = (r for r in self.kept if r.database == database and since <= r.at < until)
+        return tuple(sorted(found, key=lambda reading: reading.at))
+
+    async def story(self, incident: str) -> tuple[Reading, ...]:
+        """Read everything that was kept of an incident, and from shortly before and after."""
+        own = [r for r in self.kept if r.incident is not None and r.incident.id == incident]
+        if not own:
+            return ()
+        since, until = own[0].at - _AROUND, own[-1].at + _AROUND + timedelta(microseconds=1)
+        around = await self.whole(own[0].database, since, until)
+        return tuple(r for r in around if r.incident is None or r.incident.id == incident)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def _used(reading: Reading) -> int:
+    slots = reading.sample.slots
+    return slots.used if slots is not None else 0
