@@ -25,7 +25,7 @@ from remediator.daemon import Daemon
 from remediator.errors import ConfigError, LedgerError
 from remediator.following import Following
 from remediator.people import People
-from remediator.ports import Clock, Database, Follower, LedgerStore, Observer, Supervisor
+from remediator.ports import KEEP_RECORDS, Clock, Database, Follower, LedgerStore, Observer, Supervisor
 from remediator.recurrence import window_at
 from remediator.world import World, make_world
 
@@ -37,8 +37,6 @@ _LOOKS = 2
 _LOOK_WITHIN = timedelta(seconds=10)
 # The ledger's commits on a busy disk, and our own work.
 _OURS = timedelta(seconds=10)
-
-KEEP_RECORDS = timedelta(days=90)
 
 
 def make_cycles(
@@ -150,8 +148,7 @@ async def assembled(
     clock = SystemClock()
     lock = _locked(settings, clock)
     store, world = SqliteLedger(settings.state_dir, mode), make_world(settings, mode)
-    people = People(settings, mode, observer, clock)
-    follower = Following(settings, mode, clock, observer, KEEP_RECORDS)
+    people, follower = People(settings, mode, observer, clock), Following(settings, mode, observer, clock)
     keep_house = partial(_keep_house, lock, store, world, observer, mode, clock)
     made = partial(make_cycles, settings, mode, world, store=store, observer=observer, clock=clock)
     try:

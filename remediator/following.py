@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from remediator.adapters.everyone import Followers
 from remediator.adapters.recording import Keep, Recorder
 from remediator.config import Settings
 from remediator.core.model import Mode
 from remediator.core.times import instant
-from remediator.ports import Clock, Observer
+from remediator.ports import KEEP_RECORDS, Clock, Observer
 
 
 class Following(Followers):
@@ -18,17 +16,14 @@ class Following(Followers):
     Args:
         settings: The settings.
         mode: Whose cycles these are.
-        clock: Tells this life of the daemon from others.
         observer: Told of trouble.
-        stories: For how long incidents' readings are kept.
+        clock: Tells this life of the daemon from others.
     """
 
-    def __init__(
-        self, settings: Settings, mode: Mode, clock: Clock, observer: Observer, stories: timedelta
-    ) -> None:
+    def __init__(self, settings: Settings, mode: Mode, observer: Observer, clock: Clock) -> None:
         super().__init__(observer)
         recording = settings.recording
-        keep = Keep(recording.keep, stories, recording.max_size)
+        keep = Keep(recording.keep, KEEP_RECORDS, recording.max_size)
         self._recorder = Recorder(settings.state_dir, mode, instant(clock.now().at), keep, observer)
         if recording.keep:
             self.join(self._recorder)

@@ -19,6 +19,8 @@ from remediator.core.turn import Turn
 
 NO_STARTS: Mapping[str, datetime] = MappingProxyType({})
 KEPT = timedelta(days=31)
+KEEP_RECORDS = timedelta(days=90)
+"""For how long the daemon keeps what was done, and what was seen meanwhile."""
 AHEAD = timedelta(hours=1)
 """More than one cycle may ever be ahead of another on the ledger's clock."""
 

@@ -8,14 +8,14 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Protocol, cast
 
-from remediator.app import KEEP_RECORDS, Reload, make_cycles
+from remediator.app import Reload, make_cycles
 from remediator.config import Settings
 from remediator.core.events import Event
 from remediator.core.model import Level, Moment
 from remediator.core.turn import Turn
 from remediator.cycle import Cycle, settle_orphans
 from remediator.errors import ConfigError, LedgerError
-from remediator.ports import Clock, Database, LedgerStore, Observer, Runtime
+from remediator.ports import KEEP_RECORDS, Clock, Database, LedgerStore, Observer, Runtime
 from remediator.world import World
 from tests.simulation.faults import Life
 
