@@ -15,13 +15,18 @@ if TYPE_CHECKING:
     import pytest
 
 # Who waits comes first and who computes last, so that no worker is left alone with something long at the end.
-_ORDER = ("e2e", "faults", "integration", "contract", "simulation", "property", "unit", "architecture")
+_LAST = ("integration", "contract", "simulation", "property", "unit", "architecture")
 _TESTS = Path(__file__).parents[1]
 
 
 def longest_first(items: list[pytest.Item]) -> None:
     """Put the tests into the order in which workers take them, file by file."""
-    items.sort(key=lambda item: _ORDER.index(item.path.relative_to(_TESTS).parts[0]))
+
+    def turn(item: pytest.Item) -> int:
+        directory = item.path.relative_to(_TESTS).parts[0]
+        return _LAST.index(directory) if directory in _LAST else -1
+
+    items.sort(key=turn)
 
 
 def worker() -> tuple[int, int]:
