@@ -113,7 +113,8 @@ async def test_a_role_that_has_become_superuser_is_spared(postgres: PostgresServ
             receipts = await database.terminate(chosen, NOW)
             assert receipts == (Receipt.SENT, Receipt.CHANGED, Receipt.SENT)
             ids = [session.id for session in chosen]
-            assert await database.alive(ids, timedelta(seconds=10)) == {chosen[1].id}
+            assert await database.alive([ids[0], ids[2]], timedelta(seconds=10)) == set()
+            assert await database.alive(ids, timedelta(seconds=1)) == {chosen[1].id}
     postgres.rows("DROP ROLE rising")
 
 
