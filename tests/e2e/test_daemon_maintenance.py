@@ -25,24 +25,30 @@ def instant(line: dict[str, str]) -> datetime:
 def test_a_pause_ends_by_itself_and_outlives_a_crash(app: str, watch: str, tmp_path: Path) -> None:
     """Until the moment it named nothing is done, and it is shown; then all is done without a word from us."""
     daemon = Daemon(tmp_path, watch)
-    done = daemon.run("pause", "--for", "25s", "--reason", "moving house")
-    found = re.fullmatch(r"paused until (\S+ \S+) UTC\n", done.stdout)
-    assert found
-    until = datetime.fromisoformat(f"{found[1]}+00:00")
+    long = _paused_until(daemon, "1h")
     with open_idle(app, 34), daemon:
         suspended = daemon.wait_for("incident_suspended")
         assert suspended["severity"] == "warning"
         assert "moving house" in suspended["because"]
-        assert f"paused until {found[1]} UTC: moving house" in daemon.run("history", "--format=text").stdout
+        assert f"paused until {long} UTC: moving house" in daemon.run("history", "--format=text").stdout
         planned = daemon.run("plan", "--format=text").stdout
+        short = _paused_until(daemon, "12s")
         daemon.kill()
         daemon.start()
         daemon.wait_for("incident_relieved", within=60)
-        assert instant(daemon.said("action_intended")[0]) >= until
+        assert instant(daemon.said("action_intended")[0]) >= datetime.fromisoformat(f"{short}+00:00")
         assert not daemon.said("incident_held")
         assert "paused by an operator" in planned
-        assert found[1] in planned
+        assert long in planned
         assert "paused" not in daemon.run("history", "--format=text").stdout
+
+
+def _paused_until(daemon: Daemon, how_long: str) -> str:
+    """Pause, in place of a pause that there may be; what the command says of its end."""
+    done = daemon.run("pause", "--for", how_long, "--reason", "moving house")
+    found = re.fullmatch(r"paused until (\S+ \S+) UTC\n", done.stdout)
+    assert found, done.stdout + done.stderr
+    return found[1]
 
 
 def test_nothing_is_done_in_a_window_until_a_reload_takes_it_away(
