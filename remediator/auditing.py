@@ -13,7 +13,11 @@ from remediator.adapters.postgres import PostgresDatabase, read_catalogue
 from remediator.config import ServiceSettings, Settings
 from remediator.core.audit.facts import YARDSTICK, Churn, Facts, ServiceFacts, Yardstick, cutoffs
 from remediator.core.audit.report import Report, report_on
-from remediator.core.model import Mode, Sample, Trouble, TroubleKind
+from remediator.core.model import (
+    Mode,
+    Sample,
+)
+from remediator.core.trouble import Trouble, TroubleKind
 from remediator.cycle import Cycle
 from remediator.errors import RemediatorError, UnavailableError
 from remediator.looking import looking

@@ -17,8 +17,12 @@ from remediator.config import Settings
 from remediator.core.clock import stamped
 from remediator.core.guards import spare_replica
 from remediator.core.ledger import Ledger
-from remediator.core.model import Mode, Replica, Trouble, TroubleKind
+from remediator.core.model import (
+    Mode,
+    Replica,
+)
 from remediator.core.text import count, duration
+from remediator.core.trouble import Trouble, TroubleKind
 from remediator.errors import LedgerError, RemediatorError, UnavailableError
 from remediator.ports import Runtime
 from remediator.recurrence import next_start, window_at

@@ -22,8 +22,6 @@ from remediator.core.model import (
     SessionGroup,
     SessionId,
     Slots,
-    Trouble,
-    TroubleKind,
 )
 from remediator.core.plan import Action, TerminateSession
 from remediator.core.policy import (
@@ -42,6 +40,7 @@ from remediator.core.policy import (
     TerminateIdle,
 )
 from remediator.core.server import Server
+from remediator.core.trouble import Trouble, TroubleKind
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 TEN_MINUTES = timedelta(minutes=10)

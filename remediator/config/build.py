@@ -46,13 +46,12 @@ from remediator.core.policy import (
     Rate,
     Remediate,
     RestartService,
-    Service,
     Spare,
     Step,
     TerminateIdle,
-    Verification,
     When,
 )
+from remediator.core.service import Service, Verification
 from remediator.core.suspicion import Otherwise, Suspicion
 
 _DEFAULT_OLDER_THAN = written.TerminateIdle().older_than
@@ -143,9 +142,11 @@ def _target(target: Notify, read: Password | None) -> NotifySettings:
 
 
 def _without_probe(policy: Policy) -> Policy:
-    """Leave out the condition that needs a probe: without one its evidence would be unknown for ever."""
+    """Leave out the conditions that need a probe: without one their evidence would be unknown for ever."""
     levels = {
-        level: replace(rule, conditions=replace(rule.conditions, refusing_connections=False))
+        level: replace(
+            rule, conditions=replace(rule.conditions, refusing_connections=False, connect_latency=None)
+        )
         for level, rule in policy.levels.items()
     }
     return replace(policy, levels=levels)
@@ -227,7 +228,15 @@ def _recurrence(maintenance: Maintenance) -> Recurrence:
 
 def _level(level: written.Monitor | written.Alert | written.Critical) -> LevelRule:
     idle = IdleCount(level.idle.older_than, level.idle.count) if level.idle else None
-    return LevelRule(Conditions(level.utilization, idle, level.refusing_connections), level.for_)
+    conditions = Conditions(
+        utilization=level.utilization,
+        idle=idle,
+        refusing_connections=level.refusing_connections,
+        exhausted_within=level.exhausted_within,
+        churn=level.churn,
+        connect_latency=level.connect_latency,
+    )
+    return LevelRule(conditions, level.for_)
 
 
 def _remediate(remediate: written.Remediate, services: tuple[ServiceSettings, ...]) -> Remediate:

@@ -15,6 +15,7 @@ from remediator.config.schema import Root
 from remediator.config.targets import Sessions
 from remediator.config.tree import Loc, Mapping, Scalar, Sequence, at, lost, near
 
+_CONDITIONS = ("utilization", "idle", "refusing_connections", "exhausted_within", "churn", "connect_latency")
 _RESERVED = "has a meaning of its own in steps; choose another name"
 _NAMES = 20
 """Names that a message lists at most."""
@@ -132,7 +133,8 @@ class Checker:
                 continue
             for name in ("monitor", "alert", "critical"):
                 level = getattr(policy.levels, name)
-                if level.refusing_connections and level.utilization is None and level.idle is None:
+                probed = level.refusing_connections or level.connect_latency
+                if probed and not any((level.utilization, level.idle, level.exhausted_within, level.churn)):
                     text = f"0s leaves {name} of policy {policy.name} without a condition that can ever hold"
                     loc = ("databases", index, "connect", "probe_every")
                     self.note(loc, text, ("databases", index, "policy"))
@@ -239,7 +241,7 @@ class _PolicyChecker:
         levels = self.policy.levels
         for name in ("monitor", "alert", "critical"):
             level = getattr(levels, name)
-            if level.utilization is None and level.idle is None and not level.refusing_connections:
+            if not any(getattr(level, key) for key in _CONDITIONS):
                 self._note(f"levels.{name}", "has no condition left, so it would never hold; one is needed")
 
     def _utilization_rises(self) -> None:

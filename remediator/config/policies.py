@@ -8,12 +8,23 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from remediator.config.maintenance import Maintenance
-from remediator.config.scalars import BOOLEAN, PER_STEP, RATE, OneOrMore, OrNone, choice, duration, whole
+from remediator.config.scalars import (
+    BOOLEAN,
+    CHURN,
+    PER_STEP,
+    RATE,
+    OneOrMore,
+    OrNone,
+    choice,
+    duration,
+    whole,
+)
 from remediator.config.section import (
     MINUTE,
     SECOND,
     Count,
     Duration,
+    DurationOrNone,
     Name,
     Pause,
     Ratio,
@@ -41,9 +52,14 @@ CULPRIT = "culprit"
 
 Rates = tuple[Annotated[Rate, RATE], ...]
 
+ChurnOrNone = Annotated[Annotated[Rate, CHURN] | None, OrNone()]
+
 _UTILIZATION = "Holds above this share of the slots that an ordinary role can get; `none` switches it off."
 _IDLE = "Holds when this many sessions are idle for this long; `none` switches it off."
 _REFUSING = "Holds when a fresh connection is refused for want of slots."
+_EXHAUSTED = "Holds when no slot would be free within this time, at the growth of the last five minutes."
+_CHURN = "Holds when so many new sessions begin; over a minute, and by the server's own counters."
+_LATENCY = "Holds when connecting takes this long."
 _FOR = "How long the level's conditions must hold before the level is entered."
 _OLDER_THAN = "How long a session must have been idle to count."
 _COUNT = "How many such sessions it takes."
@@ -88,6 +104,9 @@ class Monitor(Section):
     utilization: RatioOrNone = Field(default=0.2, description=_UTILIZATION)
     idle: Annotated[MonitorIdle | None, OrNone()] = Field(default=MonitorIdle(), description=_IDLE)
     refusing_connections: Annotated[bool, BOOLEAN] = Field(default=False, description=_REFUSING)
+    exhausted_within: DurationOrNone = Field(default=None, description=_EXHAUSTED)
+    churn: ChurnOrNone = Field(default=Rate(50, SECOND), description=_CHURN)
+    connect_latency: DurationOrNone = Field(default=2 * SECOND, description=_LATENCY)
     for_: Pause = Field(default=timedelta(0), alias="for", description=_FOR)
 
 
@@ -97,6 +116,9 @@ class Alert(Section):
     utilization: RatioOrNone = Field(default=0.5, description=_UTILIZATION)
     idle: Annotated[AlertIdle | None, OrNone()] = Field(default=AlertIdle(), description=_IDLE)
     refusing_connections: Annotated[bool, BOOLEAN] = Field(default=False, description=_REFUSING)
+    exhausted_within: DurationOrNone = Field(default=10 * MINUTE, description=_EXHAUSTED)
+    churn: ChurnOrNone = Field(default=None, description=_CHURN)
+    connect_latency: DurationOrNone = Field(default=None, description=_LATENCY)
     for_: Pause = Field(default=30 * SECOND, alias="for", description=_FOR)
 
 
@@ -106,6 +128,9 @@ class Critical(Section):
     utilization: RatioOrNone = Field(default=0.9, description=_UTILIZATION)
     idle: Annotated[Idle | None, OrNone()] = Field(default=None, description=_IDLE)
     refusing_connections: Annotated[bool, BOOLEAN] = Field(default=True, description=_REFUSING)
+    exhausted_within: DurationOrNone = Field(default=None, description=_EXHAUSTED)
+    churn: ChurnOrNone = Field(default=None, description=_CHURN)
+    connect_latency: DurationOrNone = Field(default=None, description=_LATENCY)
     for_: Pause = Field(default=5 * SECOND, alias="for", description=_FOR)
 
 

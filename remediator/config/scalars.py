@@ -14,6 +14,7 @@ from pydantic_core import core_schema
 
 from remediator.config import units
 from remediator.config.problems import did_you_mean
+from remediator.core.policy import Rate
 from remediator.recurrence import check_cron, check_timezone
 
 REFERENCE = {"type": "string", "pattern": r"\$\{.+\}"}
@@ -198,6 +199,11 @@ def _network(value: str) -> str:
         raise ValueError("is neither an IP address nor a network such as 10.1.0.0/16") from None
 
 
+def _churn(value: str) -> Rate:
+    per_second = value.removesuffix("/s")
+    return units.parse_rate(f"{per_second} per 1s" if per_second != value else value)
+
+
 def _cron(value: str) -> str:
     check_cron(value)
     return value
@@ -240,6 +246,11 @@ TIMEZONE = Kind(_timezone, _TEXT, "time zone")
 BOOLEAN = Kind(_boolean, {"type": "boolean"}, "`true` or `false`")
 VERSION = Kind(_version, {"const": 1}, "`1`")
 PERCENT = Kind(units.parse_percent, _PERCENT, "percentage")
+CHURN = Kind(
+    _churn,
+    {"type": "string", "pattern": f"^(?:[0-9]{{1,7}}/s|{units.RATE_PATTERN})$"},
+    "rate, or `50/s`",
+)
 RATE = Kind(units.parse_rate, {"type": "string", "pattern": f"^{units.RATE_PATTERN}$"}, "rate")
 PER_STEP = Kind(
     _per_step, {"anyOf": [{"type": "integer", "minimum": 1}, _PERCENT]}, "percentage or whole number"

@@ -17,6 +17,7 @@ _NAME_RULE = "is not a name; letters, digits, '.', '_' and '-' are allowed, 63 a
 
 Count = Annotated[int, whole(0)]
 Duration = Annotated[timedelta, duration()]
+DurationOrNone = Annotated[Annotated[timedelta, duration()] | None, OrNone()]
 Pause = Annotated[timedelta, duration(timedelta(0))]
 Deadline = Annotated[timedelta, duration(most=timedelta(minutes=10))]
 Keepalive = Annotated[timedelta, duration(SECOND, timedelta(seconds=32767), seconds=True)]

@@ -12,7 +12,8 @@ from remediator.core.attribution import Claim
 from remediator.core.audit.facts import Connections
 from remediator.core.model import Mode
 from remediator.core.notice import Kind
-from remediator.core.policy import Policy, Service
+from remediator.core.policy import Policy
+from remediator.core.service import Service
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,6 +180,9 @@ def _level(rule: LevelRule) -> dict[str, Any]:
         "utilization": "none" if conditions.utilization is None else format_percent(conditions.utilization),
         "idle": {"older_than": idle.older_than, "count": idle.count} if idle else "none",
         "refusing_connections": conditions.refusing_connections,
+        "exhausted_within": conditions.exhausted_within or "none",
+        "churn": format_rate(conditions.churn) if conditions.churn else "none",
+        "connect_latency": conditions.connect_latency or "none",
         "for": rule.hold_for,
     }
 

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import lru_cache
 from math import inf
 
+from remediator.core.finding import Finding, why_unknown
 from remediator.core.model import Evidence, Level, ProbeResult, Sample
+from remediator.core.motion import motion_findings
 from remediator.core.policy import Conditions, IdleCount, LevelRule, Policy
 from remediator.core.text import count, duration, percent
+from remediator.core.trend import NO_TREND, Trend
 
 GUARDED_LEVELS = (Level.MONITOR, Level.ALERT, Level.CRITICAL)
 
 # Samples further apart than twice the pace and this say nothing of the time between them: the machine slept.
 _UNSEEN = timedelta(minutes=5)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a sample says about one condition of one level, in a value and in words."""
-
-    level: Level
-    condition: str
-    evidence: Evidence
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +63,11 @@ class Timer:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What is carried from one assessment to the next: the levels held, and their timers."""
+    """What is carried from one assessment to the next: the levels held, their timers, the last readings."""
 
     held: frozenset[Level] = frozenset()
     timers: Mapping[Level, Timer] = field(default_factory=dict)
+    trend: Trend = NO_TREND
 
     @property
     def level(self) -> Level:
@@ -125,6 +119,7 @@ def assess(policy: Policy, watch: Watch, sample: Sample) -> Assessment:
         watch: What the previous assessment returned; `Watch()` at the start.
         sample: Taken with `policy.cutoffs`.
     """
+    sample = replace(sample, trend=watch.trend.tell(sample))
     held = {level for level in watch.held if level in policy.levels}
     timers: dict[Level, Timer] = {}
     evidence: dict[Level, Evidence] = {}
@@ -152,7 +147,7 @@ def assess(policy: Policy, watch: Watch, sample: Sample) -> Assessment:
         pending=pending,
         evidence=evidence,
         findings=tuple(findings),
-        watch=Watch(frozenset(held), timers),
+        watch=Watch(frozenset(held), timers, sample.trend),
     )
 
 
@@ -236,13 +231,15 @@ def _findings(conditions: Conditions, level: Level, sample: Sample, margin: floa
         found.append(_idle(conditions.idle, level, sample))
     if conditions.refusing_connections:
         found.append(_refusing(level, sample))
+    if conditions.in_motion:
+        found += motion_findings(conditions, level, sample)
     return found
 
 
 def _utilization(threshold: float, level: Level, sample: Sample, margin: float) -> Finding:
     slots = sample.slots
     if slots is None:
-        return Finding(level, "utilization", Evidence.UNKNOWN, f"utilization unknown: {_why(sample)}")
+        return Finding(level, "utilization", Evidence.UNKNOWN, f"utilization unknown: {why_unknown(sample)}")
     return _used(threshold, level, slots.used, slots.usable, margin)
 
 
@@ -261,7 +258,7 @@ def _used(threshold: float, level: Level, used: int, usable: int, margin: float)
 
 def _idle(condition: IdleCount, level: Level, sample: Sample) -> Finding:
     if sample.slots is None:
-        return Finding(level, "idle", Evidence.UNKNOWN, f"idle sessions unknown: {_why(sample)}")
+        return Finding(level, "idle", Evidence.UNKNOWN, f"idle sessions unknown: {why_unknown(sample)}")
     return _idled(condition.older_than, condition.count, level, sample.idle_older_than(condition.older_than))
 
 
@@ -286,7 +283,3 @@ def _refusing(level: Level, sample: Sample) -> Finding:
         case ProbeResult.UNAVAILABLE:
             text = f"connect probe says nothing: {probe.detail}"
             return Finding(level, "refusing_connections", Evidence.UNKNOWN, text)
-
-
-def _why(sample: Sample) -> str:
-    return sample.trouble.detail if sample.trouble else "no reading"

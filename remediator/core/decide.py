@@ -12,7 +12,13 @@ from remediator.core.budgets import usages
 from remediator.core.guards import gate, spare_session
 from remediator.core.incident import relapse
 from remediator.core.ledger import Phase
-from remediator.core.model import IDLE, Evidence, Level, Session, SessionGroup, Trouble
+from remediator.core.model import (
+    IDLE,
+    Evidence,
+    Level,
+    Session,
+    SessionGroup,
+)
 from remediator.core.plan import (
     Act,
     Hold,
@@ -26,6 +32,7 @@ from remediator.core.policy import RestartService, Step, TerminateIdle, When
 from remediator.core.restarting import plan_restart
 from remediator.core.situation import Situation
 from remediator.core.text import count, duration, percent
+from remediator.core.trouble import Trouble
 from remediator.core.waits import wait_for_turn
 
 __all__ = ["Situation", "decide"]

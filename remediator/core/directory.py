@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from remediator.core.model import Trouble
+from remediator.core.trouble import Trouble
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from math import floor
 from remediator.core.moment import Moment as Moment  # noqa: PLC0414  it is one of this module's values
 from remediator.core.owner import UNATTRIBUTED, Owner
 from remediator.core.server import Counters, Server
+from remediator.core.trend import NO_TREND, Trend
+from remediator.core.trouble import Trouble
 
 IDLE = "idle"
 LOGGING_IN = "starting"  # as PostgreSQL 18 shows clients in authentication; before, it shows none
@@ -164,28 +166,6 @@ class Probe:
     own_limit: bool = False
 
 
-class TroubleKind(StrEnum):
-    """Why there is no reading."""
-
-    UNREACHABLE = "unreachable"
-    TIMEOUT = "timeout"
-    STARTING = "starting_up"
-    STOPPING = "shutting_down"
-    FULL = "full"
-    DENIED = "denied"
-    HIDDEN = "sessions_hidden"
-    MOVED = "moved"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Why something could not be read, in words a person can act on."""
-
-    kind: TroubleKind
-    detail: str
-
-
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One reading of one database, taken at one moment.
@@ -196,6 +176,7 @@ class Sample:
         replaced: How the server differs from the one that answered before, when it is another one.
         recent: Sessions that are there and began within the last minute.
         counters: The server's own counters of sessions, None where it has none.
+        trend: The readings up to this one.
         clock_set: Seconds by which the server's clock was set since the last sample, negative when back.
     """
 
@@ -209,6 +190,7 @@ class Sample:
     clock_set: float = 0.0
     recent: int = 0
     counters: Counters | None = None
+    trend: Trend = NO_TREND
 
     def idle_older_than(self, cutoff: timedelta) -> int:
         """Count the idle sessions whose state has not changed for at least `cutoff`.

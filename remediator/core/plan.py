@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from remediator.core.model import Replica, Session, Trouble
+from remediator.core.model import (
+    Replica,
+    Session,
+)
 from remediator.core.policy import Step
+from remediator.core.trouble import Trouble
 
 
 class Objection(StrEnum):

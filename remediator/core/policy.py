@@ -17,6 +17,22 @@ from remediator.core.text import duration
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` in any window of length `per`."""
+
+    count: int
+    per: timedelta
+
+    @property
+    def per_second(self) -> float:
+        """The same as a number per second."""
+        return self.count / self.per.total_seconds()
+
+    def __str__(self) -> str:
+        return f"{self.count} per {duration(self.per)}"
+
+
+@dataclass(frozen=True, slots=True)
 class IdleCount:
     """Holds when at least `count` sessions have been idle for `older_than`."""
 
@@ -31,11 +47,22 @@ class Conditions:
     Attributes:
         utilization: Ratio of usable slots above which the condition holds.
         refusing_connections: Holds when a fresh connection is refused for want of slots.
+        exhausted_within: Holds when, at the rate of the last minutes, no slot will be free by then.
+        churn: New sessions per second, as a rate, at which the condition holds.
+        connect_latency: How long connecting takes when the condition holds.
     """
 
     utilization: float | None = None
     idle: IdleCount | None = None
     refusing_connections: bool = False
+    exhausted_within: timedelta | None = None
+    churn: Rate | None = None
+    connect_latency: timedelta | None = None
+
+    @property
+    def in_motion(self) -> bool:
+        """Whether any of them is about where things are going."""
+        return any(c is not None for c in (self.exhausted_within, self.churn, self.connect_latency))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,17 +167,6 @@ def _matches(patterns: tuple[str, ...], name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
-    """At most `count` in any window of length `per`."""
-
-    count: int
-    per: timedelta
-
-    def __str__(self) -> str:
-        return f"{self.count} per {duration(self.per)}"
-
-
-@dataclass(frozen=True, slots=True)
 class Backoff:
     """The wait before a service is restarted again: `base`, doubled by each restart, at most `cap`."""
 
@@ -226,6 +242,16 @@ def _of(cap: float, total: int) -> int:
     return max(1, int(round(cap * total, 7))) if cap else 0
 
 
+AGES = (
+    timedelta(seconds=10),
+    timedelta(minutes=1),
+    timedelta(minutes=10),
+    timedelta(hours=1),
+    timedelta(days=1),
+)
+"""Idle ages by which every sample counts, to show how old the sessions are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Everything that decides for one database.
@@ -251,29 +277,9 @@ class Policy:
     @property
     def cutoffs(self) -> tuple[timedelta, ...]:
         """The idle ages that a sample must count by, ascending."""
-        ages = {rule.conditions.idle.older_than for rule in self.levels.values() if rule.conditions.idle}
+        ages = set(AGES)
+        ages |= {rule.conditions.idle.older_than for rule in self.levels.values() if rule.conditions.idle}
         ages |= {step.older_than for step in self.remediate.steps if isinstance(step, TerminateIdle)}
         suspicions = (s.suspicion for s in self.remediate.steps if isinstance(s, RestartService))
         ages |= {suspicion.older_than for suspicion in suspicions if suspicion}
         return tuple(sorted(ages))
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """What a restarted replica must show before the restart counts.
-
-    Attributes:
-        within: How long it may take, after its stop timeout, to be running and healthy.
-        steady_for: How long it must then stay up without another start.
-    """
-
-    within: timedelta = timedelta(seconds=90)
-    steady_for: timedelta = timedelta(seconds=10)
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """Something that may be restarted, by the name steps use."""
-
-    name: str
-    verification: Verification = field(default_factory=Verification)

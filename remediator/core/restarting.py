@@ -9,12 +9,18 @@ from remediator.core.assess import only_logins
 from remediator.core.culprit import blame
 from remediator.core.guards import service_objections, spare_replica
 from remediator.core.ledger import Entry, Occasion
-from remediator.core.model import Exempt, Health, Replica, ReplicaState, Trouble
+from remediator.core.model import (
+    Exempt,
+    Health,
+    Replica,
+    ReplicaState,
+)
 from remediator.core.plan import Act, Hold, Objection, Proposal, RestartReplica, StepPlan
 from remediator.core.policy import RestartService, When
 from remediator.core.situation import Situation
 from remediator.core.suspicion import Otherwise
 from remediator.core.text import count
+from remediator.core.trouble import Trouble
 
 _NO_REPLICA = frozenset({Exempt.ONE_OFF, Exempt.HOOK})
 _NEVER = datetime.min.replace(tzinfo=UTC)

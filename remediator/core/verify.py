@@ -7,10 +7,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from remediator.core.ledger import Entry, Outcome, Result
-from remediator.core.model import Exempt, Health, Moment, Replica, ReplicaState, SessionId, Trouble
+from remediator.core.model import (
+    Exempt,
+    Health,
+    Moment,
+    Replica,
+    ReplicaState,
+    SessionId,
+)
 from remediator.core.plan import RestartReplica, TerminateSession
-from remediator.core.policy import Verification
+from remediator.core.service import Verification
 from remediator.core.text import count, duration
+from remediator.core.trouble import Trouble
 
 # A backend that is told to go does so at its next interrupt check, for an idle one at once. The
 # server may still be slow to run its exit callbacks when a thousand of them go together.

@@ -10,16 +10,17 @@ from datetime import datetime
 
 from remediator.core import incident as incidents
 from remediator.core.assess import Assessment, Watch, assess, critical_evidence
-from remediator.core.budgets import standing
 from remediator.core.clock import stamped
 from remediator.core.decide import Situation, decide
 from remediator.core.events import Event
+from remediator.core.foresight import foresee
 from remediator.core.guards import gate
 from remediator.core.ledger import Entry, Incident, Ledger, Outcome, Phase
 from remediator.core.maintenance import Recurrence, Window
 from remediator.core.model import Evidence, Level, Mode, Moment, Sample
 from remediator.core.plan import MERELY_HELD, Objection, Plan, Survey
-from remediator.core.policy import Policy, Service
+from remediator.core.policy import Policy
+from remediator.core.service import Service
 from remediator.core.turn import Orders, Turn
 from remediator.cycle.acting import Actor
 from remediator.cycle.attributing import Attributor
@@ -134,25 +135,10 @@ class Cycle:
         """
         moment = stamped(moment, await self._store.clock())
         assessment = await self.look(moment)
-        sample = assessment.sample
         ledger = await self._load(moment)
-        incident = ledger.open_incident(self.database.name) or incidents.open_incident(
-            "none", self.database.name, sample, ""
-        )
         seen = await self._survey(self.policy)
-        situation = Situation(
-            self.database.name,
-            self.policy,
-            sample,
-            incident,
-            ledger,
-            seen,
-            assume_critical=sample.slots is not None or assessment.pending is Level.CRITICAL,
-            maintenance=self.maintenance(moment),
-        )
-        in_flight = len(ledger.open_entries(self.database.name))
-        left = standing(self.database.name, self.policy, ledger, moment.steady)
-        return Turn(assessment, decide(situation), incident, in_flight, situation.maintenance, left, seen)
+        window = self.maintenance(moment)
+        return foresee(self.database.name, self.policy, assessment, ledger, seen, window)
 
     async def _survey(self, policy: Policy, planned: Callable[[Survey], Plan] | None = None) -> Survey:
         return await survey(self.database, policy, self._runtimes, self._attributor.latest, planned)
@@ -218,9 +204,7 @@ class Cycle:
         because, ladder = assessment.because(Level.CRITICAL), self.policy.remediate.ladder
         incident = incidents.open_incident(identity, self.database.name, assessment.sample, because, ladder)
         await self._store.save_incident(incident)
-        self._teller.emit(
-            Event.INCIDENT_OPENED, incident, because=because, used=incident.used, usable=incident.usable
-        )
+        self._teller.opened(incident, assessment)
         return incident
 
     async def _stand_down(self, incident: Incident | None, ledger: Ledger, moment: Moment) -> Incident | None:

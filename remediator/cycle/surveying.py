@@ -7,10 +7,14 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from remediator.core.attribution import NOBODY, Attribution
-from remediator.core.model import Replica, Session, Trouble, TroubleKind
+from remediator.core.model import (
+    Replica,
+    Session,
+)
 from remediator.core.plan import Plan, Survey
 from remediator.core.policy import Policy, RestartService, TerminateIdle
 from remediator.core.text import duration
+from remediator.core.trouble import Trouble, TroubleKind
 from remediator.cycle.verifying import read_replicas
 from remediator.errors import UnavailableError
 from remediator.ports import Database, Runtime

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from remediator.core.assess import Assessment
+from remediator.core.diagnosis import diagnosis_at
 from remediator.core.events import Event
 from remediator.core.ledger import Entry, Incident, Outcome
 from remediator.core.maintenance import Window
-from remediator.core.model import Evidence, Level, Mode, Moment
-from remediator.core.plan import Action, Plan, RestartReplica, StepPlan, TerminateSession
+from remediator.core.model import Level, Mode, Moment
+from remediator.core.plan import Plan, StepPlan
 from remediator.core.server import Server
+from remediator.cycle.fields import (
+    action_fields,
+    hold_reasons,
+    motion,
+    owners,
+    states,
+    step_fields,
+    unknown_because,
+)
 from remediator.ports import Observer
 
 # How often it is said again that a person is needed.
@@ -107,13 +115,26 @@ class Teller:
             return
         if self._unknown is None:
             self._unknown = mono
-            self.emit(Event.EVIDENCE_LOST, level=level, because=_unknown(assessment))
+            self.emit(Event.EVIDENCE_LOST, level=level, because=unknown_because(assessment))
         lasted = mono - self._unknown
         said = mono - self._overdue if self._overdue is not None else float("inf")
         if lasted >= patience.total_seconds() and said >= REMIND_EVERY.total_seconds():
             self._overdue = mono
-            because = _unknown(assessment)
+            because = unknown_because(assessment)
             self.emit(Event.EVIDENCE_OVERDUE, level=level, because=because, seconds=round(lasted, 3))
+
+    def opened(self, incident: Incident, assessment: Assessment) -> None:
+        """Tell that an incident was opened, and what kind of trouble it is."""
+        diagnosis = diagnosis_at(Level.CRITICAL, assessment.sample)
+        self.emit(
+            Event.INCIDENT_OPENED,
+            incident,
+            because=incident.because,
+            used=incident.used,
+            usable=incident.usable,
+            diagnosis=diagnosis.kind.value if diagnosis else None,
+            evidence=diagnosis.text if diagnosis else None,
+        )
 
     def maintenance(self, window: Window | None) -> None:
         """Tell when a maintenance window begins and ends."""
@@ -135,6 +156,7 @@ class Teller:
             fields |= {"used": slots.used, "usable": slots.usable, "utilization": round(slots.utilization, 4)}
             fields["states"] = states(assessment)
             fields["owners"] = owners(assessment)
+            fields |= motion(assessment)
         if sample.probe is not None:
             fields["probe"] = sample.probe.result.value
             fields["probe_seconds"] = round(sample.probe.seconds, 4)
@@ -205,57 +227,6 @@ class Teller:
         )
 
 
-def states(assessment: Assessment) -> Mapping[str, int]:
-    """Count client sessions by state."""
-    counted: dict[str, int] = {}
-    for group in assessment.sample.groups:
-        state = group.state or "unknown"
-        counted[state] = counted.get(state, 0) + group.count
-    return counted
-
-
-def _unknown(assessment: Assessment) -> str:
-    return "; ".join(dict.fromkeys(f.text for f in assessment.findings if f.evidence is Evidence.UNKNOWN))
-
-
-def owners(assessment: Assessment) -> Mapping[str, int]:
-    """Count client sessions by whose they are, most first."""
-    counted: Counter[str] = Counter()
-    for group in assessment.sample.groups:
-        counted[group.owner.label] += group.count
-    return dict(counted.most_common())
-
-
-def action_fields(action: Action) -> dict[str, object]:
-    """An action as plain fields."""
-    match action:
-        case TerminateSession(session):
-            return {
-                "action": "terminate",
-                "pid": session.id.pid,
-                "user": session.user,
-                "application": session.application,
-                "address": session.address,
-                "owner": session.owner.label,
-                "idle_for": round(session.idle_for, 1),
-            }
-        case RestartReplica(replica):
-            return {"action": "restart", "service": replica.service, "replica": replica.name}
-
-
-def step_fields(step: StepPlan) -> dict[str, object]:
-    """A planned step as plain fields, its holds counted by objection."""
-    holds = Counter(objection.value for hold in step.holds for objection in hold.objections)
-    return {
-        "step": step.step.label,
-        "acts": len(step.acts),
-        "holds": dict(holds),
-        "objections": [o.value for o in step.objections],
-        "detail": step.detail,
-        "conditional": step.conditional,
-    }
-
-
 def _signature(step: StepPlan) -> object:
     held = frozenset(o for h in step.holds for o in h.objections)
     return step.index, bool(step.acts), step.objections, held, step.conditional
@@ -263,17 +234,3 @@ def _signature(step: StepPlan) -> object:
 
 def _seconds(begin: datetime, end: datetime) -> float:
     return round((end - begin).total_seconds(), 3)
-
-
-def hold_reasons(plan: Plan) -> str:
-    """Why a plan has nothing to do, step by step, in words."""
-    if plan.objections:
-        words = ", ".join(objection.meaning for objection in plan.objections)
-        return f"{words} ({plan.detail})" if plan.detail else words
-    parts = []
-    for step in plan.steps:
-        objections = step.objections or tuple(dict.fromkeys(o for h in step.holds for o in h.objections))
-        words = ", ".join(o.meaning for o in objections) or "had its turn"
-        detail = f" ({step.detail})" if step.detail else ""
-        parts.append(f"{step.step.label}: {words}{detail}")
-    return "; ".join(parts) or "every step had its turn"

@@ -8,9 +8,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from remediator.core.ledger import Entry, Outcome, Result
-from remediator.core.model import Moment, Replica, SessionId, Trouble, TroubleKind
+from remediator.core.model import (
+    Moment,
+    Replica,
+    SessionId,
+)
 from remediator.core.plan import RestartReplica, TerminateSession
-from remediator.core.policy import Service
+from remediator.core.service import Service
+from remediator.core.trouble import Trouble, TroubleKind
 from remediator.core.verify import Sighting, verify_restart, verify_termination
 from remediator.cycle.lineage import Lineage
 from remediator.errors import RejectedError, RemediatorError, UnavailableError

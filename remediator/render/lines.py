@@ -8,13 +8,14 @@ from datetime import datetime
 
 from remediator.core.assess import Assessment
 from remediator.core.budgets import Standing
+from remediator.core.diagnosis import Kind, diagnosis_at
 from remediator.core.ledger import Entry, Incident
 from remediator.core.maintenance import Window
 from remediator.core.model import Mode, Sample, Session
 from remediator.core.plan import Action, Hold, Plan, RestartReplica, StepPlan, TerminateSession
 from remediator.core.text import count, duration
 from remediator.render.standing import budget_lines, in_force_lines
-from remediator.render.verdicts import reasons, verdict
+from remediator.render.verdicts import reasons, shown_level, verdict
 
 
 def assessment_lines(name: str, assessment: Assessment, window: Window | None = None) -> Iterator[str]:
@@ -30,7 +31,24 @@ def assessment_lines(name: str, assessment: Assessment, window: Window | None = 
         kept = slots.superuser_reserved + slots.reserved
         total = f"{slots.max_connections} less {kept} reserved"
         yield f"  {slots.free} free of {slots.usable} usable slots ({total})"
+    yield from _motion_lines(assessment)
     yield from _session_lines(sample)
+
+
+def _motion_lines(assessment: Assessment) -> Iterator[str]:
+    diagnosis = diagnosis_at(shown_level(assessment), assessment.sample)
+    if diagnosis is not None:
+        yield f"  looks like {_LOOKS[diagnosis.kind]}: {diagnosis.text}"
+    growth = assessment.sample.trend.growth()
+    if growth is not None and growth.steady:
+        yield f"  {growth}"
+
+
+_LOOKS = {
+    Kind.LEAK: "a leak",
+    Kind.PEAK: "a load peak",
+    Kind.UNCLEAR: "neither leak nor peak",
+}
 
 
 def _session_lines(sample: Sample) -> Iterator[str]:

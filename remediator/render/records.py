@@ -7,6 +7,7 @@ from typing import Any
 
 from remediator.core.assess import Assessment
 from remediator.core.budgets import Standing
+from remediator.core.diagnosis import diagnosis_at
 from remediator.core.ledger import Entry, Incident
 from remediator.core.maintenance import Window
 from remediator.core.model import Sample
@@ -14,7 +15,7 @@ from remediator.core.owner import Owner
 from remediator.core.plan import Act, Action, Hold, Plan, Proposal, RestartReplica, StepPlan, TerminateSession
 from remediator.core.record import to_record
 from remediator.render.standing import budget_records, in_force_record
-from remediator.render.verdicts import reasons, verdict
+from remediator.render.verdicts import reasons, shown_level, verdict
 
 Record = dict[str, Any]
 
@@ -28,6 +29,7 @@ def assessment_record(name: str, assessment: Assessment, window: Window | None =
         "level": verdict(assessment),
         "because": reasons(assessment),
         "maintenance": maintenance,
+        "diagnosis": _diagnosis_record(assessment),
         **sample_record(assessment.sample),
         "conditions": [
             {
@@ -39,6 +41,11 @@ def assessment_record(name: str, assessment: Assessment, window: Window | None =
             for f in assessment.findings
         ],
     }
+
+
+def _diagnosis_record(assessment: Assessment) -> Record | None:
+    diagnosis = diagnosis_at(shown_level(assessment), assessment.sample)
+    return {"kind": diagnosis.kind.value, "text": diagnosis.text} if diagnosis else None
 
 
 def sample_record(sample: Sample) -> Record:

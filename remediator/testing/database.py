@@ -19,10 +19,9 @@ from remediator.core.model import (
     SessionGroup,
     SessionId,
     Slots,
-    Trouble,
-    TroubleKind,
 )
 from remediator.core.server import Server
+from remediator.core.trouble import Trouble, TroubleKind
 from remediator.errors import UnavailableError
 from remediator.ports import NO_STARTS, Clock, Receipt
 from remediator.testing.claim import FakeClaim

@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from remediator.core.model import IDLE, ProbeResult, Session, SessionId, TroubleKind
+from remediator.core.model import (
+    IDLE,
+    ProbeResult,
+    Session,
+    SessionId,
+)
 from remediator.core.server import Server, replaced, restarted
+from remediator.core.trouble import TroubleKind
 from remediator.errors import UnavailableError
 from remediator.ports import Receipt
 from tests.contract.database_worlds import (

@@ -7,7 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from remediator.core.model import ProbeResult, Session, Trouble, TroubleKind
+from remediator.core.model import (
+    ProbeResult,
+    Session,
+)
+from remediator.core.trouble import Trouble, TroubleKind
 from remediator.errors import UnavailableError
 from remediator.ports import Receipt
 from remediator.testing import FakeClock, FakeDatabase, FakeSession

@@ -23,13 +23,12 @@ from remediator.core.model import (
     Sample,
     Session,
     SessionId,
-    Trouble,
-    TroubleKind,
 )
 from remediator.core.owner import Owner, OwnerKind
 from remediator.core.plan import Survey
 from remediator.core.reading import Reading, fingerprint
 from remediator.core.server import Counters
+from remediator.core.trouble import Trouble, TroubleKind
 from remediator.core.turn import Orders, Turn
 from remediator.ports import Follower, Recording
 from remediator.testing.recording import MemoryRecording

@@ -16,7 +16,7 @@ from remediator.adapters.command import OUTPUT_LIMIT, CommandRuntime, public_env
 from remediator.core.ledger import Result
 from remediator.core.model import ReplicaState
 from remediator.core.plan import RestartReplica
-from remediator.core.policy import Verification
+from remediator.core.service import Verification
 from remediator.core.verify import verify_restart
 from remediator.errors import RejectedError, UnavailableError
 from remediator.ports import Receipt

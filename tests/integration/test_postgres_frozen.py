@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from remediator.core.model import ProbeResult, SessionId, TroubleKind
+from remediator.core.model import (
+    ProbeResult,
+    SessionId,
+)
+from remediator.core.trouble import TroubleKind
 from remediator.errors import UnavailableError
 from remediator.ports import Receipt
 from tests.testbed.roles import create_app_role, create_watch_role

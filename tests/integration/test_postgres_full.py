@@ -12,8 +12,9 @@ import psycopg
 import pytest
 
 from remediator.core.guards import spare_session
-from remediator.core.model import ProbeResult, TroubleKind
+from remediator.core.model import ProbeResult
 from remediator.core.policy import Spare
+from remediator.core.trouble import TroubleKind
 from remediator.errors import UnavailableError
 from tests.testbed.missing import missing
 from tests.testbed.pgbinaries import server_environment

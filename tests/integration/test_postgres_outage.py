@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from remediator.core.model import ProbeResult, TroubleKind
+from remediator.core.model import ProbeResult
+from remediator.core.trouble import TroubleKind
 from remediator.errors import UnavailableError
 from remediator.ports import Receipt
 from tests.testbed.roles import PASSWORD, create_app_role, create_watch_role

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from remediator.core.model import TroubleKind
+from remediator.core.trouble import TroubleKind
 from remediator.ports import Receipt
 from tests.testbed.roles import RESERVED_SINCE, create_app_role, create_watch_role
 from tests.testbed.sessions import open_idle

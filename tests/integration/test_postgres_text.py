@@ -11,7 +11,7 @@ import pytest
 from psycopg import pq
 
 from remediator.adapters.postgres import open_database
-from remediator.core.model import TroubleKind
+from remediator.core.trouble import TroubleKind
 from remediator.errors import ConfigError, UnavailableError
 from remediator.ports import Receipt
 from tests.testbed.roles import PASSWORD, create_app_role, create_watch_role

@@ -11,7 +11,14 @@ from typing import TypeVar
 
 from remediator.core.clock import ClockMark
 from remediator.core.ledger import Entry, Incident, Intent, Ledger, Lock, Outcome, Pause
-from remediator.core.model import Moment, Replica, Sample, Session, SessionId, Trouble, TroubleKind
+from remediator.core.model import (
+    Moment,
+    Replica,
+    Sample,
+    Session,
+    SessionId,
+)
+from remediator.core.trouble import Trouble, TroubleKind
 from remediator.errors import LedgerError, UnavailableError
 from remediator.ports import NO_STARTS, LedgerStore, Receipt, Runtime
 from tests.simulation.world import SimDatabase

@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 from random import Random
 
-from remediator.core.model import Trouble, TroubleKind
+from remediator.core.trouble import Trouble, TroubleKind
 from remediator.testing import FakeSession
 from tests.simulation.trace import Trace
 from tests.simulation.world import SimDatabase

@@ -13,7 +13,12 @@ from remediator.core.events import Event
 from remediator.core.ledger import Entry
 from remediator.core.model import Mode
 from remediator.core.plan import RestartReplica, TerminateSession
-from remediator.core.policy import Policy, RestartService, Service, TerminateIdle, Verification
+from remediator.core.policy import (
+    Policy,
+    RestartService,
+    TerminateIdle,
+)
+from remediator.core.service import Service, Verification
 from remediator.core.turn import Turn
 from remediator.cycle import Cycle, Timekeeper
 from remediator.ports import Database, LedgerStore, Runtime

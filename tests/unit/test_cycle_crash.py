@@ -10,9 +10,10 @@ import pytest
 
 from remediator.core.events import Event
 from remediator.core.ledger import Pause, Phase, Result
-from remediator.core.model import Level, Trouble, TroubleKind
+from remediator.core.model import Level
 from remediator.core.plan import Objection, RestartReplica, TerminateSession
 from remediator.core.policy import RestartService
+from remediator.core.trouble import Trouble, TroubleKind
 from remediator.testing import Reaction
 from tests.builders import make_policy
 from tests.unit.cycle_world import RESTART, RETRY, TERMINATE, World, breathe

@@ -9,9 +9,13 @@ import pytest
 
 from remediator.core.events import Event
 from remediator.core.ledger import Pause
-from remediator.core.model import Level, Mode, Trouble, TroubleKind
+from remediator.core.model import (
+    Level,
+    Mode,
+)
 from remediator.core.plan import Objection, TerminateSession
 from remediator.core.policy import Rate
+from remediator.core.trouble import Trouble, TroubleKind
 from remediator.errors import LedgerError
 from tests.builders import make_policy
 from tests.unit.cycle_world import FULL, HALF, RESTART, TERMINATE, World

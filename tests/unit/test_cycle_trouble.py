@@ -9,9 +9,15 @@ import pytest
 
 from remediator.core.events import Event
 from remediator.core.ledger import Lock, Pause, database_scope
-from remediator.core.model import Evidence, Level, Replica, ReplicaState, Trouble, TroubleKind
+from remediator.core.model import (
+    Evidence,
+    Level,
+    Replica,
+    ReplicaState,
+)
 from remediator.core.plan import Objection
 from remediator.core.policy import Rate
+from remediator.core.trouble import Trouble, TroubleKind
 from remediator.cycle import surveying
 from remediator.errors import LedgerError
 from tests.builders import make_policy

@@ -10,9 +10,9 @@ import pytest
 from remediator.core.events import Event, Severity
 from remediator.core.ledger import Lock, Pause
 from remediator.core.maintenance import Recurrence
-from remediator.core.model import Trouble, TroubleKind
 from remediator.core.plan import Objection, Plan
 from remediator.core.policy import Spare
+from remediator.core.trouble import Trouble, TroubleKind
 from remediator.cycle.telling import REMIND_EVERY
 from tests.builders import make_policy
 from tests.unit.cycle_world import PACE, RESTART, TERMINATE, World

@@ -13,7 +13,11 @@ from remediator.core.assess import Assessment, Watch, assess
 from remediator.core.budgets import standing
 from remediator.core.ledger import Ledger, Lock, Pause, Result
 from remediator.core.maintenance import Window
-from remediator.core.model import Level, Mode, Sample, Trouble, TroubleKind
+from remediator.core.model import (
+    Level,
+    Mode,
+    Sample,
+)
 from remediator.core.owner import Owner, OwnerKind
 from remediator.core.plan import (
     Act,
@@ -25,6 +29,7 @@ from remediator.core.plan import (
     TerminateSession,
 )
 from remediator.core.policy import Backoff, Conditions, LevelRule, Rate, RestartService
+from remediator.core.trouble import Trouble, TroubleKind
 from tests.builders import (
     ACCEPTED,
     REFUSED,

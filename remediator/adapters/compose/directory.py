@@ -18,7 +18,7 @@ from remediator.adapters.compose.containers import (
     started_at,
 )
 from remediator.core.directory import EMPTY, Directory, Tenant
-from remediator.core.model import Trouble, TroubleKind
+from remediator.core.trouble import Trouble, TroubleKind
 from remediator.errors import RejectedError, UnavailableError
 
 if TYPE_CHECKING:

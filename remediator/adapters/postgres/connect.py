@@ -23,7 +23,7 @@ from psycopg.pq.abc import PGconn
 from psycopg.rows import TupleRow
 
 from remediator.adapters.postgres.resolve import addresses_of, several
-from remediator.core.model import Trouble, TroubleKind
+from remediator.core.trouble import Trouble, TroubleKind
 
 _VERBOSITY_DEFAULT, _VERBOSITY_VERBOSE = 1, 2
 # "SEVERITY:  CODE: text"; the two blanks tell a code from a severity of five letters, such as FATAL.

@@ -19,7 +19,7 @@ from psycopg.types.json import set_json_loads
 
 from remediator.adapters.postgres import queries
 from remediator.adapters.postgres.connect import ConnectError, connect
-from remediator.core.model import Trouble, TroubleKind
+from remediator.core.trouble import Trouble, TroubleKind
 from remediator.errors import UnavailableError
 
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.5, 15.0

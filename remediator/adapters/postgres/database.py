@@ -33,10 +33,9 @@ from remediator.core.model import (
     Sample,
     Session,
     SessionId,
-    Trouble,
-    TroubleKind,
 )
 from remediator.core.server import Server
+from remediator.core.trouble import Trouble, TroubleKind
 from remediator.ports import NO_STARTS, Receipt
 
 _MOVED = Trouble(TroubleKind.MOVED, "new connections reach another server than the one that was read")

@@ -12,8 +12,8 @@ from psycopg.rows import TupleRow
 
 from remediator.adapters.postgres import queries
 from remediator.adapters.postgres.connection import Connection, Deadline, NoAnswerError
-from remediator.core.model import TroubleKind
 from remediator.core.server import Server
+from remediator.core.trouble import TroubleKind
 
 _EVERY = 15.0
 _NOT_TOLD = frozenset({TroubleKind.DENIED, TroubleKind.FAILED})

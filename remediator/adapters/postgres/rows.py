@@ -17,10 +17,9 @@ from remediator.core.model import (
     SessionGroup,
     SessionId,
     Slots,
-    Trouble,
-    TroubleKind,
 )
 from remediator.core.server import Counters, Server
+from remediator.core.trouble import Trouble, TroubleKind
 
 TOLD_TIME = 10
 """Where a sample's row has the server's clock, in seconds."""

@@ -465,7 +465,7 @@ IN_POLICY = {
         "3:30: policies[0].levels.monitor.idle: levels must rise, but idle of alert holds earlier",
     ),
     "no condition": (
-        "levels: {monitor: {utilization: none, idle: none}}",
+        "levels: {monitor: {utilization: none, idle: none, churn: none, connect_latency: none}}",
         "3:23: policies[0].levels.monitor: has no condition left, so it would never hold; one is needed",
     ),
     "margin": (

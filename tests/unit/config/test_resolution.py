@@ -33,9 +33,9 @@ from remediator.core.policy import (
     Remediate,
     RestartService,
     TerminateIdle,
-    Verification,
     When,
 )
+from remediator.core.service import Verification
 from remediator.errors import ConfigError
 
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
@@ -100,8 +100,12 @@ def test_the_default_policy(tmp_path: Path) -> None:
         Level.CRITICAL: 2 * SECOND,
     }
     assert policy.levels == {
-        Level.MONITOR: LevelRule(Conditions(0.2, IdleCount(10 * MINUTE, 1))),
-        Level.ALERT: LevelRule(Conditions(0.5, IdleCount(10 * MINUTE, 10)), 30 * SECOND),
+        Level.MONITOR: LevelRule(
+            Conditions(0.2, IdleCount(10 * MINUTE, 1), churn=Rate(50, SECOND), connect_latency=2 * SECOND)
+        ),
+        Level.ALERT: LevelRule(
+            Conditions(0.5, IdleCount(10 * MINUTE, 10), exhausted_within=10 * MINUTE), 30 * SECOND
+        ),
         Level.CRITICAL: LevelRule(Conditions(0.9, None, refusing_connections=True), 5 * SECOND),
     }
     assert policy.clear == ClearRule(0.05, 5 * MINUTE)
@@ -158,8 +162,10 @@ def test_what_is_written_arrives(tmp_path: Path) -> None:
     assert api.service.verification == Verification(5 * SECOND, timedelta(0))
     assert worker.runtime == CommandTarget(("a", "1"), ("b", "no"), 3 * SECOND)
     policy = settings.databases[0].policy
-    assert policy.levels[Level.MONITOR].conditions == Conditions(None, IdleCount(10 * MINUTE, 1))
-    assert policy.levels[Level.ALERT].conditions == Conditions(0.5)
+    assert policy.levels[Level.MONITOR].conditions == Conditions(
+        None, IdleCount(10 * MINUTE, 1), churn=Rate(50, SECOND), connect_latency=2 * SECOND
+    )
+    assert policy.levels[Level.ALERT].conditions == Conditions(0.5, exhausted_within=10 * MINUTE)
     assert policy.levels[Level.CRITICAL] == LevelRule(Conditions(0.9, IdleCount(10 * MINUTE, 5)))
     assert policy.remediate.steps == (RestartService("w", When.ALWAYS), TerminateIdle(SECOND / 2))
     assert policy.spare.users == ("a",)

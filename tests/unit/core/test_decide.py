@@ -18,8 +18,6 @@ from remediator.core.model import (
     ReplicaState,
     Sample,
     Session,
-    Trouble,
-    TroubleKind,
 )
 from remediator.core.plan import (
     Act,
@@ -42,6 +40,7 @@ from remediator.core.policy import (
     TerminateIdle,
     When,
 )
+from remediator.core.trouble import Trouble, TroubleKind
 from tests.builders import (
     REFUSED,
     START,
@@ -825,7 +824,12 @@ def test_a_dry_run_takes_what_it_terminated_out_of_the_idle_counts_too() -> None
     """Or it would go on to restart services where enforcing would stop."""
     levels = {Level.CRITICAL: LevelRule(Conditions(0.9, IdleCount(TEN_MINUTES, 20)))}
     sessions = idle_sessions(46)
-    groups = [make_group(count=46), make_group(count=50, state="active", idle_for_at_least=0)]
+    long = sum(1 for session in sessions if session.idle_for >= 3600)
+    groups = [
+        make_group(count=46 - long),
+        make_group(count=long, idle_for_at_least=3600),
+        make_group(count=50, state="active", idle_for_at_least=0),
+    ]
     plan = plan_for(
         policy=make_policy(levels=levels),
         sample=make_sample(used=96, groups=groups),

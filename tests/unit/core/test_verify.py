@@ -8,9 +8,16 @@ from datetime import timedelta
 import pytest
 
 from remediator.core.ledger import Entry, Outcome, Result
-from remediator.core.model import Exempt, Health, Moment, Replica, ReplicaState, Trouble, TroubleKind
+from remediator.core.model import (
+    Exempt,
+    Health,
+    Moment,
+    Replica,
+    ReplicaState,
+)
 from remediator.core.plan import RestartReplica, TerminateSession
-from remediator.core.policy import Verification
+from remediator.core.service import Verification
+from remediator.core.trouble import Trouble, TroubleKind
 from remediator.core.verify import Sighting, verify_restart, verify_termination
 from tests.builders import make_entry, make_replica, make_session, moment
 

@@ -1,0 +1,122 @@
+"""Where the slots are going: growth, and how fast sessions come and go, over the last few minutes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import correlation, linear_regression
+from typing import TYPE_CHECKING
+
+from remediator.core.server import Counters
+from remediator.core.text import duration
+
+if TYPE_CHECKING:
+    from remediator.core.model import Sample
+
+WINDOW = 300.0
+"""Seconds that a trend looks back."""
+
+# Growth must be told from noise: so many readings, over so many seconds, on a line as straight as this.
+_LEAST_READINGS = 4
+_LEAST_SECONDS = 20.0
+_STRAIGHT = 0.8
+_LEAST_SESSIONS = 3
+_MINUTE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a trend keeps of a sample.
+
+    Attributes:
+        mono: When it was taken, on the monotonic clock.
+        recent: Sessions that began within the minute before.
+    """
+
+    mono: float
+    used: int
+    free: int
+    counters: Counters | None
+    recent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How the number of used slots changes.
+
+    Attributes:
+        per_second: Sessions per second, on the line that fits best; below 0 when it falls.
+        seconds: How far back it was looked.
+        readings: How many were looked at.
+        steady: It grows in earnest: neither noise nor a single jump.
+        exhausted_in: Seconds until no slot is free if it goes on; None unless it grows steadily.
+    """
+
+    per_second: float
+    seconds: float
+    first: int
+    last: int
+    readings: int
+    steady: bool = False
+    exhausted_in: float | None = None
+
+    def __str__(self) -> str:
+        rate = f"{self.per_second * _MINUTE:+.1f} sessions per minute"
+        return f"{rate}, {self.first} to {self.last} in {duration(self.seconds)}, {self.readings} readings"
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """The readings of the last minutes, oldest first."""
+
+    readings: tuple[Reading, ...] = ()
+
+    def tell(self, sample: Sample) -> Trend:
+        """Take note of one more sample; one without a reading changes nothing."""
+        slots = sample.slots
+        if slots is None:
+            return self
+        mono = sample.moment.mono
+        reading = Reading(mono, slots.used, slots.free, sample.counters, sample.recent)
+        kept = (r for r in self.readings if mono - WINDOW <= r.mono < mono)
+        return Trend((*kept, reading))
+
+    def growth(self) -> Growth | None:
+        """Fit a line to the used slots; None while there is too little to go by."""
+        readings = self.readings
+        if len(readings) < _LEAST_READINGS:
+            return None
+        first, last = readings[0], readings[-1]
+        seconds = last.mono - first.mono
+        if seconds < _LEAST_SECONDS:
+            return None
+        if last.used - first.used < _LEAST_SESSIONS:
+            slope = (last.used - first.used) / seconds
+            return Growth(
+                slope, seconds, first.used, last.used, len(readings), steady=False, exhausted_in=None
+            )
+        times, used = [r.mono - first.mono for r in readings], [r.used for r in readings]
+        slope = linear_regression(times, used).slope
+        steady = slope > 0 and correlation(times, used) >= _STRAIGHT
+        left = last.free / slope if steady else None
+        return Growth(slope, seconds, first.used, last.used, len(readings), steady, left)
+
+    def churn(self) -> float | None:
+        """Sessions that begin per second, over about a minute; None while there is too little to go by.
+
+        By the server's own counters, our probes included. Before PostgreSQL 14 it has none: then those that
+        began within a minute and are there still, so at least as many.
+        """
+        if not self.readings:
+            return None
+        last = self.readings[-1]
+        if last.counters is None:
+            return last.recent / _MINUTE
+        known = [(r.mono, r.counters) for r in self.readings if r.counters and r.mono >= last.mono - _MINUTE]
+        mono, counters = known[0]
+        begun = last.counters.begun - counters.begun
+        if last.mono - mono < _LEAST_SECONDS or begun < 0:  # the statistics were reset
+            return None
+        return begun / (last.mono - mono)
+
+
+NO_TREND = Trend()

@@ -1,0 +1,93 @@
+"""Values as the plain fields of events."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from remediator.core.assess import Assessment
+from remediator.core.diagnosis import diagnosis_at
+from remediator.core.model import Evidence
+from remediator.core.plan import Action, Plan, RestartReplica, StepPlan, TerminateSession
+
+
+def states(assessment: Assessment) -> Mapping[str, int]:
+    """Count client sessions by state."""
+    counted: dict[str, int] = {}
+    for group in assessment.sample.groups:
+        state = group.state or "unknown"
+        counted[state] = counted.get(state, 0) + group.count
+    return counted
+
+
+def unknown_because(assessment: Assessment) -> str:
+    """What is not known of an assessment, in words."""
+    return "; ".join(dict.fromkeys(f.text for f in assessment.findings if f.evidence is Evidence.UNKNOWN))
+
+
+def motion(assessment: Assessment) -> dict[str, object]:
+    """Where things are going, as far as that is known, and what kind of trouble it is."""
+    fields: dict[str, object] = {}
+    growth, churn = assessment.sample.trend.growth(), assessment.sample.trend.churn()
+    if growth is not None:
+        fields["growth"] = round(growth.per_second * 60, 2)
+        if growth.exhausted_in is not None:
+            fields["exhausted_in"] = round(growth.exhausted_in, 1)
+    if churn is not None:
+        fields["churn"] = round(churn, 3)
+    diagnosis = diagnosis_at(max(assessment.level, assessment.pending or assessment.level), assessment.sample)
+    if diagnosis is not None:
+        fields["diagnosis"] = diagnosis.kind.value
+    return fields
+
+
+def owners(assessment: Assessment) -> Mapping[str, int]:
+    """Count client sessions by whose they are, most first."""
+    counted: Counter[str] = Counter()
+    for group in assessment.sample.groups:
+        counted[group.owner.label] += group.count
+    return dict(counted.most_common())
+
+
+def action_fields(action: Action) -> dict[str, object]:
+    """An action as plain fields."""
+    match action:
+        case TerminateSession(session):
+            return {
+                "action": "terminate",
+                "pid": session.id.pid,
+                "user": session.user,
+                "application": session.application,
+                "address": session.address,
+                "owner": session.owner.label,
+                "idle_for": round(session.idle_for, 1),
+            }
+        case RestartReplica(replica):
+            return {"action": "restart", "service": replica.service, "replica": replica.name}
+
+
+def step_fields(step: StepPlan) -> dict[str, object]:
+    """A planned step as plain fields, its holds counted by objection."""
+    holds = Counter(objection.value for hold in step.holds for objection in hold.objections)
+    return {
+        "step": step.step.label,
+        "acts": len(step.acts),
+        "holds": dict(holds),
+        "objections": [o.value for o in step.objections],
+        "detail": step.detail,
+        "conditional": step.conditional,
+    }
+
+
+def hold_reasons(plan: Plan) -> str:
+    """Why a plan has nothing to do, step by step, in words."""
+    if plan.objections:
+        words = ", ".join(objection.meaning for objection in plan.objections)
+        return f"{words} ({plan.detail})" if plan.detail else words
+    parts = []
+    for step in plan.steps:
+        objections = step.objections or tuple(dict.fromkeys(o for h in step.holds for o in h.objections))
+        words = ", ".join(o.meaning for o in objections) or "had its turn"
+        detail = f" ({step.detail})" if step.detail else ""
+        parts.append(f"{step.step.label}: {words}{detail}")
+    return "; ".join(parts) or "every step had its turn"
