@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import groupby
 
-from remediator.core.assess import Assessment, Finding
+from remediator.core.assess import Assessment
+from remediator.core.finding import Finding
 from remediator.core.ledger import Incident
 from remediator.core.maintenance import Window
 from remediator.core.model import Level, Mode, Sample
