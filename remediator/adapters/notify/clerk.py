@@ -75,9 +75,9 @@ class Clerk:
         for name in set(self._outbox.targets) - set(routes):
             self._give_up(name, self._outbox.forget(name, mono), "it is no longer in the config")
 
-    def hear(self, told: Told) -> None:
-        """Take an event."""
-        self._tell_all(self._digest.take(told))
+    def hear(self, told: Sequence[Told]) -> None:
+        """Take events; what follows from them is kept in one go, however many they are."""
+        self._tell_all([notice for one in told for notice in self._digest.take(one)])
 
     def missed(self, number: int) -> None:
         """Note events that were left out because too many came at once."""
@@ -164,7 +164,8 @@ class Clerk:
             for notice in notices
             if notice is not None
         ]
-        if notices:
+        if messages or route.damper.changed:
+            route.damper.changed = False
             excess = self._outbox.put(route.target.name, messages, self._clock.now().mono)
             self._give_up(route.target.name, len(excess), "too many wait")
 

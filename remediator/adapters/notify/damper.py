@@ -39,12 +39,14 @@ class Damper:
 
     Attributes:
         facts: What it was told of troubles that are not over; survives a restart.
+        changed: Whether that is to be kept anew.
     """
 
     kinds: Collection[Kind]
     databases: Collection[str]
     remind_every: timedelta | None
     facts: Facts = field(default_factory=dict)
+    changed: bool = False
     _alarmed: dict[str, float] = field(default_factory=dict)
     _deferred: dict[str, Notice] = field(default_factory=dict)
 
@@ -89,7 +91,7 @@ class Damper:
             known[notice.fact] = last = min(last, now)
             if self.remind_every is None or now - last < self.remind_every.total_seconds():
                 return Verdict.KNOWN
-            known[notice.fact] = now
+            known[notice.fact], self.changed = now, True
             return Verdict.REMINDER
         flaps = not known and mono - self._alarmed.get(notice.about, float("-inf")) < FLAPS_WITHIN
         if flaps and notice.kind not in _SPARED:
@@ -101,7 +103,8 @@ class Damper:
 
     def _calm(self, notice: Notice) -> Verdict:
         self._deferred.pop(notice.about, None)
-        troubled = bool(self.facts.pop(notice.about, None))
+        troubled = self.facts.pop(notice.about, None) is not None
+        self.changed |= troubled
         if notice.kind is Kind.CLOSED:
             wanted = notice.kind in self.kinds or (troubled and Kind.RELIEVED in self.kinds)
         else:
@@ -113,7 +116,7 @@ class Damper:
             return
         now = notice.at.timestamp()
         self.facts.setdefault(notice.about, {})[notice.fact] = now
-        self._alarmed[notice.about] = mono
+        self._alarmed[notice.about], self.changed = mono, True
         for about in [a for a, m in self._alarmed.items() if mono - m > FLAPS_WITHIN]:
             if about not in self._deferred:
                 del self._alarmed[about]

@@ -69,7 +69,8 @@ class Digest:
 
     def take(self, told: Told) -> list[Notice]:
         """Take an event; return the notices that are complete with it."""
-        return list(self._take(told, self._scenes.setdefault(told.database, _Scene())))
+        before = self.flush() if told.event is Event.DAEMON_STOPPING else []
+        return [*before, *self._take(told, self._scenes.setdefault(told.database, _Scene()))]
 
     def due(self, mono: float) -> list[Notice]:
         """The notices that have waited long enough for what did not come."""

@@ -29,7 +29,8 @@ _SCHEMA = (
     "CREATE TABLE facts (target TEXT PRIMARY KEY, record TEXT NOT NULL)",
     f"PRAGMA user_version = {_VERSION}",
 )
-_UNREADABLE = frozenset({"SQLITE_NOTADB", "SQLITE_CORRUPT"})
+# The last one is what SQLite says of a table that is not there.
+_UNREADABLE = frozenset({"SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_ERROR"})
 
 Content = tuple[list[Message], dict[str, Facts]]
 Connection = sqlite3.Connection

@@ -38,15 +38,17 @@ class Inbox(Generic[_T]):
             self._changed.notify()
             return True
 
-    def get(self, seconds: float) -> _T | None:
-        """Wait for an item, for at most so long."""
+    def get(self, seconds: float) -> list[_T]:
+        """Wait for items, for at most so long, and take all that there are."""
         end = time.monotonic() + min(seconds, threading.TIMEOUT_MAX)
         with self._changed:
             while not self._items:
                 left = end - time.monotonic()
                 if left <= 0 or not self._changed.wait(left):
                     break
-            return self._items.popleft() if self._items else None
+            taken = list(self._items)
+            self._items.clear()
+            return taken
 
     @property
     def waits(self) -> bool:

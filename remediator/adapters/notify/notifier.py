@@ -23,7 +23,7 @@ from remediator.ports import Clock, Observer
 
 _BACKLOG = 2000
 _LONGEST_NAP = 30.0
-_AFTER_A_FAULT = 1.0
+_AFTER_A_FAULT = 0.2
 _LAST_WRITE = 0.5
 
 _Appointed = tuple[Target, ...]
@@ -127,22 +127,24 @@ class Notifications:
         nap = min(self._clerk.next_due - mono, _LONGEST_NAP)
         if self._end is not None:
             nap = min(nap, self._end - mono)
-        match self._inbox.get(max(0.0, nap)):
-            case Told() as told:
-                self._clerk.hear(told)
-            case Result() as result:
-                self._clerk.ended(result)
-            case tuple() as targets:
-                self._clerk.appoint(targets)
-            case None:
-                pass
+        told: list[Told] = []
+        for item in self._inbox.get(max(0.0, nap)):
+            match item:
+                case Told():
+                    told.append(item)
+                case Result():
+                    self._clerk.ended(item)
+                case tuple():
+                    self._clerk.hear(told)
+                    told = []
+                    self._clerk.appoint(item)
+        self._clerk.hear(told)
         self._clerk.missed(self._inbox.left_out())
         if self._end is None:
             self._clerk.tend()
             return False
-        if self._inbox.waits:
-            return False
-        return not self._clerk.last_words() or self._clock.now().mono >= self._end
+        busy = self._inbox.waits or self._clerk.last_words()
+        return not busy or self._clock.now().mono >= self._end
 
     def _tell_of_outbox(self, trouble: str) -> None:
         if trouble:
