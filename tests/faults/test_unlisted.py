@@ -65,7 +65,7 @@ def test_nothing_of_a_databases_owner_runs_with_our_rights(
         dsn = watch.replace("/postgres", "/hijacked")
         with Daemon(tmp_path, dsn, policy=ladder()) as daemon, open_idle(app, 34) as leaked:
             daemon.wait_for("incident_relieved")
-            assert len(server.alive(leaked)) < 20
+            assert server.alive(leaked) < set(leaked)
             assert not daemon.said("cycle_failed")
             assert not daemon.said("evidence_lost")
         assert "hijacked as" not in server.log
@@ -83,10 +83,9 @@ def test_our_role_is_dropped_and_made_anew(
     with Daemon(tmp_path, watch, policy={**ladder(), **SLOWLY}) as daemon, open_idle(app, 34) as leaked:
         daemon.wait_for("action_finished")
         server.rows("DROP ROLE remediator")
-        daemon.wait_for("evidence_lost")
-        daemon.wait_for("evidence_overdue")
+        daemon.wait_for("cycle", trouble="denied")
         left = server.alive(leaked)
-        daemon.wait_cycles(5, trouble="denied")
+        daemon.wait_cycles(2, trouble="denied")
         assert server.alive(leaked) == left
         create_watch_role(server)
         made = Stopwatch()
@@ -95,8 +94,9 @@ def test_our_role_is_dropped_and_made_anew(
         daemon.wait_for("incident_relieved")
         assert not daemon.said("cycle_failed")
         daemon.terminate()
-        ended = outcomes(daemon.entries()).count(("terminate", "confirmed"))
-        assert ended == len(leaked) - len(server.alive(leaked))
+        # One that was ended right before may be verified too late to be told.
+        gone = set(leaked) - server.alive(leaked)
+        assert _pids(daemon, "confirmed") <= gone <= _pids(daemon, "confirmed", "unknown")
 
 
 def test_the_servers_clock_is_set(postgres_versions: Mapping[int, Path], tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_standard_streams_that_are_closed(
         ended(process),
         open_idle(app, 34) as leaked,
     ):
-        wait_until(lambda: len(server.alive(leaked)) < 20, what="leaks to be ended")
+        wait_until(lambda: server.alive(leaked) < set(leaked), what="leaks to be ended")
         streams = [str(Path(f"/proc/{process.pid}/fd/{number}").readlink()) for number in closed]
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
@@ -180,10 +180,8 @@ def test_somebody_keeps_the_ledger_busy(server: PostgresServer, app: str, watch:
         daemon.wait_for("ledger_available")
         daemon.wait_for("incident_relieved")
         daemon.terminate()
-        pids = [
-            e["action"]["session"]["pid"] for e in daemon.entries() if e["outcome"]["result"] == "confirmed"
-        ]
-        assert sorted(pids) == sorted(set(leaked) - server.alive(leaked))
+        assert outcomes(daemon.entries()).count(("terminate", "confirmed")) == len(_pids(daemon, "confirmed"))
+        assert _pids(daemon, "confirmed") == set(leaked) - server.alive(leaked)
 
 
 def test_a_resolver_that_hangs(server: PostgresServer, app: str, watch: str, tmp_path: Path) -> None:
@@ -204,9 +202,15 @@ def test_a_resolver_that_hangs(server: PostgresServer, app: str, watch: str, tmp
             assert f"no answer from the resolver about db{name[-1]}.example.org" in because
         daemon.wait_for("cycle", database="pair", unknown=False)
         daemon.wait_for("incident_relieved", database="shop")
-        assert len(server.alive(leaked)) < 20
+        assert server.alive(leaked) < set(leaked)
         assert not daemon.said("evidence_lost", database="shop")
         assert daemon.terminate(within=20) == 0
+
+
+def _pids(daemon: Daemon, *results: str) -> set[int]:
+    """The sessions whose termination came to one of these results."""
+    entries = [e for e in daemon.entries() if e["outcome"]["result"] in results]
+    return {e["action"]["session"]["pid"] for e in entries}
 
 
 class _Unresolving(Daemon):
