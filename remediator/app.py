@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,15 +12,14 @@ from typing import Any
 
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.dryrun import DryRunDatabase, DryRunRuntime
-from remediator.adapters.everyone import Everyone
+from remediator.adapters.everyone import Everyone, Followers
 from remediator.adapters.heartbeat import Heartbeat
 from remediator.adapters.ledger import LateLock, SqliteLedger
 from remediator.adapters.sdnotify import Notifier
 from remediator.config import Settings
-from remediator.core.budgets import Standing
 from remediator.core.events import Event
 from remediator.core.model import Mode
-from remediator.cycle import Attributor, Cycle, Timekeeper, read_standing, settle_orphans
+from remediator.cycle import Attributor, Cycle, Timekeeper, settle_orphans
 from remediator.daemon import Daemon
 from remediator.errors import ConfigError, LedgerError
 from remediator.following import Following
@@ -155,17 +154,9 @@ async def assembled(
         people.appoint(settings)
         await keep_house()
         cycles = made(fence=lock.fence, follower=follower)
-        supervisor, beside = _attended(settings, observer, env, clock, cycles, store)
-        daemon = Daemon(
-            cycles,
-            clock=clock,
-            observer=observer,
-            supervisor=supervisor,
-            reload=Reload(settings, world, cycles, observer, load, people.appoint),
-            daily=keep_house,
-            longest_cycle=longest_cycle(settings),
-            beside=beside,
-        )
+        reload = Reload(settings, world, cycles, observer, load, people.appoint)
+        attended = _attended(reload, mode, observer, env, clock, store, follower)
+        daemon = _daemon(reload, observer, clock, keep_house, attended)
         _warn(settings, observer)
         yield daemon, cycles
     finally:
@@ -192,27 +183,51 @@ async def _keep_house(
         await store.prune(clock.now().at - KEEP_RECORDS)
 
 
+_Attended = tuple[Supervisor, tuple[Callable[[], Coroutine[Any, Any, None]], ...]]
+
+
+def _daemon(
+    reload: Reload,
+    observer: Observer,
+    clock: Clock,
+    keep_house: Callable[[], Awaitable[None]],
+    attended: _Attended,
+) -> Daemon:
+    supervisor, beside = attended
+    return Daemon(
+        reload.cycles,
+        clock=clock,
+        observer=observer,
+        supervisor=supervisor,
+        reload=reload,
+        daily=keep_house,
+        longest_cycle=longest_cycle(reload.settings),
+        beside=beside,
+    )
+
+
 def _attended(
-    settings: Settings,
+    reload: Reload,
+    mode: Mode,
     observer: Everyone,
     env: Mapping[str, str],
     clock: Clock,
-    cycles: Sequence[Cycle],
     store: LedgerStore,
-) -> tuple[Supervisor, tuple[Callable[[], Coroutine[Any, Any, None]], ...]]:
+    followers: Followers,
+) -> _Attended:
     """Make whom to tell of life, and what runs beside the checks: the web server, if one is asked for."""
+    settings = reload.settings
     watchers = Watchers(Notifier.from_env(env), Heartbeat(settings.state_dir))
     if settings.web is None:
         return watchers, ()
     # Only now: a daemon that serves nothing need not hold a web server in memory.
-    from remediator.serving import Pulse, serve  # noqa: PLC0415
-
-    async def standings() -> dict[str, Standing]:
-        now = clock.now()
-        return {c.database.name: await read_standing(store, c.database.name, c.policy, now) for c in cycles}
+    from remediator.serving import Pulse, Scene, serve  # noqa: PLC0415
 
     pulse = Pulse(watchers, clock, [d.name for d in settings.databases])
-    return pulse, (serve(settings.web, observer, clock, pulse, standings).run,)
+    scene = Scene(mode, reload.cycles, store, clock, lambda: reload.settings)
+    server, desk = serve(settings.web, observer, pulse, scene)
+    followers.join(desk)
+    return pulse, (server.run,)
 
 
 @dataclass(slots=True)

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from remediator import __version__
 from remediator.adapters.everyone import Everyone
 from remediator.adapters.metrics import CONTENT_TYPE, Metrics
-from remediator.adapters.web import Sources, WebServer, make_app
-from remediator.config import WebSettings
+from remediator.adapters.web import Board, Sources, WebServer, make_app
+from remediator.config import Settings, WebSettings, show
+from remediator.core.assess import Assessment
 from remediator.core.budgets import Standing
 from remediator.core.events import Event
+from remediator.core.model import Mode
+from remediator.core.turn import Turn
+from remediator.cycle import Cycle, read_standing
 from remediator.errors import LedgerError
-from remediator.ports import Clock, Supervisor
+from remediator.ports import Clock, LedgerStore, Supervisor
+from remediator.status import Desk, Facts, Memory
 
 Standings = Callable[[], Awaitable[Mapping[str, Standing]]]
 
@@ -81,6 +88,48 @@ class Pulse:
         return f"not checked yet: {', '.join(self._unseen)}" if self._unseen else ""
 
 
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What is shown, read where it is.
+
+    Attributes:
+        cycles: Those that check the databases.
+        settings: Gives those in force.
+    """
+
+    mode: Mode
+    cycles: Sequence[Cycle]
+    store: LedgerStore
+    clock: Clock
+    settings: Callable[[], Settings]
+
+    async def standings(self) -> Mapping[str, Standing]:
+        """Read what is in force for each database.
+
+        Raises:
+            LedgerError: The ledger cannot be read.
+        """
+        now = self.clock.now()
+        return {
+            cycle.database.name: await read_standing(self.store, cycle.database.name, cycle.policy, now)
+            for cycle in self.cycles
+        }
+
+    async def foresee(self, database: str, assessment: Assessment) -> Turn:
+        """Plan as if critical were confirmed by a sample that was taken.
+
+        Raises:
+            LedgerError: The ledger cannot be read.
+        """
+        (cycle,) = (cycle for cycle in self.cycles if cycle.database.name == database)
+        return await cycle.foresee(assessment)
+
+    def facts(self) -> Facts:
+        """What the page says of the daemon itself."""
+        settings = self.settings()
+        return Facts(self.mode, __version__, str(settings.source), show(settings))
+
+
 class Measures:
     """The metrics, with what is in force read anew for a scrape, at most once a second.
 
@@ -107,26 +156,27 @@ class Measures:
         return self._metrics.exposition()
 
 
-def serve(
-    settings: WebSettings, observer: Everyone, clock: Clock, pulse: Pulse, standings: Standings
-) -> WebServer:
-    """Make what serves the page and the metrics; it joins the observer to hear what it shows.
+def serve(settings: WebSettings, observer: Everyone, pulse: Pulse, scene: Scene) -> tuple[WebServer, Desk]:
+    """Make what serves the page and the metrics, and what has to follow the cycles for them.
 
     Args:
         settings: Where, and under which names.
         observer: Tells what happens, and is told what happens to the server.
-        clock: The time.
         pulse: Knows whether checks complete.
-        standings: Reads what is in force for each database; raises LedgerError.
+        scene: What is shown.
     """
+    clock = scene.clock
     metrics = Metrics(clock)
-    observer.join(metrics)
-    observer.join(pulse)
+    memory = Memory(clock, [cycle.database.name for cycle in scene.cycles])
+    desk = Desk(scene.facts, memory, scene.store, scene.standings, scene.foresee, clock)
+    for listener in (metrics, pulse, desk):
+        observer.join(listener)
     sources = Sources(
-        metrics=Measures(metrics, clock, standings),
+        metrics=Measures(metrics, clock, scene.standings),
         metrics_type=CONTENT_TYPE,
         alive=pulse.trouble,
         ready=pulse.unready,
+        board=Board(desk.page, desk.incident, desk.series),
     )
     app = make_app(sources, settings.allowed_hosts, observer, clock)
-    return WebServer(app, settings.host, settings.port, observer)
+    return WebServer(app, settings.host, settings.port, observer), desk

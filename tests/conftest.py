@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from tests.testbed import engine as docker_engines
+from tests.testbed.browser import CHROMIUM, chromium
 from tests.testbed.engine import ComposeProject, DockerEngine
 from tests.testbed.environment import drop_inherited_settings
 from tests.testbed.figures import Figures
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from playwright.sync_api import Browser
+
 # What the fixtures of these names need is what the marks say, so that `-m "not docker"` works.
 _MARK_OF_FIXTURE = {
     "postgres_versions": "postgres",
     "docker_engine": "docker",
     "systemd_container": "systemd",
     "prometheus": "prometheus",
+    "browser": "browser",
 }
 
 
@@ -180,3 +184,12 @@ def prometheus(tmp_path: Path) -> Iterator[Prometheus]:
     server = Prometheus(*found, tmp_path / "prometheus")
     yield server
     server.stop()
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    """A real Chromium."""
+    if not CHROMIUM.exists():
+        missing(f"no {CHROMIUM} (make testbed installs it)")
+    with chromium() as running:
+        yield running

@@ -133,8 +133,15 @@ class Cycle:
         Raises:
             LedgerError: The ledger cannot be read.
         """
-        moment = stamped(moment, await self._store.clock())
-        assessment = await self.look(moment)
+        return await self.foresee(await self.look(stamped(moment, await self._store.clock())))
+
+    async def foresee(self, assessment: Assessment) -> Turn:
+        """Plan as if critical were confirmed by this sample; nothing is recorded, said or done.
+
+        Raises:
+            LedgerError: The ledger cannot be read.
+        """
+        moment = assessment.sample.moment
         ledger = await self._load(moment)
         seen = await self._survey(self.policy)
         window = self.maintenance(moment)

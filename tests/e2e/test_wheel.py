@@ -112,6 +112,18 @@ def test_the_queries_can_be_read_where_they_are_installed(installed: Path) -> No
     assert _ran(installed, "python", "-c", "import remediator.adapters.postgres.queries") == ""
 
 
+def test_the_status_page_comes_along_with_the_licence_of_what_is_not_ours() -> None:
+    """Templates and what the browser gets are data too."""
+    source = ROOT / "remediator" / "adapters" / "web"
+    wanted = {str(p.relative_to(ROOT)) for kind in ("templates", "static") for p in (source / kind).iterdir()}
+    with zipfile.ZipFile(distributions().wheel) as archive:
+        assert wanted <= set(archive.namelist())
+    assert {
+        "remediator/adapters/web/static/uPlot.LICENSE.txt",
+        "remediator/adapters/web/templates/page.html",
+    } <= wanted
+
+
 def test_the_wheel_holds_the_package_and_nothing_else() -> None:
     """Types come along; tests, tools and the repository's other files do not."""
     with zipfile.ZipFile(distributions().wheel) as archive:

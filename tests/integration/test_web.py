@@ -13,7 +13,8 @@ from itertools import pairwise
 import pytest
 
 from remediator.adapters.clock import SystemClock
-from remediator.adapters.web import Sources, WebServer, make_app
+from remediator.adapters.web import Board, Sources, WebServer, make_app
+from remediator.adapters.web.pages import Context
 from remediator.adapters.web.server import Limits
 from remediator.core.events import Event
 from tests.testbed.web import Answer, ask, free_port
@@ -26,7 +27,14 @@ def _sources(say: Callable[[], bytes] = lambda: b"up 1\n") -> Sources:
     async def metrics() -> bytes:
         return say()
 
-    return Sources(metrics, "text/plain", alive=lambda: "", ready=lambda: "not yet")
+    async def nothing(*_: str) -> None:
+        return None
+
+    async def page() -> Context:
+        return {}
+
+    board = Board(page, nothing, nothing)
+    return Sources(metrics, "text/plain", lambda: "", lambda: "not yet", board)
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from remediator.adapters.web.guard import Guard
+from remediator.adapters.web.pages import Board, routes
 from remediator.core.events import Event
 from remediator.ports import Clock, Observer
 
@@ -30,12 +31,14 @@ class Sources:
         metrics_type: In which format that is.
         alive: What is wrong with the daemon as a process, empty when nothing is.
         ready: What it has not done yet of a start, empty when it has started.
+        board: What the status page shows.
     """
 
     metrics: Callable[[], Awaitable[bytes]]
     metrics_type: str
     alive: Callable[[], str]
     ready: Callable[[], str]
+    board: Board
 
 
 def make_app(sources: Sources, hosts: Collection[str], observer: Observer, clock: Clock) -> ASGIApp:
@@ -59,7 +62,12 @@ def make_app(sources: Sources, hosts: Collection[str], observer: Observer, clock
 
     fault = _Fault(observer, clock)
     app = Starlette(
-        routes=[Route("/metrics", metrics), Route("/healthz", alive), Route("/readyz", ready)],
+        routes=[
+            *routes(sources.board),
+            Route("/metrics", metrics),
+            Route("/healthz", alive),
+            Route("/readyz", ready),
+        ],
         exception_handlers={HTTPException: _refuse, Exception: fault},
     )
     app.router.redirect_slashes = False

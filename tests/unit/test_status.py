@@ -1,0 +1,233 @@
+"""What the status page shows, put together from cycles in memory."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from remediator.core.assess import Assessment, Watch, assess
+from remediator.core.events import Event
+from remediator.core.ledger import Lock, Pause
+from remediator.core.model import Level, Mode
+from remediator.core.policy import RestartService
+from remediator.core.turn import Turn
+from remediator.cycle import read_standing
+from remediator.errors import LedgerError
+from remediator.status import Desk, Facts, Memory
+from remediator.status.chart import bands, chart
+from remediator.status.memory import Reading
+from remediator.status.views import View, owners
+from remediator.testing import FakeClock
+from tests.builders import START, make_group, make_policy, make_sample, moment
+from tests.unit.cycle_world import RESTART, World
+
+
+class Viewed:
+    """A world in memory with a desk that follows it.
+
+    Args:
+        world: The world.
+        mode: What the page says it is.
+    """
+
+    def __init__(self, world: World, mode: Mode = Mode.ENFORCE) -> None:
+        self.world = world
+        self.name = world.cycles[0].database.name
+        self.broken = False
+        self.memory = Memory(world.clock, [self.name])
+        facts = Facts(mode, "1.2.3", "config.yaml", "version: 1\n")
+        self.desk = Desk(lambda: facts, self.memory, world.store, self._standings, self._foresee, world.clock)
+        self._told = 0
+
+    async def turns(self, number: int = 1) -> None:
+        """Let the world go on, and show it."""
+        for _ in range(number):
+            turn = await self.world.turn()
+            for event, fields in self.world.told.lines[self._told :]:
+                self.desk.emit(event, **fields)
+            self._told = len(self.world.told.lines)
+            self.desk.completed(self.name, self.world.policy, turn)
+
+    async def until(self, event: Event) -> None:
+        """Let the world go on until an event was told."""
+        for _ in range(500):
+            await self.turns()
+            if self.world.told.of(event):
+                return
+        raise AssertionError(f"{event} was never told")
+
+    async def view(self) -> View:
+        """The database as it is shown."""
+        shown: View = (await self.desk.page())["databases"][0]
+        return shown
+
+    async def _standings(self) -> dict[str, Any]:
+        if self.broken:
+            raise LedgerError("the disk is full")
+        world = self.world
+        return {self.name: await read_standing(world.store, self.name, world.policy, world.clock.now())}
+
+    async def _foresee(self, _: str, assessment: Assessment) -> Turn:
+        return await self.world.cycles[0].foresee(assessment)
+
+
+async def test_an_incident_is_told_from_its_evidence_to_its_end() -> None:
+    """Opened, planned, done with each session, relieved, closed, in that order; before and after."""
+    viewed = Viewed(World())
+    viewed.world.fill()
+    await viewed.until(Event.INCIDENT_CLOSED)
+    viewed.world.clock.advance(5)
+    page = await viewed.desk.page()
+    (story,) = page["stories"]
+    titles = [chapter.title for chapter in story.chapters]
+    assert titles[0] == "Critical is confirmed"
+    wanted = [
+        "Critical is confirmed",
+        "Plan",
+        "Terminate 48 sessions",
+        "Wait for the effect",
+        "Relieved",
+        "Closed",
+    ]
+    assert [title for title in dict.fromkeys(titles) if title in wanted] == wanted
+    assert story.before == "96 of 97"
+    assert story.after == "48 of 97"
+    assert story.state.startswith("closed, relieved after")
+    assert story.summary == "48 sessions terminated (48 confirmed)"
+    (done,) = (chapter for chapter in story.chapters if chapter.title.startswith("Terminate"))
+    assert len(done.lines) + done.more == 48
+    own = await viewed.desk.incident(story.id)
+    assert own is not None
+    (done,) = (chapter for chapter in own["story"].chapters if chapter.title.startswith("Terminate"))
+    assert (len(done.lines), done.more) == (48, 0)
+    assert "idle for" in done.lines[0].because
+    assert done.lines[0].outcome == "confirmed"
+    assert await viewed.desk.incident("another") is None
+
+
+async def test_a_restart_is_shown_while_it_is_under_way_and_with_its_outcome() -> None:
+    """Acting, to be verified; then what came of it."""
+    viewed = Viewed(World(make_policy(steps=(RESTART, RestartService("api")))))
+    viewed.world.fill()
+    await viewed.until(Event.ACTION_INTENDED)
+    viewed.world.clock.advance(2)
+    assert (await viewed.view()).doing.title == "Acting: restarting celery-1"
+    await viewed.until(Event.ACTION_FINISHED)
+    viewed.world.clock.advance(2)
+    (story,) = (await viewed.desk.page())["stories"]
+    (restart,) = (chapter for chapter in story.chapters if chapter.title == "Restart celery-1")
+    assert "1 confirmed after" in restart.text
+
+
+async def test_a_dry_run_never_says_that_something_was_done() -> None:
+    """Neither in the sentence, nor in the story, nor in its sum."""
+    viewed = Viewed(World(mode=Mode.DRY_RUN), Mode.DRY_RUN)
+    viewed.world.fill()
+    await viewed.until(Event.INCIDENT_RELIEVED)
+    viewed.world.clock.advance(2)
+    page = await viewed.desk.page()
+    assert page["dry"] is True
+    (story,) = page["stories"]
+    assert story.summary == "48 sessions would have been terminated"
+    assert "would have been relieved" in story.state
+    assert page["databases"][0].doing.title == "Would be relieved; watching whether it lasts"
+
+
+@pytest.mark.parametrize(
+    ("lock", "tone", "title"),
+    [(True, "bad", "Held: a person is needed"), (False, "wait", "Held by an order of people")],
+)
+async def test_a_hold_says_why_and_whether_a_person_is_needed(lock: bool, tone: str, title: str) -> None:
+    """In the sentence, in the notices and in the story."""
+    viewed = Viewed(World())
+    if lock:
+        await viewed.world.store.lock(Lock(f"database:{viewed.name}", START, "3 rounds"))
+    else:
+        await viewed.world.store.pause(Pause(START, None, "a deploy"))
+    viewed.world.fill()
+    await viewed.until(Event.INCIDENT_HELD if lock else Event.INCIDENT_SUSPENDED)
+    viewed.world.clock.advance(2)
+    page = await viewed.desk.page()
+    doing = page["databases"][0].doing
+    assert (doing.tone, doing.title) == (tone, title)
+    assert ("locked" if lock else "paused") in doing.text.lower()
+    assert (page["locks"] != (), page["pause"] is not None) == (lock, not lock)
+    kinds = {chapter.kind for chapter in page["stories"][0].chapters}
+    assert ("bad" if lock else "hold") in kinds
+
+
+async def test_what_would_be_done_is_worked_out_only_while_somebody_looks() -> None:
+    """After a look, with the next check; a minute without any ends it."""
+    viewed = Viewed(World())
+    viewed.world.fill(30)
+    await viewed.turns(3)
+    assert (await viewed.view()).ahead is None
+    await viewed.turns(2)
+    viewed.world.clock.advance(2)
+    ahead = (await viewed.view()).ahead
+    assert ahead is not None
+    assert ahead.assumed
+    assert ahead.steps[0].label.startswith("terminate sessions idle for 10m")
+    first = ahead.at
+    await viewed.turns(60)
+    shown = (await viewed.view()).ahead
+    assert shown is not None
+    assert first < shown.at < viewed.world.clock.now().at - timedelta(seconds=60)
+
+
+async def test_a_ledger_that_cannot_be_read_is_said_and_the_rest_is_shown() -> None:
+    """The state of the database does not depend on it."""
+    viewed = Viewed(World())
+    viewed.world.fill(10, age=timedelta(0))
+    await viewed.turns(2)
+    viewed.broken = True
+    page = await viewed.desk.page()
+    assert page["trouble"] == "the disk is full"
+    assert page["databases"][0].used == 10
+
+
+async def test_before_the_first_check_it_says_so() -> None:
+    """No database is shown as if it were known."""
+    page = await Viewed(World()).desk.page()
+    assert page["databases"] == []
+    assert len(page["waiting"]) == 1
+
+
+def test_memory_is_bounded_and_keeps_the_peaks() -> None:
+    """Hours of checks: the newest whole, of the rest the fullest of each minute."""
+    memory = Memory(FakeClock(), ["shop"])
+    policy = make_policy()
+    watch = Watch()
+    for second in range(0, 20_000, 3):
+        used = 95 if second == 7_500 else 20
+        assessment = assess(policy, watch, make_sample(used=used, at=moment(second)))
+        memory.completed("shop", policy, Turn(assessment))
+        memory.emit(Event.LEVEL_CHANGED, database="shop", level="normal", previous="alert")
+    known = memory.databases["shop"]
+    assert len(known.readings) < 1500
+    assert max(reading.used or 0 for reading in known.readings) == 95
+    assert [r.at for r in known.readings] == sorted(r.at for r in known.readings)
+    assert len(known.told) <= 400
+
+
+def test_strangers_names_cannot_fill_the_page() -> None:
+    """However many there are, the table ends."""
+    groups = [make_group(count=1, application=f"made up {number}") for number in range(500)]
+    rows = owners(make_sample(used=500, usable=600, groups=groups))
+    assert len(rows) < 30
+    assert sum(row.total for row in rows) == 500
+
+
+def test_the_chart_leaves_gaps_where_nothing_was_known() -> None:
+    """What lies between two known stretches is not made up."""
+    readings = [
+        Reading(moment(second).at, None if 20 <= second < 40 else 50, 100, Level.NORMAL)
+        for second in range(0, 60, 5)
+    ]
+    drawn = chart(readings, [], make_policy(), moment(60).at)
+    assert len(drawn.lines) == 2
+    assert [band.level for band in bands(make_policy())] == ["normal", "monitor", "alert", "critical"]
+    assert sum(height for _, _, height in drawn.bands) == pytest.approx(drawn.height)
+    assert chart([], [], None, START).lines == []
