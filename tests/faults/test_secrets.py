@@ -20,6 +20,7 @@ from tests.faults.conftest import Figure
 from tests.testbed.daemon import Daemon, ladder
 from tests.testbed.engine import BUSYBOX_IMAGE, DockerEngine
 from tests.testbed.postgres import PostgresServer
+from tests.testbed.receivers import HttpReceiver, free_port
 from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.sessions import open_idle
 
@@ -27,12 +28,13 @@ PLACES = (
     *("key", "keywords", "url", "query", "variable", "variable_in_url"),
     *("file", "file_variable", "credential", "pgpassword", "database_url"),
 )
+HOOKS = ("hook_password", "hook_path", "hook_header")
 # What is said about everything, in both forms; what each other command says is tried in tests/e2e.
 WELL = ("check --format text", "plan --all --format json", "history --format text", "doctor --format json")
 ILL = ("check --format json", "doctor --format text")
 OURS = "FROM pg_stat_activity WHERE usename = ANY(%(roles)s)"
 ROLES = {"roles": list(PLACES)}
-LIBRARIES = ("psycopg", "docker", "urllib3", "asyncio", "apscheduler", "remediator")
+LIBRARIES = ("psycopg", "docker", "urllib3", "asyncio", "apscheduler", "remediator", "apprise", "requests")
 WATCH: dict[str, Any] = {
     "name": "watch",
     "check_every": dict.fromkeys(("normal", "monitor", "alert", "critical"), "800ms"),
@@ -70,7 +72,7 @@ def mark(place: str) -> str:
     return f"cnry-{place}-7f3a"
 
 
-def found(data: bytes, places: Iterable[str] = PLACES) -> list[str]:
+def found(data: bytes, places: Iterable[str] = (*PLACES, *HOOKS)) -> list[str]:
     """The places whose secrets can be read in these bytes, in whatever encoding, if only in part."""
     return [
         place
@@ -80,14 +82,14 @@ def found(data: bytes, places: Iterable[str] = PLACES) -> list[str]:
 
 
 class Planted:
-    """A daemon with a database for each place, whose password comes from there.
+    """A daemon with a database for each place, whose password comes from there, and whom to notify.
 
     Attributes:
         daemon: Not started yet.
         inputs: The files in which secrets were planted; only these may hold any.
     """
 
-    def __init__(self, directory: Path, server: PostgresServer) -> None:
+    def __init__(self, directory: Path, server: PostgresServer, hook: HttpReceiver) -> None:
         self.directory = directory
         self.server = server
         self.inputs: set[Path] = set()
@@ -101,6 +103,7 @@ class Planted:
         config["policies"].append({**config["policies"][0], **WATCH})
         config["policies"][0]["remediate"]["until"] = {"utilization": "5%"}
         config["services"] = [self._service()]
+        config["notify"] = self._targets(hook)
         self.daemon.write_config()
         self.inputs.add(self.daemon.config_file)
         self._environment()
@@ -134,6 +137,20 @@ class Planted:
         connect = {"timeout": "2s", "query_timeout": "2s", "probe_every": "300ms"}
         policy = "quick" if place == "key" else "watch"
         return {"name": place, "connect": connect, "policy": policy, **own}
+
+    def _targets(self, hook: HttpReceiver) -> list[dict[str, Any]]:
+        """Two that can be reached and one that cannot, each with a secret in another part of its URL."""
+        password, path, header = (quote(canary(place), safe="") for place in HOOKS)
+        file = self.directory / "hook"
+        file.write_text(f"json://127.0.0.1:{hook.port}/{path}")
+        file.chmod(0o600)
+        self.inputs.add(file)
+        self.daemon.env["SHOP_HOOK"] = f"json://127.0.0.1:{free_port()}/?+X-Token={header}"
+        return [
+            {"name": HOOKS[0], "url": f"json://shop:{password}@127.0.0.1:{hook.port}"},
+            {"name": HOOKS[1], "url_file": str(file)},
+            {"name": HOOKS[2], "url": "${SHOP_HOOK}"},
+        ]
 
     def _file(self, place: str, name: str) -> Path:
         path = self.directory / name
@@ -222,6 +239,10 @@ BROKEN = (
     '"databases": [{"name": "key", "pasword": "SECRET"}]',
     '"databases": [{"name": "key", "password": ["SECRET"]}]',
     '"databases": [{"name": "SECRET", "SECRET": "SECRET", "dsn": "host=h password=SECRET"}]',
+    '"notify": [{"name": "a", "url": "SECRET"}]',
+    '"notify": [{"name": "a", "url": "slack://SECRET/SECRET"}]',
+    '"notify": [{"name": "a", "url": ["SECRET"]}]',
+    '"notify": [{"name": "a", "ulr": "SECRET"}]',
     '"docker": {"host": "tcp://admin:SECRET@proxy:2375"}',
 )
 
@@ -231,22 +252,26 @@ def test_no_secret_is_in_anything_that_was_written(
 ) -> None:
     """A different secret from each place, with all going well and with all going wrong.
 
-    Given databases whose passwords come from every place there is, everything logging all it can,
+    Given databases whose passwords come from every place there is, people who are told by URLs with secrets
+    in each part, everything logging all it can,
     When there is an incident, a command prints secrets, the config breaks right beside a secret, passwords
     are refused, the server goes away and the daemon is aborted,
     Then no secret, encoded in whatever way, is in any byte of output, log, ledger, heartbeat, lock, process
-    title, a command's environment, or the server's own view and log.
+    title, a command's environment, the outbox, a message, or the server's own view and log.
     """
     app = create_app_role(server)
-    planted = Planted(tmp_path, server)
+    hook = HttpReceiver()
+    planted = Planted(tmp_path, server, hook)
     daemon = planted.daemon
-    with daemon:
+    with hook, daemon:
         for place in PLACES:
             daemon.wait_for("cycle", database=place, unknown=False)
         with open_idle(app, 4), open_idle(app, 34, in_transaction=True):
             daemon.wait_for("action_finished", action="terminate", database="key")
             daemon.wait_for("action_finished", action="restart", database="key")
-            run_all(planted, *WELL, "config show")
+            daemon.wait_for("notification_failed", target="hook_header")
+            daemon.wait(lambda: any("restart" in title for title in hook.titles), "the restart to be told")
+            run_all(planted, *WELL, "config show", "notify test")
         (tmp_path / "titles").write_bytes(titles(daemon.pid))
         (tmp_path / "view").write_text(repr(server.rows(f"SELECT application_name, query {OURS}", ROLES)))
 
@@ -273,17 +298,21 @@ def test_no_secret_is_in_anything_that_was_written(
         daemon.start()
         daemon.kill()
     server.start()
+    (tmp_path / "messages").write_text(json.dumps(hook.received, ensure_ascii=False))
 
     written = dict(planted.written())
     leaks = {name: places for name, data in written.items() if (places := found(data))}
     assert leaks == {}
     # Both are only true when the search is about something.
-    assert {"daemon/state/ledger.db", "daemon/state/heartbeat", "daemon/out.log", "seen"} <= written.keys()
+    wanted = {"ledger.db", "heartbeat", "outbox.db"}
+    assert {*(f"daemon/state/{name}" for name in wanted), "daemon/out.log", "seen"} <= written.keys()
+    assert {message["title"][:5] for message in hook.received} >= {"key: ", "remed"}
     assert b"********" in written["daemon/out.log"]
-    assert all(found(form, (place,)) for place in PLACES for form in forms(canary(place)))
+    every = (*PLACES, *HOOKS)
+    assert all(found(form, (place,)) for place in every for form in forms(canary(place)))
     figure(
         "searched",
-        f"{len(written)} files, {sum(map(len, written.values())) / 1e6:.1f} MB, {len(PLACES)} secrets",
+        f"{len(written)} files, {sum(map(len, written.values())) / 1e6:.1f} MB, {len(every)} secrets",
     )
 
 

@@ -92,7 +92,7 @@ def test_nobody_there_is_a_failure_and_nothing_of_it_reaches_the_log(
     """Apprise's own words may hold a part of the URL."""
     for url in (
         f"json://127.0.0.1:{free_port()}/hunter2",
-        f"mailto://u:hunter2@127.0.0.1:{free_port()}?to=a@b.cd",
+        f"mailto://u:hunter2@127.0.0.1:{free_port()}?from=a@b.cd&to=a@b.cd",
     ):
         sent = send(url, "title", "body", Tone.NEWS)
         assert not sent.delivered
