@@ -61,10 +61,10 @@ def test_what_terminating_relieves_costs_no_restart(
 ) -> None:
     """The oldest idle sessions go, a transaction's does not, and services run on."""
     worker = LeakingService("worker", tmp_path / "worker", app, limit=0)
-    with (
-        Daemon(tmp_path / "daemon", watch, worker, policy=ladder("worker")) as daemon,
+    with (  # all of them before the daemon: one that comes after relief would count against it
         open_idle(app, 1, application_name="working", in_transaction=True) as working,
         open_idle(app, 33, application_name="leaky") as leaked,
+        Daemon(tmp_path / "daemon", watch, worker, policy=ladder("worker")) as daemon,
     ):
         daemon.wait_for("incident_relieved")
         alive = server.alive(leaked)
