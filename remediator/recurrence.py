@@ -78,6 +78,12 @@ def next_start(recurrence: Recurrence, after: datetime) -> datetime:
 
 
 def _in_force(recurrence: Recurrence, at: datetime) -> Window | None:
+    window = _in_force_as_a_minute_begins(recurrence, at.replace(second=0, microsecond=0))
+    return window if window is not None and at < window.until else None
+
+
+@lru_cache(maxsize=256)  # asked several times with each check, while windows begin with a minute only
+def _in_force_as_a_minute_begins(recurrence: Recurrence, at: datetime) -> Window | None:
     until = None
     for start in islice(_starts(recurrence, at - recurrence.length), _MOST_STARTS):
         if start > (until or at):

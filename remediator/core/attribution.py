@@ -17,6 +17,7 @@ from remediator.core.owner import UNATTRIBUTED, Owner, OwnerKind
 # Two clocks on one machine are one clock; over a network they may be apart by as much as this.
 SKEW = timedelta(seconds=2)
 _Owned = TypeVar("_Owned", Session, SessionGroup)
+_LOCAL = Owner(OwnerKind.LOCAL)
 _LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
@@ -90,8 +91,10 @@ class Attribution:
 
     def _lives_at(self, address: str | None, begun: datetime | None) -> Owner:
         if address is None or _within(address, _LOOPBACK):
-            return Owner(OwnerKind.LOCAL)
+            return _LOCAL
         directory = self.directory
+        if directory is EMPTY:
+            return UNATTRIBUTED
         for tenant in directory.tenants:
             if address in tenant.addresses:
                 return _of(tenant, begun) or self._orphan(address)

@@ -138,10 +138,12 @@ class Inspector(LedgerEye):
         sample = watched.sample
         known = sample is not None and any(rules.justified(policy, sample, entries[0]) for policy in policies)
         self.check(known, "unknown evidence never leads to an action", f"{database}: {sample}")
-        if sample is not None and sample.slots is not None:
-            cap = max(policy.limits.terminate_cap(sample.slots.used) for policy in policies)
-            number = sum(isinstance(entry.intent.action, TerminateSession) for entry in entries)
-            self.check(number <= cap, "no step exceeds its cap", f"{database}: {number} of at most {cap}")
+        if sample is None:
+            return
+        runtime = self.runtimes.get(self._book.deeds[entries[0].id].service)
+        began = runtime.clock.now().mono - self._loop.time() + watched.began if runtime else 0.0
+        for rule, text in rules.beyond(policies, entries, sample, runtime, began):
+            self.check(holds=False, rule=rule, text=f"{database}: {text}")
 
     def _one_at_a_time(self, database: str, entries: Sequence[Entry]) -> None:
         new = {entry.id for entry in entries}
@@ -218,6 +220,7 @@ class Inspector(LedgerEye):
         session = database.find(victim)
         if deed is None:
             return
+        self._alone(deed)
         why = [rules.spared(session, policy, deed.entry.intent, database.now()) for policy in deed.policies]
         self.check(not all(why), "what is spared is not touched", f"{name}: {victim.pid} {why[0]}")
         self._book.terminations.setdefault(name, []).append(deed.decided)
@@ -244,9 +247,18 @@ class Inspector(LedgerEye):
         self.check(busy <= 1, "one action in flight for each service", f"{service}: {busy} at once")
         if claimed is None:
             return
+        self._alone(claimed)
         self._book.restarts.append(claimed)
+        size = runtime.size
+        beyond = [rules.exceeds_share(self._book, claimed, policy, size) for policy in claimed.policies]
+        self.check(not all(beyond), "no step exceeds its cap", f"{name}: {beyond[0]}")
         excess = [rules.exceeds_restarts(self._book, claimed, policy) for policy in claimed.policies]
         self.check(not all(excess), "no budget is exceeded", f"{name}: {excess[0]}")
+
+    def _alone(self, deed: Deed) -> None:
+        since = self.databases[deed.database].rival_since
+        held = since is not None and since <= deed.decided
+        self.check(not held, "only one of two acts", f"{deed.database}: another one may since {since}")
 
     def _acts(self) -> None:
         self.check(self._mode is Mode.ENFORCE, "a dry run does nothing", "but it did")

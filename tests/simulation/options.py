@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 from remediator.ports import Database, LedgerStore, Runtime
 
@@ -26,6 +27,10 @@ class Tamper:
     def store(self, store: LedgerStore) -> LedgerStore:
         """The ledger as the cycle gets to see it."""
         return store
+
+    def witness(self, witness: Any) -> Any:
+        """Who is told what the daemon does."""
+        return witness
 
 
 @dataclass(frozen=True, slots=True)

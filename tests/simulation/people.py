@@ -43,6 +43,9 @@ class Operator:
             match self._chance.choice(("pause", "resume", *["ack"] * 6, *["nothing"] * 3, "edit")):
                 case "pause":
                     await self._pause(self._chance.choice((timedelta(minutes=10), timedelta(hours=2), None)))
+                    if self._chance.random() < 0.5:  # comes back to it, or forgets it
+                        await asyncio.sleep(self._chance.expovariate(1 / _HOUR))
+                        await self.resume()
                 case "resume":
                     await self.resume()
                 case "ack":

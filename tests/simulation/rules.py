@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from math import ceil, inf
+from zoneinfo import ZoneInfo
 
 from remediator.core.ledger import Entry, Intent, Occasion
 from remediator.core.model import Level, ProbeResult, Replica, ReplicaState, Sample
-from remediator.core.plan import RestartReplica
+from remediator.core.plan import RestartReplica, TerminateSession
 from remediator.core.policy import Policy, TerminateIdle, When
 from remediator.testing import FakeSession
 from tests.simulation.book import Book, Deed
@@ -104,6 +107,69 @@ def exceeds_restarts(book: Book, deed: Deed, policy: Policy) -> str:
     wait = deed.decided - max(before.values(), default=float("-inf"))
     due = min(limits.backoff.base * 2 ** max(0, len(before) - 1), limits.backoff.cap).total_seconds()
     return f"{deed.service} again after {wait:.0f} s, backoff {due:.0f} s" if wait < due - 1e-3 else ""
+
+
+def exceeds_share(book: Book, deed: Deed, policy: Policy, replicas: int) -> str:
+    """Say how a step has restarted more of a service's replicas than it may; nothing when it has not."""
+    occasion = Occasion.of(deed.entry.intent)
+    done = sum(Occasion.of(other.entry.intent) == occasion for other in book.restarts)
+    caps = (
+        cap if isinstance(cap, int) else ceil(cap * replicas - 1e-7) for cap in policy.limits.restart_per_step
+    )
+    return f"{done} of {replicas} replicas of {deed.service} in one step" if done > min(caps) else ""
+
+
+def beyond(
+    policies: tuple[Policy, Policy],
+    entries: Sequence[Entry],
+    sample: Sample,
+    runtime: SimRuntime | None,
+    began: float,
+) -> Iterator[tuple[str, str]]:
+    """Tell which rule a step breaks that is about to be taken, and how.
+
+    Args:
+        policies: What was in force when the cycle began and when its intents were recorded.
+        entries: The intents.
+        sample: What the cycle saw.
+        runtime: Of the service that is to be restarted.
+        began: The true time at which the cycle began, in seconds.
+    """
+    number = sum(isinstance(entry.intent.action, TerminateSession) for entry in entries)
+    if sample.slots is not None and number:
+        used = sample.slots.used
+        cap = max(_least(policy.limits.terminate_per_step, used) for policy in policies)
+        if number > cap:
+            yield "no step exceeds its cap", f"{number} of at most {cap}"
+        most = max(_least(policy.limits.terminate_abort_above, used) for policy in policies)
+        if number > most:
+            yield "a step that wants too much is not taken", f"{number}, more than {most}"
+    at = entries[0].intent.at
+    if all(within_window(policy, at) for policy in policies):
+        yield "nothing is done in a maintenance window", f"{at}"
+    for entry in entries:
+        action = entry.intent.action
+        if runtime is not None and isinstance(action, RestartReplica):
+            since = runtime.exempt_since.get(action.replica.id)
+            if since is not None and since <= began:
+                yield "what has opted out is left alone", action.label
+
+
+def within_window(policy: Policy, at: datetime) -> bool:
+    """Tell whether a time of the wall clock lies in a window of those that the scenery makes: daily ones."""
+    for window in policy.maintenance:
+        minute, hours, *_ = window.cron.split()
+        local = at.astimezone(ZoneInfo(window.timezone))
+        for hour in hours.split(","):
+            begun = local.replace(hour=int(hour), minute=int(minute), second=0, microsecond=0)
+            if any(timedelta(0) <= local - begun + timedelta(days=days) < window.length for days in (0, 1)):
+                return True
+    return False
+
+
+def _least(caps: Sequence[float], used: int) -> float:
+    """The lowest of numbers, and of shares of the used slots, which allow at least one unless they are 0."""
+    return min((c if isinstance(c, int) else c and max(1, int(c * used + 1e-7)) for c in caps), default=inf)
 
 
 def patience(entry: Entry) -> timedelta:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from remediator.core.model import Mode
 from remediator.ports import Database, Runtime
 from tests.simulation.book import Violation
 from tests.simulation.daemon import SimDaemon
@@ -16,6 +18,7 @@ from tests.simulation.faults import FaultyDatabase, FaultyRuntime, FaultyStore, 
 from tests.simulation.inspector import Inspector
 from tests.simulation.options import Options
 from tests.simulation.people import Operator, change_weather, set_clocks
+from tests.simulation.rival import Rival
 from tests.simulation.scenery import draw_scenery, read_config
 from tests.simulation.servers import Fortune
 from tests.simulation.services import SimService
@@ -38,6 +41,7 @@ class Report:
         tail: The last events.
         counts: How often what happened.
         days: Simulated days.
+        cost: Seconds of CPU that it took.
     """
 
     options: Options
@@ -46,6 +50,7 @@ class Report:
     tail: tuple[str, ...]
     counts: Counter[str]
     days: float
+    cost: float
 
     @property
     def line(self) -> str:
@@ -86,6 +91,7 @@ class _Simulation:
 
     async def run(self) -> Report:
         """Go through it."""
+        began = time.process_time()
         self._assemble()
         self._begin()
         try:
@@ -96,7 +102,8 @@ class _Simulation:
             for task in asyncio.all_tasks() - {asyncio.current_task()}:
                 task.cancel()
         trace, days = self._trace, asyncio.get_running_loop().time() / 86400
-        return Report(self._options, self._violation, trace.digest, trace.tail, trace.counts, days)
+        cost = time.process_time() - began
+        return Report(self._options, self._violation, trace.digest, trace.tail, trace.counts, days, cost)
 
     def _assemble(self) -> None:
         options, loop = self._options, asyncio.get_running_loop()
@@ -112,6 +119,7 @@ class _Simulation:
         for name, size in self._scenery.sizes.items():
             eye.databases[name] = database = SimDatabase(clock, name, size)
             database.cutoffs = eye.policies[name].cutoffs
+            database.claim.wanted = self._settings.mode is Mode.ENFORCE
             database.signals = Tell(partial(eye.terminating, name))
         self._services = []
         for scene in self._scenery.services:
@@ -124,6 +132,11 @@ class _Simulation:
         self._fortunes = [
             Fortune(database, options.chance(f"server {name}"), self._trace)
             for name, database in eye.databases.items()
+        ]
+        self._rivals = [
+            Rival(database, options.chance(f"rival {name}"), self._trace)
+            for name, database in eye.databases.items()
+            if database.claim.wanted
         ]
         self._operator = Operator(eye.store, self._clock, self._people, self._trace, self._edit, eye.pausing)
 
@@ -147,6 +160,8 @@ class _Simulation:
         if options.faults:
             for fortune in self._fortunes:
                 self._spawn(fortune.turn())
+            for rival in self._rivals:
+                self._spawn(rival.live())
             self._spawn(self._operator.operate())
             self._spawn(set_clocks(self._clock, self._people, self._trace, forward=options.forward))
             self._spawn(change_weather(self._weather, self._faults, self._trace))
@@ -188,6 +203,8 @@ class _Simulation:
         self._weather.clear_up()
         for fortune in self._fortunes:
             fortune.heal()
+        for rival in self._rivals:
+            rival.leave()
         for service in self._services:
             service.heal()
         await self._operator.resume()
@@ -230,6 +247,9 @@ class _Simulation:
             except TimeoutError:
                 fate = await self._end_daemon(daemon, life)
             self._trace.note("daemon", fate)
+            for database in self._eye.databases.values():  # its connections end with it
+                if database.rival_since is None:
+                    database.claim.leave()
             await asyncio.sleep(chance.choice((1.0, 30.0, 30.0, 1800.0)) * chance.random())
 
     async def _end_daemon(self, daemon: SimDaemon, life: Life) -> str:
@@ -274,7 +294,7 @@ class _Simulation:
             runtimes=runtimes,
             store=tamper.store(FaultyStore(eye.store, life, self._linger)),
             clock=self._clock,
-            witness=eye,
+            witness=tamper.witness(eye),
             read=lambda: read_config(tamper.config(self._text)),
         )
 

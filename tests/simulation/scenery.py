@@ -12,7 +12,8 @@ import yaml
 
 from remediator.config import Settings, load
 
-_SIZES = {30: 30, 60: 30, 100: 33, 300: 6, 1000: 1}
+_SIZES = {30: 300, 60: 300, 100: 330, 300: 55, 1000: 8, 5000: 7}
+_LARGE = 1000
 """`max_connections`, and how often there are so many."""
 _DATABASES = ("shop", "blog", "stats")
 _SERVICES = ("celery", "api", "web", "cron")
@@ -55,8 +56,11 @@ class Scenery:
 
     def _policy(self, name: str, chance: Random) -> dict[str, Any]:
         policy: dict[str, Any] = {"name": name}
-        if chance.random() < 0.85:
-            policy["check_every"] = _pace(chance)
+        large = self.sizes[name] >= _LARGE
+        if large or chance.random() < 0.9:
+            policy["check_every"] = _pace(chance, large=large)
+        if chance.random() < 0.2:
+            policy["maintenance"] = [_window(chance)]
         for section, make in (
             ("levels", _levels),
             ("clear", _clear),
@@ -127,8 +131,18 @@ def _service(name: str) -> dict[str, Any]:
     }
 
 
-def _pace(chance: Random) -> dict[str, str]:
-    critical = chance.choice(["3s", "10s", "10s", "20s"])
+def _window(chance: Random) -> dict[str, str]:
+    """A daily window, or several a day; `rules` knows no others."""
+    hours = chance.choice(["3", "1,9,17", "0,4,8,12,16,20", "23"])
+    return {
+        "cron": f"{chance.choice([0, 30])} {hours} * * *",
+        "for": chance.choice(["10m", "1h", "3h"]),
+        "timezone": chance.choice(["UTC", "Asia/Kolkata"]),
+    }
+
+
+def _pace(chance: Random, *, large: bool) -> dict[str, str]:
+    critical = chance.choice(["20s", "1m"] if large else ["3s", "10s", "10s", "20s"])
     return {"normal": "5m", "monitor": "2m", "alert": "30s", "critical": critical}
 
 
@@ -158,6 +172,7 @@ def _limits(chance: Random) -> dict[str, Any]:
     return {
         "terminate": {
             "per_step": chance.choice(["10%", "50%", 5, 40, ["30%", 20]]),
+            "abort_above": chance.choice([[], "80%", "80%", "25%", ["60%", 12]]),
             "per_hour": chance.choice([10, 50, 500]),
             "rates": chance.choice([[], ["30 per 6h"], ["5 per 10m", "100 per 1d"]]),
         },
@@ -167,6 +182,7 @@ def _limits(chance: Random) -> dict[str, Any]:
             "rates": chance.choice([[], ["2 per 1h"]]),
             "backoff": chance.choice(["none", {"base": "5m", "cap": "1h"}, {"base": "30m", "cap": "8h"}]),
             "min_uptime": chance.choice(["0s", "1m"]),
+            "per_step": chance.choice(["100%", "50%", 1, ["75%", 10]]),
         },
         "failed_rounds": chance.choice([1, 2, 3]),
     }

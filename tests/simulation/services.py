@@ -102,12 +102,13 @@ class SimService:
     async def feel(self) -> None:
         """Change moods for ever."""
         while True:
-            await asyncio.sleep(self._chance.expovariate(1 / (12 * 3600)))
+            await asyncio.sleep(self._chance.expovariate(1 / (8 * 3600)))
             self.sicken()
             await asyncio.sleep(self._chance.expovariate(1 / 3600))
             self.leak = 0.0
-            if self._chance.random() < 0.7:
-                self.release()
+            if self._chance.random() < 0.3:  # until somebody has had enough of it
+                await asyncio.sleep(self._chance.expovariate(1 / (2 * 3600)))
+            self.release()
 
     def sicken(self) -> None:
         """Begin to leak, so that a database is full after minutes or hours; restarts may go wrong."""
@@ -167,7 +168,7 @@ class SimService:
                 case "pause" if any(r.name == name for r in self.runtime.look()):
                     self.runtime.change(name, state=ReplicaState.PAUSED)
                 case "own":
-                    self.runtime.exempt(name, self._chance.choice((Exempt.DATABASE, Exempt.OWN, None)))
+                    self.runtime.exempt(name, self._chance.choice((Exempt.DATABASE, Exempt.OPTED_OUT, None)))
                 case "engine":
                     self.runtime.available = False
                     await asyncio.sleep(self._chance.uniform(5, 3600))

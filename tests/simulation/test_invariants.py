@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import yaml
 
+from remediator.core.events import Event
 from remediator.core.ledger import Entry, Incident, Intent, Ledger
-from remediator.core.model import Moment, Probe, ProbeResult, Replica, Sample, Session
+from remediator.core.model import Moment, Probe, ProbeResult, Replica, Sample, Session, SessionId
 from remediator.ports import NO_STARTS, Database, LedgerStore, Receipt, Runtime
 from tests.simulation.options import Options, Tamper
 from tests.simulation.runner import simulate
@@ -76,25 +79,111 @@ class _Mute(_Through):
         """Outcomes get lost."""
 
 
+class _Hasty(_Through):
+    async def restart(self, replica: Replica) -> Receipt:
+        first, _ = await asyncio.gather(self.inner.restart(replica), self.inner.restart(replica))
+        receipt: Receipt = first
+        return receipt
+
+
+class _Insistent(_Through):
+    async def terminate(self, sessions: Sequence[Session], older_than: timedelta) -> tuple[Receipt, ...]:
+        receipts: tuple[Receipt, ...] = await self.inner.terminate(sessions, older_than)
+        await self.inner.terminate(sessions, older_than)
+        return receipts
+
+
+class _Rosy(_Through):
+    async def alive(self, *_: object) -> frozenset[SessionId]:
+        """All of them are gone, without a look."""
+        return frozenset()
+
+
+class _Usurping(_Through):
+    async def sample(self, moment: Moment, starts: Mapping[str, datetime] = NO_STARTS) -> Sample:
+        sample: Sample = await self.inner.sample(moment, starts)
+        return replace(sample, server=sample.server and replace(sample.server, rival=False))
+
+    async def may_act(self) -> bool:
+        return True
+
+
+class _Rude(_Through):
+    async def replicas(self) -> tuple[Replica, ...]:
+        raise KeyError("Labels")
+
+
+class _Proud(_Through):
+    async def replicas(self) -> tuple[Replica, ...]:
+        return tuple(replace(replica, exempt=None) for replica in await self.inner.replicas())
+
+
+class _Amnesiac(_Through):
+    async def load(self, since: datetime) -> Ledger:
+        ledger: Ledger = await self.inner.load(since)
+        return replace(ledger, incidents=())
+
+
+class _Clinging(_Through):
+    async def save_incident(self, incident: Incident) -> None:
+        if incident.closed_at is None:
+            await self.inner.save_incident(incident)
+
+
+class _Whispering(_Through):
+    def emit(self, event: Event, **fields: object) -> None:
+        if event not in {Event.INCIDENT_HELD, Event.INCIDENT_SUSPENDED, Event.LOCKED}:
+            self.inner.emit(event, **fields)
+
+
 class _Breaks(Tamper):
     """Puts broken things in the place of whole ones."""
 
-    def __init__(self, *, database: Any = None, runtime: Any = None, store: Any = None, **edits: str) -> None:
-        self._database, self._runtime, self._store, self._edits = database, runtime, store, edits
+    def __init__(self, **parts: Callable[[Any], Any]) -> None:
+        self._parts = parts
 
     def config(self, text: str) -> str:
-        for old, new in self._edits.items():
-            text = text.replace(old.replace("_", "-"), new)
-        return text
+        config = yaml.safe_load(text)
+        return yaml.safe_dump(self._broken("config", config))
 
     def database(self, database: Database) -> Database:
-        return self._database(database) if self._database else database
+        broken: Database = self._broken("database", database)
+        return broken
 
     def runtime(self, runtime: Runtime) -> Runtime:
-        return self._runtime(runtime) if self._runtime else runtime
+        broken: Runtime = self._broken("runtime", runtime)
+        return broken
 
     def store(self, store: LedgerStore) -> LedgerStore:
-        return self._store(store) if self._store else store
+        broken: LedgerStore = self._broken("store", store)
+        return broken
+
+    def witness(self, witness: Any) -> Any:
+        return self._broken("witness", witness)
+
+    def _broken(self, part: str, whole: Any) -> Any:
+        return self._parts.get(part, lambda same: same)(whole)
+
+
+def _enforcing(config: dict[str, Any]) -> dict[str, Any]:
+    return config | {"mode": "enforce"}
+
+
+def _unlimited(of: str, **limits: object) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Edits each policy's limits of what is terminated, or restarted."""
+
+    def edit(config: dict[str, Any]) -> dict[str, Any]:
+        for policy in config["policies"]:
+            policy.setdefault("limits", {}).setdefault(of, {}).update(limits)
+        return config
+
+    return edit
+
+
+def _ceaseless(config: dict[str, Any]) -> dict[str, Any]:
+    for policy in config["policies"]:
+        policy["maintenance"] = []
+    return config
 
 
 @pytest.mark.parametrize(
@@ -102,13 +191,26 @@ class _Breaks(Tamper):
     [
         ("no action without an intent", _Breaks(runtime=_Twice)),
         ("no action without an intent", _Breaks(store=_Lazy)),
+        ("nothing is done twice for one intent", _Breaks(database=_Insistent)),
         ("what is spared is not touched", _Breaks(database=_Blind)),
+        ("what has opted out is left alone", _Breaks(runtime=_Proud)),
         ("unknown evidence never leads to an action", _Breaks(database=_Fearful)),
         ("no budget is exceeded", _Breaks(store=_Forgetful)),
+        ("no step exceeds its cap", _Breaks(config=_unlimited("terminate", per_step="100%"))),
+        ("no step exceeds its cap", _Breaks(config=_unlimited("restart", per_step="100%"))),
+        ("a step that wants too much is not taken", _Breaks(config=_unlimited("terminate", abort_above=[]))),
+        ("one action in flight for each service", _Breaks(runtime=_Hasty)),
+        ("only one of two acts", _Breaks(database=_Usurping)),
         ("nothing is done while paused", _Breaks(store=_Deaf)),
         ("nothing is done while locked", _Breaks(store=_Deaf)),
+        ("nothing is done in a maintenance window", _Breaks(config=_ceaseless)),
         ("each intent gets an outcome", _Breaks(store=_Mute)),
-        ("a dry run does nothing", _Breaks(dry_run="enforce")),
+        ("an outcome is true", _Breaks(database=_Rosy)),
+        ("one incident at a time, closed for good", _Breaks(store=_Amnesiac)),
+        ("somebody is told", _Breaks(witness=_Whispering)),
+        ("every incident ends", _Breaks(store=_Clinging)),
+        ("no cycle fails", _Breaks(runtime=_Rude)),
+        ("a dry run does nothing", _Breaks(config=_enforcing)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

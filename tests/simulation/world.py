@@ -55,16 +55,19 @@ class SimDatabase(FakeDatabase):
 
     Attributes:
         departures: How many sessions have gone.
+        rival_since: Since when another remediator has the right to act, in seconds of true time.
     """
 
     def __init__(self, clock: TrueClock, name: str, size: int) -> None:
         self.departures = 0
+        self.rival_since: float | None = None
         self._kept: Sample | None = None
         self._groups_of: dict[FakeSession, _Group] = {}
         self._alike: dict[_Group, dict[FakeSession, None]] = {}
         self._oldest: dict[_Group, datetime] = {}
         self._changed: dict[FakeSession, None] = {}
         self._due: list[tuple[datetime, int, FakeSession]] = []
+        self._due_at: dict[FakeSession, datetime] = {}
         self._numbers = count()
         super().__init__(clock, name, max_connections=size)
 
@@ -76,6 +79,7 @@ class SimDatabase(FakeDatabase):
         """Restart the server: only our own session is there afterwards."""
         for session in self._sessions.values():
             self.touch(session)
+        self.rival_since = None
         super().restart()
 
     def open(self, **what: Any) -> FakeSession:
@@ -173,7 +177,9 @@ class SimDatabase(FakeDatabase):
     def _refresh(self) -> None:
         now, due = self.now(), self._due
         while due and due[0][0] <= now:
-            self._changed[heappop(due)[2]] = None
+            at, _, session = heappop(due)
+            if self._due_at.get(session) == at:  # else it has changed since
+                self._changed[session] = None
         if not self._changed:
             return
         self._kept = None
@@ -182,6 +188,7 @@ class SimDatabase(FakeDatabase):
         self._changed.clear()
 
     def _count(self, session: FakeSession, now: datetime) -> None:
+        self._due_at.pop(session, None)
         before = self._groups_of.pop(session, None)
         if before is not None:
             self._leave_group(session, before)
@@ -194,15 +201,17 @@ class SimDatabase(FakeDatabase):
             return
         if session.backend_type == CLIENT_BACKEND:
             self._join_group(session, self._group(session, now))
-        ages = [session.state_change + age for age in self.cutoffs] if session.state_change else []
-        ends = [session.ends_at] if session.ends_at else []
-        coming = [at for at in ages + ends if at > now]
-        if coming:
-            heappush(self._due, (min(coming), next(self._numbers), session))
+        dues = [session.state_change + age for age in self.cutoffs] if session.state_change else []
+        dues += [session.ends_at] if session.ends_at else []
+        if coming := [at for at in dues if at > now]:
+            self._due_at[session] = first = min(coming)
+            heappush(self._due, (first, next(self._numbers), session))
 
     def _group(self, session: FakeSession, now: datetime) -> _Group:
-        rested = session.resting_at(now)
-        reached = max((x for age in self.cutoffs if (x := age.total_seconds()) <= rested), default=0.0)
+        rested, reached = session.resting_at(now), 0.0
+        for age in self.cutoffs:  # ascending
+            if (seconds := age.total_seconds()) <= rested:
+                reached = seconds
         unused = session.unused and session.state == IDLE
         return session.user, session.application, session.address, session.state, reached, unused
 
@@ -228,6 +237,9 @@ class SimRuntime(FakeRuntime):
         super().__init__(service, replicas, clock=clock, takes=timedelta(0))
         self._chance = chance
         self._generation = 0
+        self.size = replicas
+        self.exempt_since: dict[str, float] = {}
+        """Since when which container must not be restarted, in seconds of true time, by its id."""
         self.under_way: set[asyncio.Task[Receipt]] = set()
         self.reactions: tuple[tuple[Reaction, ...], tuple[float, ...]] = ((Reaction.COMPLY,), (1.0,))
         self.pretends = 0.0
@@ -272,8 +284,13 @@ class SimRuntime(FakeRuntime):
 
     def exempt(self, name: str, reason: Exempt | None) -> None:
         """Say that a replica must not be restarted, or may be again."""
-        if name in self._replicas:
-            self.change(name, exempt=reason)
+        if name not in self._replicas:
+            return
+        known = self.change(name, exempt=reason).id
+        if reason is None:
+            self.exempt_since.pop(known, None)
+        else:
+            self.exempt_since.setdefault(known, self.clock.now().mono)
 
     async def _carry_out(self, replica: Replica) -> Receipt:
         await asyncio.sleep(self._chance.uniform(*self.stop_takes))
