@@ -61,6 +61,9 @@ class Timer:
                 return Timer(self.breach, self.clear, evidence, mono)
 
 
+_UNTOLD = Timer()
+
+
 @dataclass(frozen=True, slots=True)
 class Watch:
     """What is carried from one assessment to the next: the levels held, their timers, the last readings."""
@@ -132,7 +135,7 @@ def assess(policy: Policy, watch: Watch, sample: Sample) -> Assessment:
         found = findings_for(policy, level, sample, holding=level in watch.held)
         findings += found
         evidence[level] = any_of(found)
-        timer = watch.timers.get(level, Timer()).tell(evidence[level], sample.moment.mono, longest)
+        timer = watch.timers.get(level, _UNTOLD).tell(evidence[level], sample.moment.mono, longest)
         timers[level] = timer
         if _enters(level, held, rule, timer):
             held.add(level)

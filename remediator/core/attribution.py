@@ -73,6 +73,8 @@ class Attribution:
         by_address = self._lives_at(address, begun)
         if by_address.kind in (OwnerKind.SERVICE, OwnerKind.ORPHAN):
             return by_address
+        if not self.claims:
+            return by_address
         claimed = next((c.owner for c in self.claims if c.fits(user, application, address)), None)
         return claimed or by_address
 

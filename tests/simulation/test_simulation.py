@@ -47,6 +47,8 @@ def test_enough_happens_for_that_to_mean_something() -> None:
         "daemon": 50,
         "clock": 5,
         "operator": 20,
+        "rival": 5,
+        "maintenance_begun": 5,
     }
     assert {what: happened[what] for what, least in wanted.items() if happened[what] < least} == {}
 
