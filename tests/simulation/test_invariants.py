@@ -100,15 +100,6 @@ class _Rosy(_Through):
         return frozenset()
 
 
-class _Usurping(_Through):
-    async def sample(self, moment: Moment, starts: Mapping[str, datetime] = NO_STARTS) -> Sample:
-        sample: Sample = await self.inner.sample(moment, starts)
-        return replace(sample, server=sample.server and replace(sample.server, rival=False))
-
-    async def may_act(self) -> bool:
-        return True
-
-
 class _Rude(_Through):
     async def replicas(self) -> tuple[Replica, ...]:
         raise KeyError("Labels")
@@ -205,8 +196,7 @@ def _ceaseless(config: dict[str, Any]) -> dict[str, Any]:
             6,
         ),
         ("one action in flight for each service", _Breaks(runtime=_Hasty), 0),
-        ("only one of two acts", _Breaks(database=_Usurping), 0),
-        ("nothing is done while paused", _Breaks(store=_Deaf), 0),
+        ("nothing is done while paused", _Breaks(store=_Deaf), 7),
         ("nothing is done while locked", _Breaks(store=_Deaf), 0),
         ("nothing is done in a maintenance window", _Breaks(config=_ceaseless), 3),
         ("each intent gets an outcome", _Breaks(store=_Mute), 0),
@@ -215,7 +205,7 @@ def _ceaseless(config: dict[str, Any]) -> dict[str, Any]:
         ("somebody is told", _Breaks(witness=_Whispering), 3),
         ("every incident ends", _Breaks(store=_Clinging), 0),
         ("no cycle fails", _Breaks(runtime=_Rude), 0),
-        ("a dry run does nothing", _Breaks(config=_enforcing), 0),
+        ("a dry run does nothing", _Breaks(config=_enforcing), 1),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
