@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from remediator.core.assess import Assessment
@@ -85,6 +86,9 @@ def sample_record(sample: Sample) -> Record:
         }
         for g in sample.groups
     ]
+    record["begun_within_a_minute"] = sample.recent
+    counters = sample.counters
+    record["counters"] = asdict(counters) if counters else None
     return record
 
 

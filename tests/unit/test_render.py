@@ -29,6 +29,7 @@ from remediator.core.plan import (
     TerminateSession,
 )
 from remediator.core.policy import Backoff, Conditions, LevelRule, Rate, RestartService
+from remediator.core.server import Counters
 from remediator.core.trouble import Trouble, TroubleKind
 from tests.builders import (
     ACCEPTED,
@@ -151,6 +152,19 @@ def test_an_assessment_for_a_person_counts_sessions_by_application() -> None:
         ["5", "shop", "idle"],
         ["1", "psql", "unknown"],
     ]
+
+
+def test_an_assessment_as_json_has_the_servers_counters_and_the_diagnosis() -> None:
+    """For whoever wants to see where things are going."""
+    groups = (replace(make_group(count=90), unused=True), make_group(count=6, state="active"))
+    sample = replace(make_sample(groups=groups), recent=7, counters=Counters(9, 1, 2, 3))
+    record = render.assessment_record("shop", judged(sample))
+    assert record["begun_within_a_minute"] == 7
+    assert record["counters"] == {"begun": 9, "abandoned": 1, "fatal": 2, "killed": 3}
+    assert record["diagnosis"]["kind"] == "leak"
+    assert "90 never used" in record["diagnosis"]["text"]
+    lines = list(render.assessment_lines("shop", judged(sample)))
+    assert any(line.startswith("  looks like a leak: 90 of 96") for line in lines)
 
 
 def test_an_assessment_says_whose_the_sessions_are_where_any_of_it_is_known() -> None:
