@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -24,8 +24,6 @@ from remediator.ports import Clock, LedgerStore, Supervisor
 from remediator.status import Desk, Facts, Memory
 
 Standings = Callable[[], Awaitable[Mapping[str, Standing]]]
-
-_AS_OLD_AS = 1.0
 
 
 class Pulse:
@@ -88,7 +86,7 @@ class Pulse:
         return f"not checked yet: {', '.join(self._unseen)}" if self._unseen else ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Scene:
     """What is shown, read where it is.
 
@@ -102,6 +100,7 @@ class Scene:
     store: LedgerStore
     clock: Clock
     settings: Callable[[], Settings]
+    _known: tuple[Settings, Facts] | None = field(default=None, init=False)
 
     async def standings(self) -> Mapping[str, Standing]:
         """Read what is in force for each database.
@@ -127,32 +126,29 @@ class Scene:
     def facts(self) -> Facts:
         """What the page says of the daemon itself."""
         settings = self.settings()
-        return Facts(self.mode, __version__, str(settings.source), show(settings))
+        if self._known is None or self._known[0] is not settings:  # writing YAML takes its time
+            facts = Facts(self.mode, __version__, str(settings.source), show(settings))
+            self._known = settings, facts
+        return self._known[1]
 
 
 class Measures:
-    """The metrics, with what is in force read anew for a scrape, at most once a second.
+    """The metrics, with what is in force read anew for each scrape.
 
     Args:
         metrics: What events have made of them.
-        clock: For how old that is.
         standings: Reads what is in force for each database; raises LedgerError.
     """
 
-    def __init__(self, metrics: Metrics, clock: Clock, standings: Standings) -> None:
+    def __init__(self, metrics: Metrics, standings: Standings) -> None:
         self._metrics = metrics
-        self._clock = clock
         self._standings = standings
-        self._read_at: float | None = None
 
     async def __call__(self) -> bytes:
         """Everything in Prometheus' text format."""
-        mono = self._clock.now().mono
-        if self._read_at is None or mono - self._read_at >= _AS_OLD_AS:
-            self._read_at = mono
-            with suppress(LedgerError):  # which has a metric of its own
-                for database, standing in (await self._standings()).items():
-                    self._metrics.standing(database, standing)
+        with suppress(LedgerError):  # which has a metric of its own
+            for database, standing in (await self._standings()).items():
+                self._metrics.standing(database, standing)
         return self._metrics.exposition()
 
 
@@ -172,7 +168,7 @@ def serve(settings: WebSettings, observer: Everyone, pulse: Pulse, scene: Scene)
     for listener in (metrics, pulse, desk):
         observer.join(listener)
     sources = Sources(
-        metrics=Measures(metrics, clock, scene.standings),
+        metrics=Measures(metrics, scene.standings),
         metrics_type=CONTENT_TYPE,
         alive=pulse.trouble,
         ready=pulse.unready,

@@ -141,8 +141,8 @@ class Desk:
         """What the page of one incident shows, None when it is not known."""
         await self._refresh()
         now = self._clock.now().at
-        found = next((one for one in self._stories(now, _LISTED) if one.id == identity), None)
-        return {**self._common(now), "story": found} if found else None
+        found = self._stories(now, _LISTED, lambda one: one.id == identity)
+        return {**self._common(now), "story": found[0]} if found else None
 
     async def series(self, database: str) -> Mapping[str, Any] | None:
         """The numbers of a database's chart, None when it is not known."""
@@ -150,7 +150,7 @@ class Desk:
         if known is None:
             return None
         await self._refresh()
-        told = [one for one in self._stories(self._clock.now().at) if one.database == database]
+        told = self._stories(self._clock.now().at, 0, lambda one: one.database == database)
         return charts.series(known.readings, stories.marks(told), known.policy)
 
     async def _refresh(self) -> None:
@@ -188,8 +188,10 @@ class Desk:
             "windows": windows,
         }
 
-    def _stories(self, now: datetime, most: int = 25) -> list[stories.Story]:
-        """All incidents, newest first, each with so many sessions of those terminated together."""
+    def _stories(
+        self, now: datetime, most: int = 25, wanted: Callable[[Incident], bool] = lambda _: True
+    ) -> list[stories.Story]:
+        """Incidents, newest first, each with so many sessions of those terminated together."""
         incidents, entries = self._history
         by_incident: dict[str, list[Entry]] = {}
         for entry in entries:
@@ -200,6 +202,7 @@ class Desk:
                 one, by_incident.get(one.id, []), self.memory.databases.get(one.database), mode, now, most
             )
             for one in incidents
+            if wanted(one)
         ]
         return sorted(told, key=lambda one: one.opened_at, reverse=True)
 

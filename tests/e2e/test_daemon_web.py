@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from contextlib import ExitStack, suppress
+from itertools import cycle
 from pathlib import Path
 
 from tests.testbed.daemon import Daemon, ladder
@@ -79,9 +80,10 @@ def test_a_flood_of_clients_does_not_hold_up_the_checks(watch: str, tmp_path: Pa
                 client.connect(("127.0.0.1", port))
                 client.sendall(b"GET / HTTP/1.1\r\n" if number % 2 else b"")
         begun, before = time.monotonic(), len(daemon.said("cycle"))
+        paths = cycle((b"/metrics", b"/", b"/series?database=shop", b"/incidents/none"))
         while time.monotonic() - begun < 3:
             with suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.05) as client:
-                client.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                client.sendall(b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % next(paths))
         done = len(daemon.said("cycle")) - before
         assert done >= 5  # of 20 at most
         assert not daemon.said("cycle_late")

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from remediator.adapters.web.guard import Guard
+from remediator.adapters.web.kitchen import Kitchen
 from remediator.adapters.web.pages import Board, routes
 from remediator.core.events import Event
 from remediator.ports import Clock, Observer
@@ -50,9 +51,11 @@ def make_app(sources: Sources, hosts: Collection[str], observer: Observer, clock
         observer: Told when a page cannot be shown for a fault of ours.
         clock: For how often that is said.
     """
+    kitchen = Kitchen()
 
     async def metrics(_: Request) -> Response:
-        return Response(await sources.metrics(), headers={"content-type": sources.metrics_type})
+        body = await kitchen.serve("metrics", sources.metrics)
+        return Response(body, headers={"content-type": sources.metrics_type})
 
     async def alive(_: Request) -> Response:
         return _verdict(sources.alive())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -11,8 +12,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
+
+from remediator.adapters.web.kitchen import Kitchen
 
 Context = Mapping[str, Any]
 
@@ -53,14 +56,30 @@ def routes(board: Board) -> list[Route]:
     )
     page_of, incident_of = environment.get_template("page.html"), environment.get_template("incident.html")
 
+    kitchen = Kitchen()
+
     async def page(_: Request) -> Response:
-        return HTMLResponse(page_of.render(await board.page()))
+        async def make() -> bytes:
+            return page_of.render(await board.page()).encode()
+
+        return HTMLResponse(await kitchen.serve("page", make))
 
     async def incident(request: Request) -> Response:
-        return HTMLResponse(incident_of.render(_found(await board.incident(request.path_params["identity"]))))
+        identity = request.path_params["identity"]
+
+        async def make() -> bytes:
+            return incident_of.render(_found(await board.incident(identity))).encode()
+
+        return HTMLResponse(await kitchen.serve(f"incident {identity}", make))
 
     async def series(request: Request) -> Response:
-        return JSONResponse(_found(await board.series(request.query_params.get("database", ""))))
+        database = request.query_params.get("database", "")
+
+        async def make() -> bytes:
+            return json.dumps(_found(await board.series(database))).encode()
+
+        body = await kitchen.serve(f"series {database}", make)
+        return Response(body, headers={"content-type": "application/json"})
 
     return [
         Route("/", page),
