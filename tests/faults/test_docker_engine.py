@@ -129,9 +129,11 @@ def test_down_in_the_middle_of_a_restart(
     shop = make_shop(Service(on_term=SLOW, more=ALWAYS))
     container = shop.container("web")
     before = started_at(container)
+    # On a busy machine an engine needs long to stop and to start.
+    patient = {"web": {"verify": {"within": "30s"}}}
     with (
         Forwarder(tmp_path / "engine.sock", private.url) as forwarder,
-        daemon_for(tmp_path / "daemon", watch, shop, host=forwarder.url) as daemon,
+        daemon_for(tmp_path / "daemon", watch, shop, host=forwarder.url, services=patient) as daemon,
         pressure(app),
     ):
         daemon.wait(lambda: "stopping" in shop.diary(container), "the container to stop")
