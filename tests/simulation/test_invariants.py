@@ -100,6 +100,11 @@ class _Rosy(_Through):
         return frozenset()
 
 
+def _unclaimed(database: Any) -> Any:
+    database.inner.claim.wanted = False  # the right to act is neither asked for nor heeded
+    return database
+
+
 class _Rude(_Through):
     async def replicas(self) -> tuple[Replica, ...]:
         raise KeyError("Labels")
@@ -196,8 +201,9 @@ def _ceaseless(config: dict[str, Any]) -> dict[str, Any]:
             6,
         ),
         ("one action in flight for each service", _Breaks(runtime=_Hasty), 0),
+        ("only one of two acts", _Breaks(database=_unclaimed), 3),
         ("nothing is done while paused", _Breaks(store=_Deaf), 7),
-        ("nothing is done while locked", _Breaks(store=_Deaf), 0),
+        ("nothing is done while locked", _Breaks(store=_Deaf), 8),
         ("nothing is done in a maintenance window", _Breaks(config=_ceaseless), 3),
         ("each intent gets an outcome", _Breaks(store=_Mute), 0),
         ("an outcome is true", _Breaks(database=_Rosy), 6),
