@@ -59,6 +59,23 @@ def create_private(path: Path) -> None:
         os.close(descriptor)
 
 
+def create_private_directory(path: Path) -> None:
+    """Create a directory in the state directory for its owner alone, unless there is one already.
+
+    Raises:
+        OSError: As `os.mkdir` and `os.open` do.
+    """
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        _give_to_owner_of(path.parent, descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _give_to_owner_of(directory: Path, descriptor: int) -> None:
     owner = directory.stat()
     if owner.st_uid != os.geteuid():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -10,28 +11,47 @@ from pathlib import Path
 import click
 
 from remediator import auditing
+from remediator.adapters.audits import AuditFiles
 from remediator.adapters.clock import SystemClock
 from remediator.cli.common import (
     config_option,
     format_option,
     mode_of,
     mode_option,
-    print_json,
-    print_lines,
     quiet_logs,
     settings_from,
 )
 from remediator.cli.exits import Exit
 from remediator.cli.types import DURATION
+from remediator.config import Settings
+from remediator.core.audit.compare import compared
 from remediator.core.audit.finding import Severity
 from remediator.core.audit.report import Report
-from remediator.render.audit import audit_lines, audit_record
+from remediator.core.model import Mode
+from remediator.render.audit import audit_lines, audit_markdown, audit_record, read_snapshots
+
+_FORMS = {".txt": "text", ".json": "json", ".md": "md", ".html": "html"}
+_KEEP = 26
+
+
+def _known_form(_: click.Context, __: click.Parameter, paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    for path in paths:
+        if path.suffix not in _FORMS:
+            raise click.BadParameter(f"{str(path)!r} must end in one of {', '.join(_FORMS)}")
+    return paths
 
 
 @click.command(short_help="Say how healthy the database and its clients are.")
 @config_option
 @mode_option
-@format_option("text", "json")
+@format_option("text", "json", "md", "html")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    multiple=True,
+    callback=_known_form,
+    help="Also write it to this file, in the form that .txt, .json, .md or .html says. Can be repeated.",
+)
 @click.option(
     "--watch",
     type=DURATION,
@@ -46,25 +66,67 @@ from remediator.render.audit import audit_lines, audit_record
     show_default=True,
     help="What makes the exit code other than 0.",
 )
-def audit(config: Path | None, mode: str | None, form: str, watch: timedelta, fail_on: str) -> int:
+@click.option(
+    "--keep", is_flag=True, help="Keep it in the state directory, for the next one to be compared with."
+)
+def audit(
+    config: Path | None,
+    mode: str | None,
+    form: str,
+    output: tuple[Path, ...],
+    watch: timedelta,
+    fail_on: str,
+    *,
+    keep: bool,
+) -> int:
     """Say how healthy each database and its clients are, what is wrong, why it matters and what mends it.
 
     For every week, after a deploy, before a sale. Changes nothing: each fix is printed, none is done.
+    Where an earlier audit was kept, by the daemon or with --keep, it says what has changed since.
 
     \b
     Exit codes: 0 nothing worse than a note, 1 warnings, 2 problems, 3 a database could not be read,
-    78 the config is wrong.
+    74 it could not be kept or written, 78 the config is wrong.
     """
     settings = settings_from(config)
     quiet_logs(settings)
     chosen = mode_of(settings, mode)
-    reports = asyncio.run(auditing.audit(settings, chosen, watch))
-    if form == "json":
-        print_json([audit_record(reports, chosen, SystemClock().now().at)])
-    else:
-        for report in reports:
-            print_lines(audit_lines(report))
+    now = SystemClock().now().at
+    reports = _compared(settings, asyncio.run(auditing.audit(settings, chosen, watch)))
+    if keep:
+        kept = settings.audit.keep if settings.audit else _KEEP
+        AuditFiles(settings.state_dir).keep(audit_record(reports, chosen, now), now, kept)
+    click.echo(_written(reports, chosen, form), nl=False)
+    for path in output:
+        try:
+            path.write_text(_written(reports, chosen, _FORMS[path.suffix]), encoding="utf-8")
+        except OSError as error:
+            click.echo(f"remediator: {path}: {error.strerror or error}", err=True)
+            return Exit.LEDGER
     return _code(reports, fail_on)
+
+
+def _compared(settings: Settings, reports: Sequence[Report]) -> tuple[Report, ...]:
+    before, unreadable = AuditFiles(settings.state_dir).latest(read_snapshots)
+    for one in unreadable:
+        click.echo(f"remediator: {one.path}: {one.because}; not compared with it", err=True)
+    return tuple(compared(r, (before or {}).get(r.facts.database)) for r in reports)
+
+
+def _written(reports: Sequence[Report], mode: Mode, form: str) -> str:
+    match form:
+        case "json":
+            record = audit_record(reports, mode, SystemClock().now().at)
+            return json.dumps(record, ensure_ascii=False) + "\n"
+        case "md":
+            return audit_markdown(reports)
+        case "html":
+            # Only now: a template engine is nothing that the daemon's commands need.
+            from remediator.render.audit.html import audit_html  # noqa: PLC0415
+
+            return audit_html(reports, mode)
+        case _:
+            return "\n\n".join("\n".join(audit_lines(report)) for report in reports) + "\n"
 
 
 def _code(reports: Sequence[Report], fail_on: str) -> Exit:

@@ -13,6 +13,7 @@ from remediator import __version__, log
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.everyone import Everyone
 from remediator.app import assembled
+from remediator.auditing import auditing_beside
 from remediator.cli.common import config_option, mode_of, mode_option, settings_from
 from remediator.config import Settings
 from remediator.core.events import Event
@@ -75,4 +76,5 @@ async def _run(settings: Settings, mode: Mode, config: Path | None, *, once: boo
                 if turn.plan is not None and Objection.LEDGER_UNAVAILABLE in turn.plan.objections:
                     raise LedgerError(turn.plan.detail)
         else:
-            await daemon.run()
+            async with auditing_beside(settings, cycles, mode, observer):
+                await daemon.run()

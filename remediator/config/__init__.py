@@ -6,6 +6,7 @@ from remediator.config.load import find, load
 from remediator.config.schema import schema
 from remediator.config.secret import MASK, Secret, revealing
 from remediator.config.settings import (
+    AuditSettings,
     CommandTarget,
     ComposeTarget,
     ConnectSettings,
@@ -20,6 +21,7 @@ from remediator.config.show import show
 
 __all__ = [
     "MASK",
+    "AuditSettings",
     "CommandTarget",
     "ComposeTarget",
     "ConnectSettings",

@@ -130,6 +130,18 @@ class Event(Enum):
     ACTION_INTENDED = ("action_intended", Severity.INFO, "An action is recorded and about to be carried out.")
     ACTION_FINISHED = ("action_finished", Severity.INFO, "The outcome of an action is known and recorded.")
     STEP_SETTLING = ("step_settling", Severity.INFO, "A step is complete; its effect is awaited.")
+    # audits
+    AUDIT_DONE = ("audit_done", Severity.INFO, "The daemon has made and kept an audit; findings by severity.")
+    AUDIT_FAILED = (
+        "audit_failed",
+        Severity.WARNING,
+        "An audit could not be made or kept; the next one is tried.",
+    )
+    AUDIT_UNREADABLE = (
+        "audit_unreadable",
+        Severity.WARNING,
+        "A kept audit cannot be read; it is passed over in comparisons.",
+    )
     # safeguards
     LEDGER_UNAVAILABLE = (
         "ledger_unavailable",

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from remediator.core.audit.budget import Budget
+from remediator.core.audit.compare import Snapshot
 from remediator.core.audit.finding import Finding, Severity
 from remediator.core.audit.memory import MemoryEstimate
 from remediator.core.audit.report import Report
 from remediator.core.audit.sessions import Holding, holdings, idle_for
-from remediator.core.model import Mode
-from remediator.core.times import instant
+from remediator.core.model import IDLE, Mode
+from remediator.core.owner import Owner, OwnerKind
+from remediator.core.times import instant, read_instant
 from remediator.render.records import plan_record, sample_record
 from remediator.render.verdicts import reasons, verdict
 
@@ -37,6 +40,34 @@ def audit_record(reports: Sequence[Report], mode: Mode, at: datetime) -> Record:
         "worst": max((report.worst for report in reports), default=Severity.NOTE).label,
         "databases": [_report_record(report) for report in reports],
     }
+
+
+def read_snapshots(record: Any) -> dict[str, Snapshot]:
+    """What is compared of an audit, by database, from what `audit_record` wrote.
+
+    Raises:
+        ValueError: It is no audit, or of a newer schema.
+    """
+    try:
+        if (record["schema"], record["kind"]) != (SCHEMA, "audit"):
+            raise ValueError("is not an audit, or one of a newer version")
+        return {one["database"]: _read_snapshot(one) for one in record["databases"]}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"is not an audit: {type(error).__name__} {error}") from error
+
+
+def _read_snapshot(record: Record) -> Snapshot:
+    idle: Counter[str] = Counter()
+    for group in record["sessions"]:
+        if group["state"] == IDLE:
+            owner = Owner(OwnerKind(group["owner"]["kind"]), group["owner"]["name"])
+            idle[owner.label] += group["count"]
+    return Snapshot(
+        read_instant(record["at"]),
+        record["slots"]["used"] if record["slots"] else None,
+        idle,
+        frozenset((finding["id"], finding["subject"]) for finding in record["findings"]),
+    )
 
 
 def _report_record(report: Report) -> Record:

@@ -36,6 +36,8 @@ class Section:
         headers: Of the table's columns; numbers are those whose header begins with a blank.
         rows: The table's cells.
         statements: SQL to be copied.
+        verbatim: The lines are to stay as they are, blanks and all.
+        wide: It wants a row of its own.
     """
 
     title: str
@@ -44,6 +46,8 @@ class Section:
     headers: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
     statements: tuple[str, ...] = ()
+    verbatim: bool = False
+    wide: bool = False
 
 
 def summary(report: Report) -> tuple[str, ...]:
@@ -70,7 +74,7 @@ def _changes(report: Report) -> Section | None:
     if report.since is None:
         return None
     title = f"Since the last audit ({_when(report.since)})"
-    return Section(title, report.changes or ("nothing has changed",))
+    return Section(title, report.changes or ("nothing has changed",), wide=True)
 
 
 def _when(at: datetime) -> str:
@@ -216,11 +220,8 @@ def _size(number: int) -> str:
 
 
 def _plan(report: Report) -> Section | None:
-    plan = report.turn.plan
+    plan, title = report.turn.plan, "What the policy would do, were critical confirmed now"
     if plan is None:
-        return None
+        return Section(title, ("not known: the ledger cannot be read, `remediator plan` says why",))
     _, *lines = plan_lines(report.facts.database, report.assessment, plan, every=False)
-    return Section(
-        "What the policy would do, were critical confirmed now",
-        tuple(line[2:] for line in lines) or ("nothing",),
-    )
+    return Section(title, tuple(line[2:] for line in lines) or ("nothing",), verbatim=True)

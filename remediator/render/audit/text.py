@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from remediator.core.audit.finding import Finding
 from remediator.core.audit.report import Report
 from remediator.render.audit.sections import Section, sections, summary
+from remediator.render.audit.shown import shown
 
 _WIDTH = 110
 _BAR = 40
@@ -16,7 +17,7 @@ _BAR = 40
 def audit_lines(report: Report) -> Iterator[str]:
     """One database's report for a person; nothing in it can steer the terminal."""
     for line in _lines(report):
-        yield "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+        yield shown(line)
 
 
 def _lines(report: Report) -> Iterator[str]:
@@ -45,8 +46,7 @@ def _wrapped(text: str) -> list[str]:
 
 def _section(section: Section) -> Iterator[str]:
     for line in section.lines:
-        # What is indented, as the steps of a plan are, has its lines made already.
-        yield from [line] if line.startswith(" ") else textwrap.wrap(line, _WIDTH, break_long_words=False)
+        yield from [line] if section.verbatim else textwrap.wrap(line, _WIDTH, break_long_words=False)
     width = max((len(bar.label) for bar in section.bars), default=0)
     most = max((bar.value for bar in section.bars), default=0)
     for bar in section.bars:

@@ -1,4 +1,4 @@
-"""Making audits: asking each server, and whoever runs the services, what a report needs."""
+"""Asking each server, and whoever runs the services, what an audit needs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from remediator.adapters.postgres import PostgresDatabase, read_catalogue
 from remediator.config import ServiceSettings, Settings
 from remediator.core.audit.facts import YARDSTICK, Churn, Facts, ServiceFacts, Yardstick, cutoffs
 from remediator.core.audit.report import Report, report_on
-from remediator.core.model import (
-    Mode,
-    Sample,
-)
+from remediator.core.model import Mode, Sample
 from remediator.core.trouble import Trouble, TroubleKind
+from remediator.core.turn import Turn
 from remediator.cycle import Cycle
-from remediator.errors import RemediatorError, UnavailableError
+from remediator.errors import LedgerError, RemediatorError, UnavailableError
 from remediator.looking import looking
 from remediator.ports import Runtime
 
@@ -34,9 +32,6 @@ async def audit(
         mode: Whose budgets, locks and pauses the plan goes by.
         watch: For how long to watch sessions come and go; zero for not at all.
         yardstick: What counts as much, or as long.
-
-    Raises:
-        LedgerError: The ledger cannot be read.
     """
     async with looking(settings, mode) as (world, cycles, _):
         services = tuple(
@@ -72,7 +67,11 @@ class _Auditor:
         clock, services = SystemClock(), tuple(self.services)
         policy = self.cycle.policy
         self.database.count_by(cutoffs(policy, services, self.yardstick))
-        turn = await self.cycle.look_ahead(clock.now())
+        now = clock.now()
+        try:
+            turn = await self.cycle.look_ahead(now)
+        except LedgerError:  # all but the plan can be told without it
+            turn = Turn(await self.cycle.look(now))
         sample = turn.assessment.sample
         catalogue, churn = None, None
         if sample.slots is not None and sample.server is not None:

@@ -1,0 +1,85 @@
+"""Reports as Markdown, for a ticket or a wiki."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from remediator.core.audit.finding import Finding
+from remediator.core.audit.report import Report
+from remediator.render.audit.sections import Section, sections, summary
+from remediator.render.audit.shown import shown
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
+
+
+def audit_markdown(reports: Sequence[Report]) -> str:
+    """The reports as one Markdown document; names in them are text, whatever they hold."""
+    return "".join(f"{line}\n" for report in reports for line in _report(report))
+
+
+def _text(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", shown(text))
+
+
+def _report(report: Report) -> Iterator[str]:
+    yield f"# Audit of {_text(report.facts.database)}"
+    yield ""
+    yield f"{report.at:%Y-%m-%d %H:%M:%S} UTC"
+    yield ""
+    yield from (f"- {_text(line)}" for line in summary(report))
+    yield ""
+    yield "## Findings"
+    yield ""
+    if not report.findings:
+        yield from ("None.", "")
+    for finding in report.findings:
+        yield from _finding(finding)
+    for section in sections(report):
+        yield f"## {_text(section.title)}"
+        yield ""
+        yield from _section(section)
+
+
+def _finding(finding: Finding) -> Iterator[str]:
+    yield f"### {finding.severity.label}: {finding.title} (`{finding.id}`)"
+    yield ""
+    yield f"**{_text(finding.subject)}**: {_text(finding.evidence)}"
+    yield ""
+    yield finding.why
+    yield ""
+    yield f"**Fix**: {finding.fix}"
+    yield ""
+    if finding.statements:
+        yield from _fenced("sql", finding.statements)
+
+
+def _section(section: Section) -> Iterator[str]:
+    if section.verbatim:
+        yield from _fenced("text", section.lines)
+    elif section.lines:
+        yield from (f"- {_text(line)}" for line in section.lines)
+        yield ""
+    if section.bars:
+        yield from _table(("", " sessions"), [(bar.label, str(bar.value)) for bar in section.bars])
+    if section.rows:
+        yield from _table(section.headers, section.rows)
+    if section.statements:
+        yield from _fenced("sql", section.statements)
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(_text(header.strip()) for header in headers)} |"
+    yield f"|{'|'.join('---:' if header.startswith(' ') else '---' for header in headers)}|"
+    for row in rows:
+        yield f"| {' | '.join(_text(cell) for cell in row)} |"
+    yield ""
+
+
+def _fenced(language: str, lines: Sequence[str]) -> Iterator[str]:
+    ticks = (len(run) for line in lines for run in re.findall("`+", line))
+    fence = "`" * max(3, 1 + max(ticks, default=0))
+    yield f"{fence}{language}"
+    yield from (shown(line) for line in lines)
+    yield fence
+    yield ""
