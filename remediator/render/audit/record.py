@@ -61,12 +61,12 @@ def _read_snapshot(record: Record) -> Snapshot:
     for group in record["sessions"]:
         if group["state"] == IDLE:
             owner = Owner(OwnerKind(group["owner"]["kind"]), group["owner"]["name"])
-            idle[owner.label] += group["count"]
+            idle[owner.label] += int(group["count"])
     return Snapshot(
         read_instant(record["at"]),
-        record["slots"]["used"] if record["slots"] else None,
+        int(record["slots"]["used"]) if record["slots"] else None,
         idle,
-        frozenset((finding["id"], finding["subject"]) for finding in record["findings"]),
+        frozenset((str(finding["id"]), str(finding["subject"])) for finding in record["findings"]),
     )
 
 

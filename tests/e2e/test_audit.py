@@ -1,0 +1,114 @@
+"""`remediator audit` and the daemon's own audits, as real processes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from tests.testbed.daemon import Daemon
+from tests.testbed.sessions import open_idle
+from tests.testbed.waiting import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+WORKER: dict[str, Any] = {
+    "name": "worker",
+    "command": {"restart": ["true"], "inspect": ["echo", "1"]},
+    "sessions": {"applications": ["leaky"]},
+}
+NOW = ("--watch", "0s")
+
+
+def test_it_says_writes_keeps_and_compares(watch: str, app: str, tmp_path: Path) -> None:
+    """Each form by the file's suffix; what has changed since the one that was kept."""
+    policy = {"remediate": {"steps": [{"terminate_idle": {"older_than": "1ms"}}]}}
+    daemon = Daemon(tmp_path, watch, config={"services": [WORKER]}, policy=policy, mode="dry-run")
+    outputs = [tmp_path / f"health.{suffix}" for suffix in ("txt", "json", "md", "html")]
+    options = [word for path in outputs for word in ("--output", str(path))]
+    with open_idle(app, 1):
+        first = daemon.run("audit", *NOW, "--keep", *options)
+    assert (first.returncode, first.stderr) == (1, "")
+    assert json.loads(first.stdout)["databases"][0]["changes"] == {"since": None, "lines": []}
+    starts = ["shop, ", '{"schema": 1, "kind": "audit"', "# Audit of shop", "<!doctype html>"]
+    assert [path.read_text().startswith(start) for path, start in zip(outputs, starts, strict=True)] == [
+        True
+    ] * 4
+
+    with open_idle(app, 13):
+        second = daemon.run("audit", *NOW, "--format", "text")
+    assert "+12 idle sessions of worker, 13 now" in second.stdout
+    assert "new: leaked_sessions (worker)" in second.stdout
+
+    (kept,) = (daemon.state_dir / "audits").iterdir()
+    kept.write_text("{")
+    third = daemon.run("audit", *NOW)
+    assert json.loads(third.stdout)["databases"][0]["changes"]["since"] is None
+    assert f"{kept}: Expecting property name" in third.stderr
+
+
+def test_the_exit_code_is_what_was_asked_for(watch: str, tmp_path: Path) -> None:
+    """The worst finding, unless that is not to count; not known is its own."""
+    daemon = Daemon(tmp_path, watch, mode="dry-run")
+    assert daemon.run("audit", *NOW, "--fail-on", "warning").returncode == 1
+    assert daemon.run("audit", *NOW, "--fail-on", "problem").returncode == 0
+    down = Daemon(tmp_path / "down", "postgresql://nobody@127.0.0.1:9/none", mode="dry-run")
+    assert down.run("audit", *NOW).returncode == 3
+    assert down.run("audit", *NOW, "--fail-on", "never").returncode == 0
+    assert daemon.run("audit", "--output", "health.pdf").returncode == 64
+    unwritable = daemon.run("audit", *NOW, "--output", str(tmp_path / "none" / "health.md"))
+    assert (unwritable.returncode, unwritable.stderr.count("\n")) == (74, 1)
+
+
+def test_nothing_is_changed_without_keep(watch: str, tmp_path: Path) -> None:
+    """Not even where nothing was kept before."""
+    daemon = Daemon(tmp_path, watch, mode="dry-run")
+    daemon.run("audit", *NOW)
+    assert not list(daemon.state_dir.iterdir())
+
+
+def test_the_daemon_makes_up_for_one_that_it_missed(watch: str, app: str, tmp_path: Path) -> None:
+    """It is kept and compared, the oldest is forgotten, and the checks go on meanwhile."""
+    daemon = Daemon(tmp_path, watch, config={"services": [WORKER], "audit": {"keep": 2}})
+    directory = daemon.state_dir / "audits"
+    directory.mkdir(mode=0o700)
+    first = daemon.run("audit", *NOW, "--keep")
+    assert first.returncode == 1
+    (kept,) = directory.iterdir()
+    last = kept.rename(directory / "20200101T060000Z.json")
+    (directory / "20190101T060000Z.json").write_text("{}")
+    (directory / "20200102T060000Z.json").write_text("{")
+    with open_idle(app, 3), daemon:
+        daemon.wait_for("audit_done")
+        (done,) = daemon.said("audit_done")
+        (passed,) = daemon.said("audit_unreadable")
+        meanwhile = [c for c in daemon.said("cycle") if c["at"] < done["at"]]
+    assert passed["file"].endswith("20200102T060000Z.json")
+    assert (done["database"], done["mode"]) == ("shop", "enforce")
+    assert done["warnings"] >= 1
+    assert "+3 idle sessions of worker, 3 now" in done["changes"]
+    assert len(meanwhile) > 5  # it watches for ten seconds
+    names = sorted(path.name for path in directory.iterdir())
+    assert len(names) == 2
+    assert last.name not in names
+    assert done["file"].endswith(names[-1])
+    assert not daemon.said("audit_failed")
+
+
+def test_an_audit_that_cannot_be_kept_is_said_and_nothing_else_suffers(watch: str, tmp_path: Path) -> None:
+    """The checks go on."""
+    daemon = Daemon(tmp_path, watch, config={"audit": {"cron": "* * * * *"}})
+    directory = daemon.state_dir / "audits"
+    directory.mkdir(mode=0o700)
+    (directory / "20200101T060000Z.json").write_text("{}")
+    with daemon:
+        daemon.wait_for("cycle")
+        for path in directory.iterdir():
+            path.unlink()
+        directory.rmdir()
+        directory.write_text("in the way")
+        daemon.wait_for("audit_failed", within=120)  # at once, or with the next minute
+        before = len(daemon.said("cycle"))
+        wait_until(lambda: len(daemon.said("cycle")) > before + 3, what="more checks")
+    assert "cannot read" in daemon.said("audit_failed")[0]["because"]
