@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from remediator import __version__
 from remediator.adapters.everyone import Everyone
 from remediator.adapters.metrics import CONTENT_TYPE, Metrics
+from remediator.adapters.recording import SqliteRecording
 from remediator.adapters.web import Board, Sources, WebServer, make_app
 from remediator.config import Settings, WebSettings, show
 from remediator.core.assess import Assessment
@@ -21,7 +22,10 @@ from remediator.core.turn import Turn
 from remediator.cycle import Cycle, read_standing
 from remediator.errors import LedgerError
 from remediator.ports import Clock, LedgerStore, Supervisor
-from remediator.status import Desk, Facts, Memory
+from remediator.status import Desk, Facts, Memory, Reading
+
+_BACK = timedelta(days=1)
+_POINTS = 720
 
 Standings = Callable[[], Awaitable[Mapping[str, Standing]]]
 
@@ -123,6 +127,23 @@ class Scene:
         (cycle,) = (cycle for cycle in self.cycles if cycle.database.name == database)
         return await cycle.foresee(assessment)
 
+    async def recall(self, database: str, until: datetime) -> Sequence[Reading]:
+        """Read what was recorded of a database within the day before a time, thinned.
+
+        Raises:
+            RecordingError: It cannot be read.
+        """
+        recording = SqliteRecording(self.settings().state_dir, self.mode)
+        try:
+            found = await recording.readings(database, until - _BACK, until, _POINTS)
+        finally:
+            await recording.close()
+        return [
+            Reading(r.at, slots.used if slots else None, slots.usable if slots else None, r.level)
+            for r in found
+            for slots in (r.sample.slots,)
+        ]
+
     def facts(self) -> Facts:
         """What the page says of the daemon itself."""
         settings = self.settings()
@@ -164,7 +185,7 @@ def serve(settings: WebSettings, observer: Everyone, pulse: Pulse, scene: Scene)
     clock = scene.clock
     metrics = Metrics(clock)
     memory = Memory(clock, [cycle.database.name for cycle in scene.cycles])
-    desk = Desk(scene.facts, memory, scene.store, scene.standings, scene.foresee, clock)
+    desk = Desk(scene.facts, memory, scene.store, scene.standings, scene.foresee, scene.recall, clock)
     for listener in (metrics, pulse, desk):
         observer.join(listener)
     sources = Sources(

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from remediator.status.desk import Desk, Facts
-from remediator.status.memory import Memory
+from remediator.status.memory import Memory, Reading
 
-__all__ = ["Desk", "Facts", "Memory"]
+__all__ = ["Desk", "Facts", "Memory", "Reading"]

@@ -16,11 +16,11 @@ from remediator.core.ledger import Entry, Incident
 from remediator.core.model import Level, Mode
 from remediator.core.policy import Policy
 from remediator.core.turn import Turn
-from remediator.errors import LedgerError
+from remediator.errors import LedgerError, RecordingError
 from remediator.ports import Clock, LedgerStore
 from remediator.status import chart as charts
 from remediator.status import stories, views
-from remediator.status.memory import Memory, Remembered
+from remediator.status.memory import Memory, Reading, Remembered
 
 _BACK = timedelta(days=7)
 _SHOWN = 10
@@ -31,6 +31,7 @@ _WATCHED_FOR = 60.0
 
 History = tuple[tuple[Incident, ...], tuple[Entry, ...]]
 Standings = Callable[[], Awaitable[Mapping[str, Standing]]]
+Recall = Callable[[str, datetime], Awaitable[Sequence[Reading]]]
 Foresee = Callable[[str, Assessment], Awaitable[Turn]]
 
 
@@ -66,6 +67,7 @@ class Desk:
         store: The ledger.
         standings: Reads what is in force for each database; raises LedgerError.
         foresee: Plans as if critical were confirmed, on a sample that was taken; raises LedgerError.
+        recall: Reads what was recorded of a database before a time; raises RecordingError.
         clock: The time.
     """
 
@@ -76,6 +78,7 @@ class Desk:
         store: LedgerStore,
         standings: Standings,
         foresee: Foresee,
+        recall: Recall,
         clock: Clock,
     ) -> None:
         self._facts = facts
@@ -83,6 +86,8 @@ class Desk:
         self._store = store
         self._standings = standings
         self._foresee = foresee
+        self._recall = recall
+        self._recalling: asyncio.Task[None] | None = None
         self._clock = clock
         self._asked: float | None = None
         self._read_at: float | None = None
@@ -158,6 +163,8 @@ class Desk:
         async with self._reading:
             now = self._clock.now()
             self._asked = now.mono
+            if self._recalling is None:  # not at the start, which has better things to do
+                self._recalling = asyncio.create_task(self._remember(now.at))
             if self._read_at is not None and now.mono - self._read_at < _OLD_AFTER:
                 return
             self._read_at = now.mono
@@ -167,6 +174,11 @@ class Desk:
                 self._trouble = ""
             except LedgerError as error:
                 self._trouble = str(error)
+
+    async def _remember(self, until: datetime) -> None:
+        for name, known in self.memory.databases.items():
+            with suppress(RecordingError):  # told by the one that records
+                known.recall(await self._recall(name, until))
 
     def _known(self) -> list[tuple[str, Remembered]]:
         return [(name, known) for name, known in self.memory.databases.items() if known.turn is not None]

@@ -103,6 +103,12 @@ class Remembered:
     told: deque[Told] = field(default_factory=lambda: deque(maxlen=_TOLD))
     fresh: list[Told] = field(default_factory=list)
 
+    def recall(self, older: Sequence[Reading]) -> None:
+        """Put readings from before the start in front of those that there are."""
+        first = self.coarse[0].at if self.coarse else None
+        known = [reading for reading in older if first is None or reading.at < first]
+        self.coarse = deque([*known, *self.coarse], maxlen=_COARSE)
+
     def conclude(self, at: datetime) -> None:
         """Put what was said during a cycle, whose sample was taken at this time, into its place."""
         for told in self.fresh:
@@ -130,7 +136,7 @@ class Remembered:
 
 
 class Memory:
-    """Follows the cycles, and remembers what a page shows of them. Knows nothing from before the start.
+    """Follows the cycles, and remembers what a page shows of them.
 
     Args:
         clock: When something was said.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from remediator.core.assess import Assessment
 from remediator.core.budgets import Standing
+from remediator.core.diagnosis import Kind, diagnosis_at
 from remediator.core.ledger import Phase
 from remediator.core.model import Evidence, Level, Mode, Sample
 from remediator.core.plan import Plan, RestartReplica, StepPlan, TerminateSession
@@ -21,6 +22,11 @@ from remediator.status.chart import Band, Chart, bands
 from remediator.status.stories import Story
 
 _OWNERS = 24
+_KINDS = {
+    Kind.LEAK: "a leak",
+    Kind.PEAK: "a load peak",
+    Kind.UNCLEAR: "neither clearly a leak nor a load peak",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +149,7 @@ def view(
         name=name,
         level="unknown" if assessment.unknown else assessment.level.label,
         pending=_pending(assessment, policy),
-        because=reasons(assessment),
+        because=[*reasons(assessment), *_motion(assessment)],
         used=slots.used if slots else None,
         usable=slots.usable if slots else None,
         share=slots.utilization if slots else None,
@@ -189,6 +195,17 @@ def doing(turn: Turn, standing: Standing | None, mode: Mode, story: Story | None
     if plan is not None and plan.next_step is None and not plan.relieved:
         return Doing("wait", "Waiting", f"{words.why_held(plan).capitalize()}. {done}")
     return Doing("dry" if mode is Mode.DRY_RUN else "act", "At work", done)
+
+
+def _motion(assessment: Assessment) -> Iterator[str]:
+    """What kind of trouble it is, and where it is going, as far as that can be told."""
+    sample = assessment.sample
+    found = diagnosis_at(max(assessment.level, assessment.pending or Level.NORMAL), sample)
+    if found is not None:
+        yield f"{_KINDS[found.kind]}: {found.text}"
+    growth = sample.trend.growth()
+    if growth is not None and growth.exhausted_in is not None:
+        yield f"no slot is left in {duration(round(growth.exhausted_in))} if it goes on so: {growth}"
 
 
 def _pending(assessment: Assessment, policy: Policy) -> str:

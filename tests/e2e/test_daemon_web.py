@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from contextlib import ExitStack, suppress
@@ -89,6 +90,24 @@ def test_a_flood_of_clients_does_not_hold_up_the_checks(watch: str, tmp_path: Pa
         assert not daemon.said("cycle_late")
         stack.close()
         assert ask(port, "/healthz").status == 200
+
+
+def test_the_last_hours_are_shown_from_before_a_restart_too(watch: str, tmp_path: Path) -> None:
+    """From the recording, once somebody looks."""
+    port = free_port()
+    with Daemon(tmp_path / "daemon", watch, config=serving(port)) as daemon:
+        daemon.wait_cycles(5)
+        daemon.terminate()
+        ended = time.time()
+        daemon.start()
+        daemon.wait(lambda: ask(port, "/").status == 200, "the page")
+
+        def shown() -> list[float]:
+            at: list[float] = json.loads(ask(port, "/series?database=shop").body)["at"]
+            return at
+
+        daemon.wait(lambda: shown()[0] < ended < shown()[-1], "readings from before")
+        assert shown() == sorted(shown())
 
 
 def test_without_the_section_no_port_is_opened(watch: str, tmp_path: Path) -> None:

@@ -27,6 +27,10 @@ CYCLE: dict[str, Any] = {
     "states": {"idle": 50, "active": 8, "made up": 2},
     "probe": "accepted",
     "probe_seconds": 0.01,
+    "growth": 6.0,
+    "exhausted_in": 370.0,
+    "churn": 0.5,
+    "diagnosis": "leak",
     "seconds": 0.02,
 }
 
@@ -67,6 +71,10 @@ def test_a_cycle_is_shown_whole() -> None:
     assert found["probe_result{database=shop,result=accepted}"] == 1
     assert found["probe_result{database=shop,result=refusing}"] == 0
     assert found["last_cycle_timestamp_seconds{database=shop}"] == START.timestamp()
+    assert found["growth_slots_per_second{database=shop}"] == 0.1
+    assert found["exhaustion_seconds{database=shop}"] == 370
+    assert found["churn_sessions_per_second{database=shop}"] == 0.5
+    assert [found[f"diagnosis{{database=shop,kind={x}}}"] for x in ("leak", "peak", "unclear")] == [1, 0, 0]
     assert found["cycles_total{database=shop}"] == 1
     assert found["cycle_duration_seconds_count{database=shop}"] == 1
     assert found["mode_info{mode=dry-run}"] == 1
@@ -85,6 +93,7 @@ def test_what_is_no_longer_known_is_no_longer_shown() -> None:
     assert found["evidence_known{database=shop}"] == 0
     assert found["cycles_total{database=shop}"] == 2
     gone = ("used_slots", "usable_slots", "utilization_ratio", "sessions", "probe_result", "probe_seconds")
+    gone += ("growth_slots_per_second", "exhaustion_seconds", "churn_sessions_per_second")
     assert not [name for name in found if name.split("{")[0] in (*gone, "sessions_by_owner")]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import asyncio
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from remediator.core.model import Level, Mode
 from remediator.core.policy import RestartService
 from remediator.core.turn import Turn
 from remediator.cycle import read_standing
-from remediator.errors import LedgerError
+from remediator.errors import LedgerError, RecordingError
 from remediator.status import Desk, Facts, Memory
 from remediator.status.chart import bands, chart
 from remediator.status.memory import Reading
@@ -38,7 +39,9 @@ class Viewed:
         self.broken = False
         self.memory = Memory(world.clock, [self.name])
         facts = Facts(mode, "1.2.3", "config.yaml", "version: 1\n")
-        self.desk = Desk(lambda: facts, self.memory, world.store, self._standings, self._foresee, world.clock)
+        self.desk = Desk(
+            lambda: facts, self.memory, world.store, self._standings, self._foresee, self._recall, world.clock
+        )
         self._told = 0
 
     async def turns(self, number: int = 1) -> None:
@@ -68,6 +71,11 @@ class Viewed:
             raise LedgerError("the disk is full")
         world = self.world
         return {self.name: await read_standing(world.store, self.name, world.policy, world.clock.now())}
+
+    async def _recall(self, _: str, until: datetime) -> list[Reading]:
+        if self.broken:
+            raise RecordingError("the disk is full")
+        return [Reading(until - timedelta(minutes=m), 40 + m, 97, Level.NORMAL) for m in range(30, 0, -1)]
 
     async def _foresee(self, _: str, assessment: Assessment) -> Turn:
         return await self.world.cycles[0].foresee(assessment)
@@ -193,6 +201,22 @@ async def test_before_the_first_check_it_says_so() -> None:
     page = await Viewed(World()).desk.page()
     assert page["databases"] == []
     assert len(page["waiting"]) == 1
+
+
+async def test_what_was_recorded_before_the_start_is_on_the_chart() -> None:
+    """In front of what was seen since; where it cannot be read, the page is as good without."""
+    for broken in (False, True):
+        viewed = Viewed(World())
+        viewed.broken = broken
+        viewed.world.fill(10, age=timedelta(0))
+        await viewed.turns(2)
+        await viewed.view()
+        await asyncio.sleep(0)
+        viewed.world.clock.advance(2)
+        numbers = await viewed.desk.series(viewed.name)
+        assert numbers is not None
+        assert numbers["at"] == sorted(numbers["at"])
+        assert numbers["used"] == ([] if broken else list(range(70, 40, -1))) + [10, 10]
 
 
 def test_memory_is_bounded_and_keeps_the_peaks() -> None:
