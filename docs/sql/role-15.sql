@@ -14,9 +14,9 @@ BEGIN
 END
 $$;
 
--- It owns nothing, reads no table, creates nothing. Five connections: one that watches, one for the probe, and the
--- same for somebody who runs `remediator check` or `plan` meanwhile.
-CREATE ROLE remediator LOGIN CONNECTION LIMIT 5;
+-- It owns nothing, reads no table, creates nothing. Seven connections: one that watches, one for the probe, and the
+-- same for an audit of the daemon's and for somebody who runs `remediator check` or `plan` meanwhile.
+CREATE ROLE remediator LOGIN CONNECTION LIMIT 7;
 
 -- See every session. Without this the server hides other roles' sessions, and nothing is done.
 GRANT pg_read_all_stats TO remediator;

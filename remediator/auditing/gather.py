@@ -76,7 +76,7 @@ class _Auditor:
         catalogue, churn = None, None
         if sample.slots is not None and sample.server is not None:
             try:
-                catalogue = await read_catalogue(self.database, sample.server.version)
+                catalogue = await read_catalogue(self.database, sample.server.version, self.yardstick.kept)
                 churn = await self._churn(sample, watch)
             except UnavailableError as error:
                 sample = replace(sample, trouble=Trouble(TroubleKind.FAILED, str(error)))

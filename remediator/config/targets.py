@@ -145,6 +145,8 @@ class Connections(Section):
     max_age: Pause | None = None
     """For how long the service keeps a connection that it does not use: Django's `CONN_MAX_AGE`, a pool's
     lifetime."""
+    checked: Annotated[bool, BOOLEAN] = False
+    """It tests a connection before it uses it: `CONN_HEALTH_CHECKS`, `pool_pre_ping`."""
 
 
 class Service(Section):

@@ -12,6 +12,8 @@ from tests.testbed.waiting import wait_until
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from playwright.sync_api import Browser
+
 
 WORKER: dict[str, Any] = {
     "name": "worker",
@@ -46,6 +48,32 @@ def test_it_says_writes_keeps_and_compares(watch: str, app: str, tmp_path: Path)
     third = daemon.run("audit", *NOW)
     assert json.loads(third.stdout)["databases"][0]["changes"]["since"] is None
     assert f"{kept}: Expecting property name" in third.stderr
+
+
+def test_the_page_in_a_browser(watch: str, app: str, browser: Browser, tmp_path: Path) -> None:
+    """Nothing is asked for, nothing runs, nothing sticks out on a phone; it is dark where that is wanted."""
+    hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+    daemon = Daemon(tmp_path, watch, mode="dry-run")
+    path = tmp_path / "health.html"
+    with open_idle(app, 3, application_name=hostile):
+        daemon.run("audit", *NOW, "--output", str(path))
+    page = browser.new_page(viewport={"width": 360, "height": 640}, color_scheme="dark")
+    asked: list[str] = []
+    said: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("dialog", lambda dialog: said.append(dialog.message))
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(path.as_uri())
+    assert (asked, said) == ([path.as_uri()], [])
+    assert page.locator("article").count() >= 3
+    assert page.get_by_text(hostile[:63]).count() >= 1
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    widths = page.eval_on_selector_all(".bar", "bars => bars.map(bar => bar.getBoundingClientRect().width)")
+    assert max(widths) > 20
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.emulate_media(color_scheme="light")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
+    page.close()
 
 
 def test_the_exit_code_is_what_was_asked_for(watch: str, tmp_path: Path) -> None:

@@ -124,6 +124,12 @@ def test_the_status_page_comes_along_with_the_licence_of_what_is_not_ours() -> N
     } <= wanted
 
 
+def test_the_template_of_audits_comes_along() -> None:
+    """It is read only when somebody asks for a page."""
+    with zipfile.ZipFile(distributions().wheel) as archive:
+        assert "remediator/render/audit/templates/audit.html" in archive.namelist()
+
+
 def test_the_wheel_holds_the_package_and_nothing_else() -> None:
     """Types come along; tests, tools and the repository's other files do not."""
     with zipfile.ZipFile(distributions().wheel) as archive:

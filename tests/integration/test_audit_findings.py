@@ -34,7 +34,13 @@ if TYPE_CHECKING:
 
 A_MOMENT = timedelta(milliseconds=300)
 QUICK = Yardstick(
-    in_transaction=A_MOMENT, unused=A_MOMENT, keeps=A_MOMENT, tool_idle=A_MOMENT, superusers=3, leak_count=3
+    kept=A_MOMENT,
+    in_transaction=A_MOMENT,
+    unused=A_MOMENT,
+    keeps=A_MOMENT,
+    tool_idle=A_MOMENT,
+    superusers=3,
+    leak_count=3,
 )
 WORKER: dict[str, Any] = {
     "name": "worker",
@@ -207,6 +213,7 @@ TESTED_BELOW = {
     "budget_exceeds_slots",
     "over_budget",
     "unattributed",
+    "no_sign_of_health_checks",
     "churn",
     "no_reserved_slot",
     "no_slot_for_superusers",
@@ -304,6 +311,20 @@ def test_a_level_that_is_reached_now(audited: Audited) -> None:
         )
         assert audited.seen("level_raised").severity is Severity.PROBLEM
     audited.gone("level_raised")
+
+
+def test_connections_that_are_not_tested(audited: Audited) -> None:
+    """Until one of them shows a test, or the config says that they are tested before use."""
+    rule = "no_sign_of_health_checks"
+    with psycopg.connect(audited.app, application_name="leaky", autocommit=True) as kept:
+        kept.execute("SELECT now()")
+        audited.seen(rule)
+        kept.execute("SELECT 1")
+        audited.gone(rule)
+        kept.execute("SELECT now()")
+        audited.seen(rule)
+        audited.configure(checked=True)
+        audited.gone(rule)
 
 
 def test_churn(audited: Audited) -> None:

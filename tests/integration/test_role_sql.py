@@ -79,7 +79,7 @@ def test_the_role_has_these_rights_and_no_others(server: PostgresServer) -> None
     assert server.rows(
         "SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls, rolconnlimit "
         "FROM pg_roles WHERE rolname = 'remediator'"
-    ) == [(False, False, False, False, False, 5)]
+    ) == [(False, False, False, False, False, 7)]
     assert (
         server.rows("SELECT classid::regclass FROM pg_shdepend WHERE refobjid = 'remediator'::regrole") == []
     )

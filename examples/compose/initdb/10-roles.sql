@@ -7,7 +7,7 @@ CREATE TABLE ticket (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, sold_at
 GRANT SELECT, INSERT ON ticket TO app;
 
 -- The role of remediator: sees every session, may signal those that are not a superuser's, owns nothing.
-CREATE ROLE remediator LOGIN PASSWORD :'remediator_password' CONNECTION LIMIT 5;
+CREATE ROLE remediator LOGIN PASSWORD :'remediator_password' CONNECTION LIMIT 7;
 GRANT pg_read_all_stats, pg_signal_backend TO remediator;
 ALTER ROLE remediator SET application_name = 'remediator';
 ALTER ROLE remediator SET search_path = pg_catalog;

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from remediator.adapters.postgres import queries
 from remediator.adapters.postgres.database import PostgresDatabase
-from remediator.core.audit.catalogue import Catalogue, Override, Place, Role, Setting
+from remediator.core.audit.catalogue import Catalogue, Kept, Override, Place, Role, Setting
 
 
-async def read_catalogue(database: PostgresDatabase, version: int) -> Catalogue:
+async def read_catalogue(database: PostgresDatabase, version: int, kept: timedelta) -> Catalogue:
     """Read it.
 
     Args:
         database: The server, which has been sampled.
         version: Its version, as `server_version_num`.
+        kept: How old a session must be to count as kept.
 
     Raises:
         UnavailableError: The server did not answer in time.
     """
     privileges = await database.privileges()
-    settings, roles, places, overrides, used = (await database.connection.fetch(queries.CATALOGUE))[0]
+    ((settings, roles, places, overrides, used, old),) = await database.connection.fetch(
+        queries.CATALOGUE, {"kept": kept}
+    )
     return Catalogue(
         user=privileges.user,
         version=version,
@@ -30,4 +35,5 @@ async def read_catalogue(database: PostgresDatabase, version: int) -> Catalogue:
         places=tuple(Place(*place) for place in places),
         overrides=tuple(Override(*override) for override in overrides),
         used=frozenset((role, place) for role, place in used),
+        kept=tuple(Kept(*one) for one in old),
     )

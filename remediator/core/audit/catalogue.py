@@ -71,6 +71,20 @@ class Override:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """Sessions of one role and application that are older than a request.
+
+    Attributes:
+        pinged: Those whose last statement is one that only tests the connection.
+    """
+
+    user: str
+    application: str
+    sessions: int
+    pinged: int
+
+
+@dataclass(frozen=True, slots=True)
 class Catalogue:
     """What a server says of itself.
 
@@ -91,6 +105,7 @@ class Catalogue:
     places: tuple[Place, ...] = ()
     overrides: tuple[Override, ...] = ()
     used: frozenset[tuple[str, str]] = frozenset()
+    kept: tuple[Kept, ...] = ()
 
     def setting(self, name: str) -> Setting | None:
         """A setting, None where the server does not know it."""

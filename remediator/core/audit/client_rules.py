@@ -112,6 +112,20 @@ def never_used(facts: Facts) -> Iterator[Hit]:
             yield Hit(held.whose, _held(held), (terminate(held, mark.unused),))
 
 
+def no_sign_of_health_checks(facts: Facts) -> Iterator[Hit]:
+    """A service keeps connections, and none looks as if it were tested."""
+    for service in facts.services:
+        if facts.catalogue is None or (service.connections and service.connections.checked):
+            continue
+        groups = of_service(facts.sample.groups, service.name)
+        names = {(g.user, g.application) for g in groups}
+        kept = [k for k in facts.catalogue.kept if (k.user, k.application) in names]
+        if kept and not any(k.pinged for k in kept):
+            number = count(sum(k.sessions for k in kept), "session")
+            age = duration(facts.yardstick.kept)
+            yield Hit(service.name, f"{number} older than {age}; the last statement of none is a test")
+
+
 def tool_idle(facts: Facts) -> Iterator[Hit]:
     """Somebody's desktop tool was left open."""
     age = facts.yardstick.tool_idle

@@ -27,6 +27,7 @@ class Connections:
         threads: Of one process: each needs one connection at a time.
         pool: Connections that a process's pool holds at most; None without a pool.
         max_age: How long the service keeps a connection that it does not use; None when that is not known.
+        checked: It tests a connection before it uses it.
     """
 
     normal: int | None = None
@@ -35,6 +36,7 @@ class Connections:
     threads: int = 1
     pool: int | None = None
     max_age: timedelta | None = None
+    checked: bool = False
 
     def usual(self, replicas: int) -> int | None:
         """Connections on a usual day: each thread has one, unless the pool is smaller."""
@@ -90,6 +92,7 @@ class Yardstick:
         unused: Never used after so long.
         unused_count: How many of those may be by chance.
         keeps: Idle for so long beyond what a service is said to keep, at least.
+        kept: So old is a session that its client keeps.
         tool_idle: A person's tool that is not used any more.
         churn: Sessions begun in a second.
         near: Ratio of a limit at which it is near.
@@ -105,6 +108,7 @@ class Yardstick:
     unused: timedelta = 10 * MINUTE
     unused_count: int = 2
     keeps: timedelta = MINUTE
+    kept: timedelta = HOUR
     tool_idle: timedelta = DAY
     churn: float = 5.0
     near: float = 0.8

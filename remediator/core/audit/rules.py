@@ -103,6 +103,17 @@ _SESSIONS = (
         clients.never_used,
     ),
     Rule(
+        "no_sign_of_health_checks",
+        NOTE,
+        "A service keeps connections, and nothing shows that it tests them",
+        "After a session is ended, by us, a timeout or a restart of the server, the next statement on "
+        "that connection fails; without tests some pools hand it out again and again. Tests before use, "
+        "as Django and SQLAlchemy make them, cannot be seen in the server.",
+        "`CONN_HEALTH_CHECKS = True`, `pool_pre_ping=True`, `check=ConnectionPool.check_connection`; "
+        "then say so: `connections: {checked: true}`.",
+        clients.no_sign_of_health_checks,
+    ),
+    Rule(
         "orphans",
         WARNING,
         "Sessions are left of containers that are gone",

@@ -20,7 +20,20 @@ overrides as (
     left join pg_database d on d.oid = s.setdatabase
 ),
 clients as (
-    select usesysid, datid from pg_stat_activity where backend_type = 'client backend'
+    select
+        usesysid,
+        datid,
+        coalesce(usename, '') as usename,
+        application_name,
+        backend_start <= clock_timestamp() - %(kept)s::interval as kept,
+        -- What a pool runs to see whether a connection is alive. Only the fact leaves the server, never the text.
+        coalesce(
+            query ~* '^\s*select\s+1(\s+as\s+\w+)?\s*;?\s*$'
+                or (query ~ '^\s*;?\s*$' and state_change > backend_start + interval '1 second'),
+            false
+        ) as pinged
+    from pg_stat_activity
+    where backend_type = 'client backend'
 )
 select
     coalesce(
@@ -80,6 +93,18 @@ select
                 join pg_roles r on r.oid = c.usesysid
                 join pg_database d on d.oid = c.datid
             ) u
+        ),
+        '[]'::json
+    ),
+    coalesce(
+        (
+            select json_agg(json_build_array(k.usename, k.application_name, k.sessions, k.pinged))
+            from (
+                select usename, application_name, count(*) as sessions, count(*) filter (where pinged) as pinged
+                from clients
+                where kept
+                group by usename, application_name
+            ) k
         ),
         '[]'::json
     )
