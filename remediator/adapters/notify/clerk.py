@@ -34,7 +34,6 @@ class Clerk:
         clock: The time.
         send: Sends a message, in whatever thread it is called.
         report: Takes what came of an attempt, from its thread, to be given to `ended`.
-        mask: Masks secrets.
     """
 
     def __init__(
@@ -46,7 +45,6 @@ class Clerk:
         clock: Clock,
         send: Send,
         report: Callable[[Result], object],
-        mask: Callable[[str], str],
     ) -> None:
         self._outbox = outbox
         self._digest = digest
@@ -54,7 +52,6 @@ class Clerk:
         self._clock = clock
         self._send = send
         self._report = report
-        self._mask = mask
         self._routes: dict[str, Route] = {}
 
     def appoint(self, targets: Sequence[Target]) -> None:
@@ -156,8 +153,8 @@ class Clerk:
             Message(
                 id=0,
                 target=route.target.name,
-                title=self._mask(notice.title),
-                body=self._mask(notice.body),
+                title=notice.title,
+                body=notice.body,
                 tone=notice.tone.value,
                 at=notice.at.timestamp(),
             )

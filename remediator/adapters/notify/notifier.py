@@ -67,12 +67,11 @@ class Notifications:
 
         self._clerk = Clerk(
             outbox=Outbox(state_dir, self._tell_of_outbox),
-            digest=Digest(Writer(dry_run=dry_run, origin=socket.gethostname())),
+            digest=Digest(Writer(dry_run=dry_run, origin=socket.gethostname(), mask=mask)),
             observer=observer,
             clock=clock,
             send=sending or by_apprise,
             report=lambda result: self._inbox.put(result, always=True),
-            mask=mask,
         )
 
     def appoint(self, targets: Sequence[Target]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from remediator.adapters.notify.told import Told
 from remediator.core.notice import Kind, Notice, Tone
@@ -36,9 +36,11 @@ class Writer:
     Args:
         dry_run: Nothing is really done; every title begins with it.
         origin: Which remediator this is.
+        mask: Masks secrets.
     """
 
-    def __init__(self, *, dry_run: bool, origin: str) -> None:
+    def __init__(self, *, dry_run: bool, origin: str, mask: Callable[[str], str] = str) -> None:
+        self._mask = mask
         self._dry_run = dry_run
         self._mode = "dry-run" if dry_run else "enforce"
         self._origin = origin
@@ -74,7 +76,9 @@ class Writer:
             ("Incident", told.incident),
             ("When", f"{told.at:%Y-%m-%d %H:%M:%S} UTC, told by remediator on {self._origin}"),
         ]
-        body = "\n".join(f"{label}: {clean(text, _LINE)}" for label, text in every if text)
+        # Masked first: a secret that was cut or defused is not recognised any more.
+        title = self._mask(title)
+        body = "\n".join(f"{label}: {clean(self._mask(text), _LINE)}" for label, text in every if text)
         # What is good news for real is none in a dry run.
         calm = kind.tone is Tone.CALM and told.incident
         tone = Tone.NEWS if self._dry_run and calm else kind.tone
@@ -183,7 +187,7 @@ def _clients(acts: Sequence[Told]) -> list[str]:
         return []
     who = Counter(act.text("application") or act.text("user") or "unnamed" for act in acts)
     idle = max((act.number("idle_for") or 0.0 for act in acts), default=0.0)
-    named = ", ".join(f"{number} of {clean(name, 63)}" for name, number in who.most_common(5))
+    named = ", ".join(f"{number} of {name}" for name, number in who.most_common(5))
     more = f", {len(who) - 5} more clients" if len(who) > 5 else ""  # noqa: PLR2004  those that were named
     other = Counter(act.text("outcome") for act in acts) - Counter(
         act.text("outcome") for act in acts if act.text("outcome") in {"confirmed", "simulated"}

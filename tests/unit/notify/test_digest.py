@@ -185,6 +185,23 @@ def test_strangers_names_mention_nobody_and_stay_on_their_line() -> None:
     assert "\nWhy: all" not in text
 
 
+def test_secrets_are_masked_before_anything_else_is_done_to_the_text() -> None:
+    """Defused or cut off, nobody would recognise them any more."""
+    writer = Writer(dry_run=False, origin="db-1", mask=lambda text: text.replace("p@<ss>", "***"))
+    reason = "x" * 598 + "p@<ss> refused"
+    events = [
+        of_incident(Event.INCIDENT_HELD, because="login with p@<ss> refused"),
+        of_incident(Event.INCIDENT_HELD, because=reason),
+        told(Event.LOCKED, scope="p@<ss>", because="of p@<ss>"),
+        *terminated(1, application="p@<ss>"),
+        of_incident(Event.STEP_SETTLING),
+    ]
+    notices = taken(events, Digest(writer))
+    text = "".join(notice.title + notice.body for notice in notices)
+    assert text.count("***") == 4
+    assert not any(part in text for part in ("p@", "p\uff20", "<ss", "\u2039ss"))
+
+
 def test_a_long_reason_is_cut() -> None:
     """No service takes any length."""
     (held,) = taken([of_incident(Event.INCIDENT_HELD, because="x" * 10_000)])
