@@ -16,6 +16,7 @@ from remediator.cli.exits import Exit
 from remediator.cli.look import check, history, plan
 from remediator.cli.notify import notify_group
 from remediator.cli.operate import ack, health, pause, resume
+from remediator.cli.replay import replay
 from remediator.cli.run import run as run_command
 from remediator.errors import BusyError, ConfigError, LedgerError, RemediatorError
 
@@ -35,13 +36,16 @@ def cli() -> None:
     \b
     Every week:
       remediator audit             what is wrong, why it matters, and what mends it
+    \b
+    Before a policy is changed:
+      remediator replay --policy new.yaml    what would it have done last week?
 
     Nothing is ever done in a dry run, which is the default.
     """
 
 
 for command in (
-    *(run_command, check, plan, history, audit, doctor, pause, resume, ack, health),
+    *(run_command, check, plan, history, replay, audit, doctor, pause, resume, ack, health),
     *(config_group, notify_group, demo),
 ):
     cli.add_command(command)

@@ -59,7 +59,11 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A plan, with targets by name: who they are stands in the survey."""
+    """A plan, with targets by name: who they are stands in the survey.
+
+    Attributes:
+        held: Nothing may or can be done although it is needed, and waiting alone will not help.
+    """
 
     rungs: tuple[Rung, ...] = ()
     objections: tuple[str, ...] = ()
@@ -68,6 +72,7 @@ class Decision:
     renews: bool = False
     relieved: bool = False
     exhausted: bool = False
+    held: bool = False
 
     @property
     def next_rung(self) -> Rung | None:
@@ -166,6 +171,7 @@ def decision_of(plan: Plan) -> Decision:
         renews=plan.renews,
         relieved=plan.relieved,
         exhausted=plan.exhausted,
+        held=plan.held,
     )
 
 

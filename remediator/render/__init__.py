@@ -9,10 +9,12 @@ from remediator.render.lines import (
 )
 from remediator.render.nagios import nagios_lines
 from remediator.render.records import assessment_record, history_record, plan_record, sample_record
+from remediator.render.replay import Replayed, replay_lines, replay_record
 from remediator.render.standing import standing_lines, standing_record
 from remediator.render.verdicts import reasons, shown_level, shown_unknown, verdict
 
 __all__ = [
+    "Replayed",
     "assessment_lines",
     "assessment_record",
     "history_lines",
@@ -21,6 +23,8 @@ __all__ = [
     "plan_lines",
     "plan_record",
     "reasons",
+    "replay_lines",
+    "replay_record",
     "sample_record",
     "shown_level",
     "shown_unknown",

@@ -27,17 +27,18 @@ class MemoryRecording:
     Attributes:
         broken: While set, reading raises `RecordingError` with this message.
         kept: All readings, in order.
+        run: Which life of the daemon it is.
     """
 
     def __init__(self, mode: Mode, run: str) -> None:
         self.broken: str | None = None
         self.kept: list[Reading] = []
         self._mode = mode
-        self._run = run
+        self.run = run
 
     def completed(self, database: str, policy: Policy, turn: Turn) -> None:
         """Keep a reading of a completed cycle."""
-        self.kept.append(reading_of(database, policy, fingerprint(policy), turn, self._mode, self._run))
+        self.kept.append(reading_of(database, policy, fingerprint(policy), turn, self._mode, self.run))
 
     async def readings(
         self, database: str, since: datetime, until: datetime, points: int | None = None

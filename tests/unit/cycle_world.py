@@ -21,7 +21,7 @@ from remediator.core.policy import (
 from remediator.core.service import Service, Verification
 from remediator.core.turn import Turn
 from remediator.cycle import Cycle, Timekeeper
-from remediator.ports import Database, LedgerStore, Runtime
+from remediator.ports import Database, Follower, LedgerStore, Runtime
 from remediator.recurrence import window_at
 from remediator.testing import FakeClock, FakeDatabase, FakeRuntime
 from remediator.testing.ledger import MemoryLedger
@@ -89,6 +89,7 @@ class World:
         self.meanwhile: Callable[[], None] = lambda: None
         """What happens in the world before each turn."""
         self.deciding = asyncio.Lock()
+        self.follower: Follower | None = None
         self.cycles = self.fresh_cycles()
 
     @property
@@ -131,6 +132,7 @@ class World:
                 mode=self.mode,
                 deciding=self.deciding,
                 timekeeper=timekeeper,
+                follower=self.follower,
             )
             for database in self.databases.values()
         ]

@@ -1,0 +1,151 @@
+"""What a replay shows, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise, zip_longest
+from textwrap import wrap
+from typing import Any
+
+from remediator.core.reading import Reading
+from remediator.core.story import Row, Scene
+from remediator.core.text import count, duration
+
+_WIDTH = 44
+_WHEN = "%m-%d %H:%M:%S"
+# Every reading is kept for a day; older ones are thinned out.
+_GAP = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One database's replay.
+
+    Attributes:
+        readings: What was replayed, oldest first.
+        policy: The name of the policy that was tried, and its fingerprint.
+        cutoffs: The idle ages that this policy counts by.
+        rows: What differs and what does not.
+    """
+
+    database: str
+    readings: Sequence[Reading]
+    policy: tuple[str, str]
+    cutoffs: tuple[timedelta, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything would have been decided otherwise."""
+        return not all(row.decided_alike for row in self.rows)
+
+    @property
+    def guessed(self) -> bool:
+        """Whether the numbers of sessions acted on are guesses somewhere."""
+        return any(scene.about for row in self.rows for scene in (*row.then, *row.now))
+
+
+def caveats(replayed: Replayed) -> Iterator[str]:
+    """Say what this replay does not know."""
+    readings = replayed.readings
+    gaps = sum(1 for one, two in pairwise(readings) if _gap(one, two))
+    if gaps:
+        yield f"{count(gaps, 'gap')} of more than {duration(_GAP)} in the recording"
+    known = {cutoff for reading in replayed.readings for cutoff in reading.cutoffs}
+    missing = [duration(cutoff) for cutoff in replayed.cutoffs if cutoff not in known]
+    if missing:
+        yield (
+            f"sessions were not counted by an idle age of {', '.join(missing)} then: those known to be so "
+            "old count, others may be missing"
+        )
+    if replayed.guessed:
+        yield "'about': sessions were counted then, but not read one by one"
+    if replayed.differs:
+        yield "the recorded world did not react to this policy: what follows its first act is a guess"
+
+
+def _gap(one: Reading, two: Reading) -> bool:
+    return two.sample.moment.steady - one.sample.moment.steady > _GAP
+
+
+def replay_lines(replayed: Replayed) -> Iterator[str]:
+    """A replay for people, in two columns."""
+    readings = replayed.readings
+    if not readings:
+        yield f"{replayed.database}: nothing was recorded in this time"
+        return
+    policies = ", ".join(dict.fromkeys(r.policy for r in readings))
+    yield (
+        f"{replayed.database}: {count(len(readings), 'reading')} from {_utc(readings[0].at)} "
+        f"to {_utc(readings[-1].at)} UTC"
+    )
+    yield f"{'':>16}{f'then: {policies}':<{_WIDTH}}  now: {replayed.policy[0]}"
+    for row in replayed.rows:
+        yield from _row_lines(row)
+    if not replayed.rows:
+        yield "  nothing happened, and nothing would have"
+    for caveat in caveats(replayed):
+        yield f"  note: {caveat}"
+    verdict = "the policies decide differently" if replayed.differs else "the policies decide the same"
+    yield f"{replayed.database}: {verdict}"
+
+
+def _row_lines(row: Row) -> Iterator[str]:
+    mark = "=" if row.same else "!"
+    then, now = _column(row.then), _column(row.now)
+    for number, (left, right) in enumerate(zip_longest(then, now, fillvalue="")):
+        when = f"{row.at.astimezone(UTC):{_WHEN}}" if number == 0 else ""
+        yield f"{when:<14}{mark} {left:<{_WIDTH}}  {right}".rstrip()
+
+
+def _column(scenes: Iterable[Scene]) -> list[str]:
+    lines: list[str] = []
+    for scene in scenes:
+        text = f"{scene.text}: {scene.because}" if scene.because else scene.text
+        lines += wrap(text, _WIDTH, subsequent_indent="  ")
+    return lines or ["-"]
+
+
+def _utc(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def replay_record(replayed: Replayed) -> dict[str, Any]:
+    """A replay for programs."""
+    readings = replayed.readings
+    name, mark = replayed.policy
+    then = {(r.policy, r.fingerprint) for r in readings}
+    return {
+        "database": replayed.database,
+        "readings": len(readings),
+        "since": readings[0].at.isoformat() if readings else None,
+        "until": readings[-1].at.isoformat() if readings else None,
+        "then": [{"policy": p, "fingerprint": f} for p, f in sorted(then)],
+        "now": {"policy": name, "fingerprint": mark},
+        "differs": replayed.differs,
+        "notes": list(caveats(replayed)),
+        "moments": [_row_record(row) for row in replayed.rows],
+    }
+
+
+def _row_record(row: Row) -> dict[str, Any]:
+    return {
+        "at": row.at.isoformat(),
+        "same": row.same,
+        "then": [scene_record(scene) for scene in row.then],
+        "now": [scene_record(scene) for scene in row.now],
+    }
+
+
+def scene_record(scene: Scene) -> dict[str, Any]:
+    """A scene for programs."""
+    return {
+        "kind": scene.kind.value,
+        "text": scene.text,
+        "because": scene.because,
+        "targets": list(scene.targets),
+        "results": dict(scene.results),
+        "about": scene.about,
+    }
