@@ -6,8 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from remediator.core.model import Moment, Replica, Sample, Session, SessionId, Trouble
+from remediator.core.model import Moment, Replica, Sample, Session, SessionId
 from remediator.core.reading import Reading
+from remediator.core.trouble import Trouble
 from remediator.cycle.timekeeping import Timekeeper
 from remediator.errors import UnavailableError
 from remediator.ports import NO_STARTS, Receipt

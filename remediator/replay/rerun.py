@@ -12,8 +12,9 @@ from remediator.core.events import Event
 from remediator.core.ledger import Entry, Incident, Outcome
 from remediator.core.model import Mode
 from remediator.core.plan import Objection
-from remediator.core.policy import Policy, Service
+from remediator.core.policy import Policy
 from remediator.core.reading import Reading, fingerprint, reading_of
+from remediator.core.service import Service
 from remediator.core.turn import Turn
 from remediator.cycle import Cycle
 from remediator.memory import MemoryLedger

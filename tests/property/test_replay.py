@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from remediator.core.ledger import Entry, Pause
 from remediator.core.model import Mode
-from remediator.core.policy import Backoff, Policy, Rate, RestartService, Service, Step, TerminateIdle
+from remediator.core.policy import Backoff, Policy, Rate, RestartService, Step, TerminateIdle
 from remediator.core.reading import Reading
+from remediator.core.service import Service
 from remediator.replay import Rerun, Script, rerun
 from remediator.testing import FakeDatabase, Reaction
 from remediator.testing.recording import MemoryRecording
