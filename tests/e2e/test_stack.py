@@ -111,6 +111,7 @@ def test_only_the_culprit_is_restarted_and_in_a_peak_nobody(stack: MakeStack) ->
         (restart,) = [line for line in shop.said("action_finished") if line["service"] == culprit]
         assert f"{culprit} " in restart["because"]
         assert restart["outcome"] == "confirmed"
+        assert f"Restart {restart['replica']}" in shop.page()
 
     before = {name: shop.replica(name) for name in services}
     opened = len(shop.said("incident_opened"))

@@ -14,6 +14,7 @@ from docker.models.containers import Container
 
 from tests.testbed.engine import BASE_IMAGE, ComposeProject, DockerEngine
 from tests.testbed.images import build_image
+from tests.testbed.web import ask
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "compose"
@@ -60,7 +61,7 @@ class ExampleStack(ComposeProject):
         images = {"POSTGRES_IMAGE": STACK_IMAGE, "REDIS_IMAGE": STACK_IMAGE, "HAPROXY_IMAGE": STACK_IMAGE}
         images |= {"APP_IMAGE": APP_IMAGE, "REMEDIATOR_IMAGE": REMEDIATOR_IMAGE}
         with (directory / ".env").open("a") as env:
-            for name, value in ({"API_PORT": "0"} | images | variables).items():
+            for name, value in ({"API_PORT": "0", "STATUS_PORT": "0"} | images | variables).items():
                 env.write(f"{name}={value}\n")
 
     def leak(self, service: str, rate: str, *options: str) -> None:
@@ -89,6 +90,11 @@ class ExampleStack(ComposeProject):
     def remediator(self, *arguments: str) -> str:
         """Run a remediator command in the sidecar and return its output."""
         return self.compose("exec", "-T", "remediator", "remediator", *arguments)
+
+    def page(self) -> str:
+        """The status page, as it is published on this machine."""
+        (published,) = self.container("remediator").attrs["NetworkSettings"]["Ports"]["9719/tcp"]
+        return ask(int(published["HostPort"]), "/").body
 
     def events(self) -> list[dict[str, Any]]:
         """Read the sidecar's log: every line must be JSON."""
