@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import groupby
@@ -15,6 +15,7 @@ from remediator.core.maintenance import Window
 from remediator.core.model import Level, Mode, Sample
 from remediator.core.plan import Act, Action, Hold, Plan, Proposal, StepPlan, Survey, TerminateSession
 from remediator.core.policy import Policy
+from remediator.core.trend import NO_TREND
 from remediator.core.turn import Orders, Turn
 
 _FINGERPRINT = 12
@@ -145,7 +146,7 @@ def reading_of(database: str, policy: Policy, mark: str, turn: Turn, mode: Mode,
         fingerprint=mark,
         cutoffs=policy.cutoffs,
         run=run,
-        sample=assessment.sample,
+        sample=_alone(assessment.sample),
         level=assessment.level,
         previous=assessment.previous,
         pending=assessment.pending,
@@ -154,11 +155,16 @@ def reading_of(database: str, policy: Policy, mark: str, turn: Turn, mode: Mode,
         incident=turn.incident,
         in_flight=turn.in_flight,
         maintenance=turn.maintenance,
-        renewed=turn.renewed.sample if turn.renewed is not None else None,
+        renewed=_alone(turn.renewed.sample) if turn.renewed is not None else None,
         orders=turn.orders,
         survey=turn.survey,
         plan=decision_of(turn.plan) if turn.plan is not None else None,
     )
+
+
+def _alone(sample: Sample) -> Sample:
+    """The sample without those before it, which are in readings of their own."""
+    return replace(sample, trend=NO_TREND)
 
 
 def decision_of(plan: Plan) -> Decision:
