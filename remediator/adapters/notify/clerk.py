@@ -74,7 +74,16 @@ class Clerk:
 
     def hear(self, told: Sequence[Told]) -> None:
         """Take events; what follows from them is kept in one go, however many they are."""
-        self._tell_all([notice for one in told for notice in self._digest.take(one)])
+        notices: list[Notice] = []
+        faults: list[Exception] = []
+        for one in told:
+            try:
+                notices += self._digest.take(one)
+            except Exception as fault:  # noqa: BLE001  one event that fails us must not cost the others
+                faults.append(fault)
+        self._tell_all(notices)
+        if faults:
+            raise faults[0]
 
     def missed(self, number: int) -> None:
         """Note events that were left out because too many came at once."""

@@ -7,6 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from remediator.adapters.notify.clerk import Clerk, Send, tone_of
@@ -126,24 +127,30 @@ class Notifications:
         nap = min(self._clerk.next_due - mono, _LONGEST_NAP)
         if self._end is not None:
             nap = min(nap, self._end - mono)
-        told: list[Told] = []
-        for item in self._inbox.get(max(0.0, nap)):
-            match item:
-                case Told():
-                    told.append(item)
-                case Result():
-                    self._clerk.ended(item)
-                case tuple():
-                    self._clerk.hear(told)
-                    told = []
-                    self._clerk.appoint(item)
-        self._clerk.hear(told)
+        self._take(self._inbox.get(max(0.0, nap)))
         self._clerk.missed(self._inbox.left_out())
         if self._end is None:
             self._clerk.tend()
             return False
         busy = self._inbox.waits or self._clerk.last_words()
         return not busy or self._clock.now().mono >= self._end
+
+    def _take(self, items: Sequence[Told | Result | _Appointed | None]) -> None:
+        """Do what was asked for; a fault in one must not cost the others."""
+        told = [item for item in items if isinstance(item, Told)]
+        for item in items:
+            if isinstance(item, tuple):
+                self._guarded(partial(self._clerk.appoint, item))
+            elif isinstance(item, Result):
+                self._guarded(partial(self._clerk.ended, item))
+        if told:
+            self._guarded(partial(self._clerk.hear, told))
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001  told, and the daemon goes on telling
+            self._tell_of_fault(error)
 
     def _tell_of_outbox(self, trouble: str) -> None:
         if trouble:
