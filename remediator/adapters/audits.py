@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
 import stat
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 from remediator.adapters.place import check_state_dir, create_private, create_private_directory
+from remediator.adapters.worker import Worker
 from remediator.errors import LedgerError
 
 _DIRECTORY = "audits"
 _NAME = re.compile(r"\d{8}T\d{6}Z\.json")
 _FORM = "%Y%m%dT%H%M%SZ"
 _MOST = 64 << 20
-_WITHIN = 30.0
+_WITHIN = timedelta(seconds=30)
 
 T = TypeVar("T")
 
@@ -44,6 +43,7 @@ class AuditFiles:
     def __init__(self, state_dir: Path) -> None:
         self._state_dir = state_dir
         self._directory = state_dir / _DIRECTORY
+        self._worker = Worker(f"audits {self._directory}", _WITHIN, name="audits")
 
     async def apart(self, work: Callable[[], T]) -> T:
         """Do something with the files in a thread that is abandoned when the disk hangs.
@@ -51,34 +51,11 @@ class AuditFiles:
         Raises:
             LedgerError: It took too long, or as the work does.
         """
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[T] = loop.create_future()
+        return await self._worker.run(work)
 
-        def settle(result: T | None, error: BaseException | None) -> None:
-            if done.done():
-                return
-            if error is not None:
-                done.set_exception(error)
-            else:
-                done.set_result(result)  # type: ignore[arg-type]  # None only where T is
-
-        def run() -> None:
-            result, error = None, None
-            try:
-                result = work()
-            except BaseException as caught:  # noqa: BLE001  it belongs to whoever waits
-                error = caught
-            try:
-                loop.call_soon_threadsafe(settle, result, error)
-            except RuntimeError:  # the loop has ended meanwhile
-                return
-
-        threading.Thread(target=run, name="audits", daemon=True).start()
-        try:
-            async with asyncio.timeout(_WITHIN):
-                return await done
-        except TimeoutError:
-            raise LedgerError(f"audits {self._directory}: no answer from the disk within 30s") from None
+    def stop(self) -> None:
+        """End that thread."""
+        self._worker.stop()
 
     def last_made(self) -> datetime | None:
         """Tell when the newest kept audit was made, by its name; None without one.

@@ -5,21 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.compose import ComposeRuntime
 from remediator.adapters.postgres import PostgresDatabase, read_catalogue
+from remediator.adapters.recording import SqliteRecording
 from remediator.config import ServiceSettings, Settings
-from remediator.core.audit.facts import YARDSTICK, Churn, Facts, ServiceFacts, Yardstick, cutoffs
+from remediator.core.audit.facts import YARDSTICK, Busiest, Churn, Facts, ServiceFacts, Yardstick, cutoffs
 from remediator.core.audit.report import Report, report_on
+from remediator.core.audit.sessions import tally
 from remediator.core.model import Mode, Sample
 from remediator.core.trouble import Trouble, TroubleKind
 from remediator.core.turn import Turn
 from remediator.cycle import Cycle
-from remediator.errors import LedgerError, RemediatorError, UnavailableError
+from remediator.errors import LedgerError, RecordingError, RemediatorError, UnavailableError
 from remediator.looking import looking
 from remediator.ports import Runtime
+
+_BACK = timedelta(days=7)
+_POINTS = 200
 
 
 async def audit(
@@ -37,10 +42,15 @@ async def audit(
         services = tuple(
             await asyncio.gather(*(_service(s, world.runtimes[s.service.name]) for s in settings.services))
         )
+        recording = SqliteRecording(settings.state_dir, mode)
         auditors = (
-            _Auditor(world.databases[cycle.database.name], cycle, services, yardstick) for cycle in cycles
+            _Auditor(world.databases[cycle.database.name], cycle, services, yardstick, recording)
+            for cycle in cycles
         )
-        return tuple(await asyncio.gather(*(auditor.run(watch) for auditor in auditors)))
+        try:
+            return tuple(await asyncio.gather(*(auditor.run(watch) for auditor in auditors)))
+        finally:
+            await recording.close()
 
 
 async def _service(settings: ServiceSettings, runtime: Runtime) -> ServiceFacts:
@@ -62,6 +72,7 @@ class _Auditor:
     cycle: Cycle
     services: Sequence[ServiceFacts]
     yardstick: Yardstick
+    recording: SqliteRecording
 
     async def run(self, watch: timedelta) -> Report:
         clock, services = SystemClock(), tuple(self.services)
@@ -80,9 +91,23 @@ class _Auditor:
                 churn = await self._churn(sample, watch)
             except UnavailableError as error:
                 sample = replace(sample, trouble=Trouble(TroubleKind.FAILED, str(error)))
+        busiest = await self._busiest(now.at)
         name = self.database.name
-        facts = Facts(name, policy, sample, catalogue, services, churn, self.yardstick)
+        facts = Facts(name, policy, sample, catalogue, services, churn, busiest, self.yardstick)
         return report_on(facts, turn)
+
+    async def _busiest(self, now: datetime) -> Busiest | None:
+        """The reading with the most used slots, of those that a daemon has recorded."""
+        try:
+            readings = await self.recording.readings(self.database.name, now - _BACK, now, _POINTS)
+        except RecordingError:  # nothing depends on it
+            return None
+        found = [(r.sample, r.sample.slots) for r in readings if r.sample.slots is not None]
+        if not found:
+            return None
+        sample, slots = max(found, key=lambda one: one[1].utilization)
+        owners = tally(sample, lambda group: group.owner.label)
+        return Busiest(sample.moment.at, slots.used, slots.usable, _BACK.days, owners)
 
     async def _churn(self, before: Sample, watch: timedelta) -> Churn | None:
         """Watch sessions begin; the server counts them from PostgreSQL 14 on."""

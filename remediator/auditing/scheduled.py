@@ -59,6 +59,7 @@ async def auditing_beside(
         audits.cancel()
         with suppress(asyncio.CancelledError):
             await audits
+        files.stop()
 
 
 @dataclass(frozen=True, slots=True)

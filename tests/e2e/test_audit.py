@@ -124,6 +124,18 @@ def test_the_daemon_makes_up_for_one_that_it_missed(watch: str, app: str, tmp_pa
     assert not daemon.said("audit_failed")
 
 
+def test_what_was_recorded_is_not_forgotten(watch: str, app: str, tmp_path: Path) -> None:
+    """The server was nearly full while the daemon looked, and is not when the audit does."""
+    daemon = Daemon(tmp_path, watch, mode="dry-run", config={"services": [WORKER]})
+    with daemon:
+        with open_idle(app, 33):
+            daemon.wait_for("cycle", level="critical")
+        daemon.wait_for("cycle", level="normal")
+    done = daemon.run("audit", *NOW, "--format", "text", "--mode", "dry-run")
+    assert "(was_nearly_full)" in done.stdout
+    assert "worker 33" in done.stdout
+
+
 def test_an_audit_that_cannot_be_kept_is_said_and_nothing_else_suffers(watch: str, tmp_path: Path) -> None:
     """The checks go on."""
     daemon = Daemon(tmp_path, watch, config={"audit": {"cron": "* * * * *"}})

@@ -220,8 +220,8 @@ TESTED_BELOW = {
     "restart_pending",
     "short_stop_grace",
 }
-# Whose addresses are gone is shown where containers come and go, in test_compose_directory.py.
-TESTED_ELSEWHERE = {"orphans"}
+# Where containers come and go (test_compose_directory.py), and where a daemon records (e2e/test_audit.py).
+TESTED_ELSEWHERE = {"orphans", "was_nearly_full"}
 
 
 def test_each_rule_has_its_test() -> None:

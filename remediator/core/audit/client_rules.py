@@ -17,6 +17,7 @@ from remediator.core.model import IDLE, Level, SessionGroup
 from remediator.core.owner import OwnerKind
 from remediator.core.text import count, duration, percent
 
+_OWNERS = 5
 # What desktop tools call themselves. Drivers are not among them: services use those too.
 TOOLS = (
     *("pgAdmin*", "DBeaver*", "DataGrip*", "IntelliJ*", "PyCharm*", "TablePlus*", "Navicat*", "HeidiSQL*"),
@@ -39,6 +40,21 @@ def level_raised(facts: Facts) -> Iterator[Hit]:
     if level >= Level.ALERT:
         severity = Severity.PROBLEM if level is Level.CRITICAL else None
         yield Hit("server", f"{level.label}: {assessment.because(level)}", (), severity)
+
+
+def was_nearly_full(facts: Facts) -> Iterator[Hit]:
+    """The slots nearly ran out lately, whatever is now."""
+    busiest, rule = facts.busiest, facts.policy.levels.get(Level.CRITICAL)
+    threshold = rule.conditions.utilization if rule else None
+    if busiest is None or threshold is None or busiest.used / busiest.usable <= threshold:
+        return
+    owners = ", ".join(f"{owner} {number}" for owner, number in busiest.owners[:_OWNERS])
+    share = percent(busiest.used / busiest.usable)
+    yield Hit(
+        "server",
+        f"{busiest.used} of {busiest.usable} usable slots used ({share}) at {busiest.at:%Y-%m-%d %H:%M} UTC"
+        + (f": {owners}" if owners else ""),
+    )
 
 
 def leaked_sessions(facts: Facts) -> Iterator[Hit]:

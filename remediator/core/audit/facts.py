@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from remediator.core.audit.catalogue import Catalogue
 from remediator.core.grace import StopGrace
@@ -81,6 +81,22 @@ class Churn:
 
 
 @dataclass(frozen=True, slots=True)
+class Busiest:
+    """The reading with the most used slots of those that were recorded.
+
+    Attributes:
+        days: How far back it was looked.
+        owners: Who had the sessions then, most first.
+    """
+
+    at: datetime
+    used: int
+    usable: int
+    days: int
+    owners: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Yardstick:
     """What counts as much, or as long.
 
@@ -127,6 +143,7 @@ class Facts:
     Attributes:
         sample: Counted by `cutoffs`, with owners.
         catalogue: None when it could not be read.
+        busiest: None where nothing was recorded.
         churn: None when it was not watched, or the server does not count sessions (before PostgreSQL 14).
     """
 
@@ -136,6 +153,7 @@ class Facts:
     catalogue: Catalogue | None = None
     services: tuple[ServiceFacts, ...] = ()
     churn: Churn | None = None
+    busiest: Busiest | None = None
     yardstick: Yardstick = field(default=YARDSTICK)
 
     @property

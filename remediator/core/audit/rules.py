@@ -26,6 +26,14 @@ _NOW = (
         clients.level_raised,
     ),
     Rule(
+        "was_nearly_full",
+        WARNING,
+        "The slots nearly ran out in the last week",
+        "What happened once comes again, and an audit at a quiet hour does not show it.",
+        "`remediator history` and the status page tell how it went; look at who had the sessions then.",
+        clients.was_nearly_full,
+    ),
+    Rule(
         "budget_exceeds_slots",
         WARNING,
         "Services are meant to have more connections than there are slots",

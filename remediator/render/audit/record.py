@@ -10,6 +10,7 @@ from typing import Any
 
 from remediator.core.audit.budget import Budget
 from remediator.core.audit.compare import Snapshot
+from remediator.core.audit.facts import Busiest
 from remediator.core.audit.finding import Finding, Severity
 from remediator.core.audit.memory import MemoryEstimate
 from remediator.core.audit.report import Report
@@ -83,6 +84,7 @@ def _report_record(report: Report) -> Record:
         "limits": _limits(report),
         "budget": _budget_record(report.budget),
         "memory": _memory_record(report.memory),
+        "busiest": _busiest_record(facts.busiest),
         "churn": asdict(facts.churn) if facts.churn else None,
         "settings": {
             name: {"value": s.value, "unit": s.unit, "hidden": s.own, "pending": s.pending}
@@ -93,6 +95,10 @@ def _report_record(report: Report) -> Record:
         "findings": [_finding_record(finding) for finding in report.findings],
         "changes": {"since": since, "lines": list(report.changes)},
     }
+
+
+def _busiest_record(busiest: Busiest | None) -> Record | None:
+    return None if busiest is None else {**asdict(busiest), "at": instant(busiest.at)}
 
 
 def _holding_record(held: Holding) -> Record:

@@ -95,6 +95,10 @@ def _slots(report: Report) -> Section | None:
     if churn is not None:
         begun, seconds = count(churn.begun, "session"), duration(churn.seconds)
         lines.append(f"{begun} began in {seconds}, {churn.per_second:.1f} a second")
+    busiest = report.facts.busiest
+    if busiest is not None:
+        used = f"{busiest.used} of {busiest.usable} ({percent(busiest.used / busiest.usable)})"
+        lines.append(f"most in the last {count(busiest.days, 'day')}: {used}, {_when(busiest.at)}")
     return Section("Head-room", tuple(lines), (Bar("used", slots.used), Bar("free", slots.free)))
 
 

@@ -15,7 +15,7 @@ from remediator.core.assess import Watch, assess
 from remediator.core.audit.budget import budget_of
 from remediator.core.audit.catalogue import Catalogue, Override, Place, Role, Setting
 from remediator.core.audit.compare import compared, snapshot_of
-from remediator.core.audit.facts import AGES, Churn, Connections, Facts, ServiceFacts, cutoffs
+from remediator.core.audit.facts import AGES, Busiest, Churn, Connections, Facts, ServiceFacts, cutoffs
 from remediator.core.audit.finding import Severity
 from remediator.core.audit.memory import estimate
 from remediator.core.audit.report import Report, report_on
@@ -100,6 +100,7 @@ def test_a_healthy_server_has_no_findings() -> None:
         ("tool_idle", facts(replace(group(API, 1, idle=timedelta(days=1)), application="PGADMIN 4"))),
         ("never_used", facts(replace(group(API, 2), unused=True))),
         ("churn", facts(churn=Churn(50, 10.0))),
+        ("was_nearly_full", facts(busiest=Busiest(START, 91, 100, 7, (("api", 80),)))),
         (
             "short_stop_grace",
             facts(services=(ServiceFacts("celery", graces=(StopGrace("celery-1", None),)),)),
@@ -131,6 +132,7 @@ def test_what_is_not_there_is_not_found() -> None:
         replace(group(API, 1), unused=True),
         replace(group(API, 1, idle=timedelta(hours=12)), application="psql"),
         churn=Churn(49, 10.0),
+        busiest=Busiest(START, 90, 100, 7),
     )
     assert not ids(quiet)
 
