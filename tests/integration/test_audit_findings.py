@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,12 +22,16 @@ from remediator.core.audit.facts import Yardstick
 from remediator.core.audit.finding import Finding, Severity
 from remediator.core.audit.report import Report
 from remediator.core.audit.rules import RULES
+from remediator.core.audit.sessions import tally
 from remediator.core.model import Mode
+from tests.testbed.bridge import postgres_on_bridge
 from tests.testbed.daemon import Daemon
 from tests.testbed.engine import BUSYBOX_IMAGE, DockerEngine
+from tests.testbed.missing import missing
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.sessions import open_idle
+from tests.testbed.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import MakePostgres, MakeProject
@@ -219,9 +223,10 @@ TESTED_BELOW = {
     "no_slot_for_superusers",
     "restart_pending",
     "short_stop_grace",
+    "orphans",
 }
-# Where containers come and go (test_compose_directory.py), and where a daemon records (e2e/test_audit.py).
-TESTED_ELSEWHERE = {"orphans", "was_nearly_full"}
+# Where a daemon records, in e2e/test_audit.py.
+TESTED_ELSEWHERE = {"was_nearly_full"}
 
 
 def test_each_rule_has_its_test() -> None:
@@ -409,3 +414,53 @@ def test_graces_that_are_short(
     (found,) = audited.found("short_stop_grace")
     assert found.subject == "careless"
     assert "unset, so Docker's 10s" in found.evidence
+
+
+# Logs in, runs a statement, and keeps the connection: all that a leaking client needs to do.
+LEAKING_CLIENT = f"""
+services:
+  neighbour: {{image: "{BUSYBOX_IMAGE}", command: [sleep, "3600"], init: true}}
+  api:
+    image: "{BUSYBOX_IMAGE}"
+    init: true
+    stop_grace_period: 1m
+    command:
+      - sh
+      - -c
+      - |
+        (
+          printf '\\0\\0\\0\\044\\0\\003\\0\\0user\\0app\\0database\\0postgres\\0\\0'
+          printf 'Q\\0\\0\\0\\015SELECT 1\\0'
+          sleep 3600
+        ) | nc HOST PORT
+"""
+
+
+def test_sessions_of_a_container_that_is_gone(
+    docker_engine: DockerEngine,
+    compose_project: MakeProject,
+    postgres_versions: Mapping[int, Path],
+    tmp_path: Path,
+) -> None:
+    """Cut off from its network: the server hears nothing of it, and keeps the session."""
+    if 16 not in postgres_versions:
+        missing("no PostgreSQL 16 server binaries (make testbed installs them)")
+    server = postgres_on_bridge(docker_engine, 16, postgres_versions[16])
+    (server.directory / "bridge_hba.conf").write_text("local all all trust\nhost all all all trust\n")
+    with server:
+        app, watch = create_app_role(server), create_watch_role(server)
+        compose = LEAKING_CLIENT.replace("HOST", server.host).replace("PORT", str(server.port))
+        project = compose_project(compose)
+        api = {"name": "api", "compose": {"project": project.name, "service": "api"}}
+        config = {"docker": {"host": docker_engine.url}, "services": [api]}
+        audited = Audited(server, Daemon(tmp_path / "d", watch, config=config), app)
+        wait_until(lambda: ("api", 1) in tally_of(audited), what="the client's session")
+        assert not audited.found("orphans")
+        network = docker_engine.client.networks.get(f"{project.name}_default")
+        network.disconnect(project.container("api"), force=True)
+        audited.mended(audited.seen("orphans"))
+
+
+def tally_of(audited: Audited) -> tuple[tuple[str, int], ...]:
+    """How many sessions each owner has."""
+    return tally(audited.report().facts.sample, lambda group: group.owner.label)
