@@ -17,6 +17,8 @@ _SECRET_KEY = re.compile(r"passw|secret|token|dsn|authorization|credential", re.
 _PASSWORD_IN_URL = re.compile(r"(?P<before>\w+://[^\s:/@]*:)[^\s@]+(?=@)")
 _SHORTEST_SECRET = 4
 _SHORTEST_ENCODED = 8
+# What different libraries leave as it is when they write a path, besides a slash.
+_KEPT_IN_URLS = ("@", "/@", "/:@", "!#$%&'()*+,/:;=?@[]~")
 
 
 class Redactor:
@@ -73,6 +75,7 @@ def _forms(secret: str) -> set[str]:
         quote(encoded),
         quote(encoded, safe=""),
         quote_plus(encoded),
+        *(quote(encoded, safe=kept) for kept in _KEPT_IN_URLS),
         encoded.hex(),
         b64encode(encoded).decode(),
         *(form.decode() for form in shifted if len(form) >= _SHORTEST_ENCODED),

@@ -140,7 +140,8 @@ class Planted:
 
     def _targets(self, hook: HttpReceiver) -> list[dict[str, Any]]:
         """Two that can be reached and one that cannot, each with a secret in another part of its URL."""
-        password, path, header = (quote(canary(place), safe="") for place in HOOKS)
+        # A path is written anew by each library that it goes through.
+        password, path, header = (quote(f"{mark(place)} T0k3n@\u00e9", safe="") for place in HOOKS)
         file = self.directory / "hook"
         file.write_text(f"json://127.0.0.1:{hook.port}/{path}")
         file.chmod(0o600)
