@@ -13,7 +13,8 @@ from remediator.cli.config import config_group
 from remediator.cli.demo import demo
 from remediator.cli.doctor import doctor
 from remediator.cli.exits import Exit
-from remediator.cli.look import check, history, plan
+from remediator.cli.history import history
+from remediator.cli.look import check, plan
 from remediator.cli.notify import notify_group
 from remediator.cli.operate import ack, health, pause, resume
 from remediator.cli.replay import replay

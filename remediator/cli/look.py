@@ -1,16 +1,14 @@
-"""Commands that look and change nothing: `check`, `plan`, `history`."""
+"""Commands that look and change nothing: `check`, `plan`."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from pathlib import Path
 
 import click
 
 from remediator import render
 from remediator.adapters.clock import SystemClock
-from remediator.adapters.ledger import has_ledger
 from remediator.cli.common import (
     config_option,
     format_option,
@@ -22,17 +20,11 @@ from remediator.cli.common import (
     settings_from,
 )
 from remediator.cli.exits import Exit
-from remediator.cli.types import DURATION
 from remediator.config import Settings
 from remediator.core.assess import Assessment
-from remediator.core.budgets import Standing
-from remediator.core.ledger import Entry, Incident
 from remediator.core.model import Level, Mode
-from remediator.core.text import count
 from remediator.core.turn import Turn
-from remediator.cycle import read_standing
 from remediator.looking import looking
-from remediator.recurrence import window_at
 
 
 @click.command()
@@ -118,56 +110,3 @@ async def _plan(settings: Settings, mode: Mode) -> dict[str, Turn]:
     async with looking(settings, mode) as (_, cycles, _store):
         found = await asyncio.gather(*(cycle.look_ahead(now) for cycle in cycles))
         return {c.database.name: turn for c, turn in zip(cycles, found, strict=True)}
-
-
-@click.command()
-@config_option
-@mode_option
-@format_option("text", "json")
-@click.option("--since", type=DURATION, default="7d", show_default=True, help="How far to look back.")
-def history(config: Path | None, mode: str | None, form: str, since: timedelta) -> int:
-    """Show incidents, what was done in each and what came of it, from the ledger.
-
-    Oldest first; then what is in force now: maintenance, a pause, locks, and what is left of each limit.
-    In JSON that is the last line, of kind `standing`.
-    """
-    settings = settings_from(config)
-    quiet_logs(settings)
-    now = SystemClock().now().at
-    windows = {d.name: window_at(d.policy.maintenance, now) for d in settings.databases}
-    chosen = mode_of(settings, mode)
-    incidents, entries, standings = asyncio.run(_history(settings, chosen, since))
-    by_incident = {i.id: [e for e in entries if e.intent.incident == i.id] for i in incidents}
-    if form == "json":
-        print_json(render.history_record(i, by_incident[i.id]) for i in incidents)
-        print_json([render.standing_record(standings.values(), windows, chosen)])
-        return Exit.OK
-    if not incidents:
-        click.echo(asyncio.run(_no_incidents(settings, chosen, since)))
-    for incident in incidents:
-        print_lines(render.history_lines(incident, by_incident[incident.id], chosen, now))
-    print_lines(render.standing_lines(standings, windows))
-    return Exit.OK
-
-
-async def _history(
-    settings: Settings, mode: Mode, since: timedelta
-) -> tuple[tuple[Incident, ...], tuple[Entry, ...], dict[str, Standing]]:
-    now = SystemClock().now()
-    async with looking(settings, mode) as (_, _cycles, store):
-        incidents, entries = await store.history(now.at - since)
-        standings = {d.name: await read_standing(store, d.name, d.policy, now) for d in settings.databases}
-        return incidents, entries, standings
-
-
-async def _no_incidents(settings: Settings, mode: Mode, since: timedelta) -> str:
-    """Say that there is nothing, and where else there may be something."""
-    if not has_ledger(settings.state_dir):
-        return f"no ledger in {settings.state_dir}: no daemon has run with this config yet"
-    other = Mode.DRY_RUN if mode is Mode.ENFORCE else Mode.ENFORCE
-    incidents, _, standings = await _history(settings, other, since)
-    locks = {lock.scope for standing in standings.values() for lock in standing.locks}
-    if not incidents and not locks:
-        return f"no incidents ({mode})"
-    found = f"{count(len(incidents), 'incident')} and {count(len(locks), 'lock')}"
-    return f"no incidents ({mode}); {found} in {other}: --mode {other}"

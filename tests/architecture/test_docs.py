@@ -90,6 +90,8 @@ def parse(arguments: Sequence[str]) -> None:
     context = cli.make_context("remediator", list(arguments))
     while isinstance(command, click.Group):
         rest = [*context._protected_args, *context.args]  # noqa: SLF001  no other way to parse without running
+        if not rest and command.invoke_without_command:
+            return
         _, found, rest = command.resolve_command(context, rest)
         assert found is not None
         command = found

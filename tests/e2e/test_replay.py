@@ -140,3 +140,29 @@ def test_nothing_recorded_is_said(lived: Daemon) -> None:
     """Exit 3: not known."""
     code, found = replay(lived, "--since", "2d", "--until", "1d")
     assert (code, found["readings"]) == (3, 0)
+
+
+def test_the_whole_story_of_an_incident_is_shown(lived: Daemon) -> None:
+    """Who held what before and after, each act and hold with its reason, what came of it; in every form."""
+    (incident,) = lived.history()
+    shown = lived.run("history", "show", incident["id"], "--format", "json")
+    record = json.loads(shown.stdout)
+    assert record["id"] == incident["id"]
+    assert record["entries"] == incident["entries"]
+    looks = {look["when"]: look for look in record["looks"]}
+    assert {"before", "when it opened", "at the worst"} <= looks.keys()
+    worst = looks["at the worst"]
+    assert worst["slots"]["used"] > record["samples"][0]["used"]
+    most = worst["holders"][0]
+    assert (most["who"], most["state"]) == ("worker", "idle")
+    acts = [act for d in record["decisions"] for step in d["steps"] for act in step["acts"]]
+    assert any(act.get("application") == "worker" and "idle for" in act["because"] for act in acts)
+    assert {"opened", "acted", "relieved"} <= {scene["kind"] for scene in record["scenes"]}
+    assert len(record["samples"]) > 5
+    for form, heading in (("md", "# Incident "), ("text", "Incident ")):
+        text = lived.run("history", "show", "last", "--format", form).stdout
+        assert text.startswith(f"{heading}{incident['id']}")
+        assert "Who held what, at the worst" in text
+        assert "What was decided, and why" in text
+        assert "terminate" in text
+    assert lived.run("history", "show", "nothing").returncode == 1

@@ -1,0 +1,142 @@
+"""`remediator history`: what was done, and the whole story of one incident."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import click
+
+from remediator import render
+from remediator.adapters.clock import SystemClock
+from remediator.adapters.ledger import SqliteLedger, has_ledger
+from remediator.adapters.recording import SqliteRecording
+from remediator.cli.common import (
+    config_option,
+    format_option,
+    mode_of,
+    mode_option,
+    print_json,
+    print_lines,
+    quiet_logs,
+    settings_from,
+)
+from remediator.cli.exits import Exit
+from remediator.cli.types import DURATION
+from remediator.config import Settings
+from remediator.core.budgets import Standing
+from remediator.core.ledger import Entry, Incident
+from remediator.core.model import Mode
+from remediator.core.text import count
+from remediator.cycle import read_standing
+from remediator.looking import looking
+from remediator.recurrence import window_at
+
+_EVER = datetime.min.replace(tzinfo=UTC)
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+@config_option
+@mode_option
+@format_option("text", "json")
+@click.option("--since", type=DURATION, default="7d", show_default=True, help="How far to look back.")
+def history(
+    context: click.Context, config: Path | None, mode: str | None, form: str, since: timedelta
+) -> int:
+    """Show incidents, what was done in each and what came of it, from the ledger.
+
+    Oldest first; then what is in force now: maintenance, a pause, locks, and what is left of each limit.
+    In JSON that is the last line, of kind `standing`.
+    """
+    if context.invoked_subcommand is not None:
+        return Exit.OK
+    settings = settings_from(config)
+    quiet_logs(settings)
+    now = SystemClock().now().at
+    windows = {d.name: window_at(d.policy.maintenance, now) for d in settings.databases}
+    chosen = mode_of(settings, mode)
+    incidents, entries, standings = asyncio.run(_history(settings, chosen, since))
+    by_incident = {i.id: [e for e in entries if e.intent.incident == i.id] for i in incidents}
+    if form == "json":
+        print_json(render.history_record(i, by_incident[i.id]) for i in incidents)
+        print_json([render.standing_record(standings.values(), windows, chosen)])
+        return Exit.OK
+    if not incidents:
+        click.echo(asyncio.run(_no_incidents(settings, chosen, since)))
+    for incident in incidents:
+        print_lines(render.history_lines(incident, by_incident[incident.id], chosen, now))
+    print_lines(render.standing_lines(standings, windows))
+    return Exit.OK
+
+
+async def _history(
+    settings: Settings, mode: Mode, since: timedelta
+) -> tuple[tuple[Incident, ...], tuple[Entry, ...], dict[str, Standing]]:
+    now = SystemClock().now()
+    async with looking(settings, mode) as (_, _cycles, store):
+        incidents, entries = await store.history(now.at - since)
+        standings = {d.name: await read_standing(store, d.name, d.policy, now) for d in settings.databases}
+        return incidents, entries, standings
+
+
+async def _no_incidents(settings: Settings, mode: Mode, since: timedelta) -> str:
+    """Say that there is nothing, and where else there may be something."""
+    if not has_ledger(settings.state_dir):
+        return f"no ledger in {settings.state_dir}: no daemon has run with this config yet"
+    other = Mode.DRY_RUN if mode is Mode.ENFORCE else Mode.ENFORCE
+    incidents, _, standings = await _history(settings, other, since)
+    locks = {lock.scope for standing in standings.values() for lock in standing.locks}
+    if not incidents and not locks:
+        return f"no incidents ({mode})"
+    found = f"{count(len(incidents), 'incident')} and {count(len(locks), 'lock')}"
+    return f"no incidents ({mode}); {found} in {other}: --mode {other}"
+
+
+@history.command()
+@click.pass_context
+@config_option
+@mode_option
+@format_option("text", "json", "md")
+@click.argument("incident", metavar="ID")
+def show(context: click.Context, config: Path | None, mode: str | None, form: str, incident: str) -> int:
+    """Tell the story of one incident, with its evidence.
+
+    Who held what before it, when it opened, at its worst and after it; what happened; each act and each hold
+    with its reason; what came of it. ID is what `history` shows, its beginning, or `last`.
+
+    \b
+    Exit codes: 0 it is shown, 1 there is no such incident, 78 the config is wrong.
+    """
+    above = context.parent.params if context.parent else {}
+    settings = settings_from(config or above.get("config"))
+    quiet_logs(settings)
+    chosen = mode_of(settings, mode or above.get("mode"))
+    bundle = asyncio.run(_bundle(settings, chosen, incident))
+    if bundle is None:
+        click.echo(f"no incident {incident} ({chosen}); `remediator history` lists them", err=True)
+        return Exit.FAILED
+    if form == "json":
+        print_json([render.bundle_record(bundle)])
+    else:
+        print_lines(render.bundle_lines(bundle, markdown=form == "md"))
+    return Exit.OK
+
+
+async def _bundle(settings: Settings, mode: Mode, wanted: str) -> render.Bundle | None:
+    store = SqliteLedger(settings.state_dir, mode, read_only=True)
+    recording = SqliteRecording(settings.state_dir, mode)
+    try:
+        incidents, entries = await store.history(_EVER)
+        found = [i for i in incidents if i.id == wanted] or [i for i in incidents if i.id.startswith(wanted)]
+        if wanted == "last":
+            found = list(incidents[-1:])
+        if len(found) != 1:
+            return None
+        (incident,) = found
+        own = [entry for entry in entries if entry.intent.incident == incident.id]
+        return render.Bundle(incident, own, await recording.story(incident.id), mode)
+    finally:
+        await recording.close()
+        await store.close()

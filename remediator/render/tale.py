@@ -1,0 +1,175 @@
+"""An incident's story for people, as Markdown and on a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from remediator.core.ledger import Incident
+from remediator.core.model import Mode
+from remediator.core.plan import Objection
+from remediator.core.reading import Reading
+from remediator.core.text import count, duration, percent
+from remediator.render.bundle import Bundle, Record, decisions, holders
+
+_WORDS = {o.value: o.meaning for o in Objection}
+_MOST_TARGETS = 20
+_ESCAPES = str.maketrans({"|": "\\|", "<": "&lt;", "\n": " ", "`": "'"})
+
+Table = Sequence[Sequence[str]]
+
+
+def bundle_lines(bundle: Bundle, *, markdown: bool) -> Iterator[str]:
+    """An incident's story, with headings and tables.
+
+    Args:
+        bundle: What is known.
+        markdown: As Markdown; else as aligned text.
+    """
+    pen = _Markdown() if markdown else _Plain()
+    incident = bundle.incident
+    yield from pen.heading(1, f"Incident {incident.id}")
+    yield from pen.table((), list(_facts(bundle)))
+    if not bundle.readings:
+        yield "Nothing was recorded of it: only what the ledger has is known."
+        yield ""
+    for when, reading in bundle.looks:
+        slots = reading.sample.slots
+        used = (
+            f"{slots.used} of {slots.usable} slots ({percent(slots.utilization)})" if slots else "no reading"
+        )
+        yield from pen.heading(2, f"Who held what, {when}: {_utc(reading.at)}, {reading.level.label}, {used}")
+        head = ("sessions", "who", "user", "state", "idle for", "never used")
+        yield from pen.table(head, [_holder(h) for h in holders(reading.sample)])
+    yield from pen.heading(2, "What happened")
+    yield from pen.table(("when", "what", "because", "outcome"), list(_course(bundle)))
+    found = list(decisions(bundle.readings))
+    if found:
+        yield from pen.heading(2, "What was decided, and why")
+    for decision in found:
+        yield from pen.heading(3, _utc(datetime.fromisoformat(decision["at"])))
+        yield from pen.table(("step", "decision", "whom", "why"), list(_judged(decision)))
+    yield from pen.heading(2, "Outcomes")
+    yield from pen.table(("when", "what", "because", "outcome", "detail"), list(_outcomes(bundle)))
+
+
+def _slots(reading: Reading) -> str:
+    slots = reading.sample.slots
+    return f"{slots.used} of {slots.usable} slots ({percent(slots.utilization)})" if slots else "no reading"
+
+
+def _facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
+    incident = bundle.incident
+    yield "database", incident.database
+    yield "mode", "dry run: nothing was done" if bundle.mode is Mode.DRY_RUN else bundle.mode.value
+    yield "opened", _utc(incident.opened_at)
+    yield "because", incident.because
+    if incident.relieved_at:
+        yield (
+            "relieved",
+            f"{_utc(incident.relieved_at)}, after {duration(incident.relieved_at - incident.opened_at)}",
+        )
+    if incident.closed_at:
+        yield (
+            "closed",
+            f"{_utc(incident.closed_at)}, after {duration(incident.closed_at - incident.opened_at)}",
+        )
+    else:
+        yield "phase", incident.phase.value
+    yield "rounds", f"{incident.round}, of which {incident.failed_rounds} without relief"
+    results = Counter(e.outcome.result.value if e.outcome else "open" for e in bundle.entries)
+    yield (
+        "actions",
+        f"{len(bundle.entries)} ({_tally(tuple(sorted(results.items())))})" if results else "none",
+    )
+    policies = sorted({f"{r.policy} ({r.fingerprint})" for r in bundle.readings})
+    if policies:
+        yield "policy", ", ".join(policies)
+
+
+def _since(at: datetime, incident: Incident) -> str:
+    return f"{_utc(at)}, after {duration(at - incident.opened_at)}"
+
+
+def _holder(record: Record) -> tuple[str, ...]:
+    never = "yes" if record["unused"] else ""
+    return str(record["count"]), record["who"], record["user"], record["state"], record["age"], never
+
+
+def _course(bundle: Bundle) -> Iterator[tuple[str, ...]]:
+    for scene in bundle.scenes:
+        yield _utc(scene.at), scene.text, scene.because, _tally(scene.results)
+
+
+def _outcomes(bundle: Bundle) -> Iterator[tuple[str, ...]]:
+    for entry in bundle.entries:
+        outcome = entry.outcome
+        known = (outcome.result.value, outcome.detail) if outcome else ("open", "")
+        yield _utc(entry.intent.at), entry.intent.action.label, entry.intent.because, *known
+
+
+def _judged(decision: Record) -> Iterator[tuple[str, ...]]:
+    if decision["objections"]:
+        yield "all", "hold", "everything", _why(decision)
+    for step in decision["steps"]:
+        name = f"{step['step']}. {step['label']}"
+        if step["objections"]:
+            yield name, "hold", "all of it", _why(step)
+        for act in step["acts"][:_MOST_TARGETS]:
+            owner = f" ({act['owner']}, {act['application'] or act['user']})" if "owner" in act else ""
+            yield name, "act", f"{act['target']}{owner}", act["because"]
+        if len(step["acts"]) > _MOST_TARGETS:
+            yield name, "act", f"and {len(step['acts']) - _MOST_TARGETS} more", ""
+        for hold in step["holds"]:
+            targets = hold["targets"]
+            whom = ", ".join(map(str, targets)) if len(targets) <= 3 else count(len(targets), "session")  # noqa: PLR2004  a line
+            yield name, "hold", whom, _why(hold)
+
+
+def _why(held: Record) -> str:
+    words = (_WORDS.get(word, word) for word in held["objections"])
+    return "; ".join(filter(None, (*words, held["detail"])))
+
+
+def _tally(results: Sequence[tuple[str, int]]) -> str:
+    return ", ".join(f"{number} {result}" for result, number in results)
+
+
+def _utc(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+class _Markdown:
+    def heading(self, depth: int, text: str) -> Iterator[str]:
+        yield f"{'#' * depth} {text.translate(_ESCAPES)}"
+        yield ""
+
+    def table(self, head: Sequence[str], rows: Table) -> Iterator[str]:
+        width = len(head) or (len(rows[0]) if rows else 0)
+        if not rows:
+            yield "nothing"
+        else:
+            yield f"| {' | '.join(head or [''] * width)} |"
+            yield f"|{'---|' * width}"
+        for row in rows:
+            yield f"| {' | '.join(cell.translate(_ESCAPES) for cell in row)} |"
+        yield ""
+
+
+class _Plain:
+    def heading(self, depth: int, text: str) -> Iterator[str]:
+        yield text
+        if depth == 1:
+            yield "=" * len(text)
+
+    def table(self, head: Sequence[str], rows: Table) -> Iterator[str]:
+        lines = [
+            tuple(cell.replace("\n", " ") for cell in row)
+            for row in ([head, *rows] if head and rows else rows)
+        ]
+        widths = [max(len(row[n]) for row in lines) for n in range(len(lines[0]))] if lines else []
+        for row in lines or [("nothing",)]:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths or [0], strict=False))
+            yield f"  {'  '.join(cells)}".rstrip()
+        yield ""
