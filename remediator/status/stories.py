@@ -92,8 +92,10 @@ def story(
     """
     would = "would have been relieved" if mode is Mode.DRY_RUN else "relieved"
     end = incident.closed_at or now
-    state = "closed" if incident.closed_at else f"open, {incident.phase.value}"
-    if incident.relieved_at:
+    state = "closed" if incident.closed_at else "open"
+    if incident.relieved_at is None:
+        state += "" if incident.closed_at else f", {incident.phase.value}"
+    else:
         state += f", {would} after {duration(incident.relieved_at - incident.opened_at)}"
     tone = "good" if incident.closed_at or incident.relieved_at else "open"
     return Story(

@@ -183,8 +183,8 @@ def doing(turn: Turn, standing: Standing | None, mode: Mode, story: Story | None
     if incident is None:
         return _idle(assessment, standing)
     if incident.phase is Phase.RELIEVED:
-        title = "Would be relieved" if mode is Mode.DRY_RUN else "Relieved"
-        return Doing("calm", f"{title}; watching whether it lasts", done)
+        tone, title = ("dry", "Would be relieved") if mode is Mode.DRY_RUN else ("calm", "Relieved")
+        return Doing(tone, f"{title}; watching whether it lasts", done)
     if assessment.unknown:
         return Doing("bad", "Nothing is done while the state is not known", done)
     if turn.in_flight:
@@ -200,8 +200,9 @@ def doing(turn: Turn, standing: Standing | None, mode: Mode, story: Story | None
 def _motion(assessment: Assessment) -> Iterator[str]:
     """What kind of trouble it is, and where it is going, as far as that can be told."""
     sample = assessment.sample
-    found = diagnosis_at(max(assessment.level, assessment.pending or Level.NORMAL), sample)
-    if found is not None:
+    level = max(assessment.level, assessment.pending or Level.NORMAL)
+    found = diagnosis_at(level, sample)
+    if found is not None and assessment.evidence.get(level) is Evidence.BREACH:
         yield f"{_KINDS[found.kind]}: {found.text}"
     growth = sample.trend.growth()
     if growth is not None and growth.exhausted_in is not None:
@@ -265,6 +266,8 @@ def _probe(sample: Sample) -> str:
 def ahead(plan: Plan, at: datetime, *, assumed: bool) -> Ahead:
     """A plan in words."""
     stopped = words.because_of(plan.objections, plan.detail)
+    if plan.relieved and not any(step.acts for step in plan.steps):
+        stopped = "no longer critical, and nothing is left to do"
     return Ahead(at, assumed, stopped, tuple(_step(step) for step in plan.steps))
 
 
