@@ -75,6 +75,7 @@ class _Audits:
         due = self._next(await self._last())
         while True:
             now = SystemClock().now().at
+            due = min(due, self._next(now))  # it is earlier once the clock was set back
             if now < due:
                 await asyncio.sleep(min(_NAP, (due - now).total_seconds()))
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +29,7 @@ from remediator.core.audit.compare import compared
 from remediator.core.audit.finding import Severity
 from remediator.core.audit.report import Report
 from remediator.core.model import Mode
+from remediator.core.text import duration
 from remediator.render.audit import audit_lines, audit_markdown, audit_record, read_snapshots
 
 _FORMS = {".txt": "text", ".json": "json", ".md": "md", ".html": "html"}
@@ -92,6 +94,8 @@ def audit(
     quiet_logs(settings)
     chosen = mode_of(settings, mode)
     now = SystemClock().now().at
+    if watch and sys.stderr.isatty():
+        click.echo(f"watching sessions come and go for {duration(watch)} ...", err=True)
     reports = _compared(settings, asyncio.run(auditing.audit(settings, chosen, watch)))
     if keep:
         kept = settings.audit.keep if settings.audit else _KEEP

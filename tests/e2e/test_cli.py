@@ -181,7 +181,8 @@ def test_a_terminal_gets_text_and_a_pipe_gets_json(app: str, watch: str, tmp_pat
     with open_idle(app, 34):
         daemon.run("check")
         assert daemon.run("run", "--once").returncode == 0
-    for command in (["check"], ["plan"], ["history"], ["doctor"], ["run", "--once"]):
+    audit = ["audit", "--watch", "0s"]
+    for command in (["check"], ["plan"], ["history"], ["doctor"], audit, ["run", "--once"]):
         piped = daemon.run(*command)
         assert records(piped.stdout), command
         _, shown = on_a_terminal(daemon, *command)
@@ -242,7 +243,7 @@ def _in_a_variable(daemon: Daemon, dsn: str) -> None:
 
 MOST_COMMANDS = [
     *(["check"], ["plan", "--all"], ["history"], ["doctor"], ["config", "show"], ["config", "check"]),
-    *(["health"], ["pause"], ["resume"], ["ack"], ["run"]),
+    *(["audit", "--watch", "0s", "--keep"], ["health"], ["pause"], ["resume"], ["ack"], ["run"]),
 ]
 
 

@@ -70,7 +70,10 @@ def leaked_sessions(facts: Facts) -> Iterator[Hit]:
         for service in facts.services
         if service.connections and service.connections.max_age is None
     }
+    spare = facts.policy.spare
     for held in holdings(facts.sample, idle_for(age)):
+        if spare.spares_user(held.user) or spare.spares_application(held.application):
+            continue
         if held.count >= many and held.count > kept.get(held.owner.name, 0):
             yield Hit(held.whose, _held(held), (terminate(held, age),))
 

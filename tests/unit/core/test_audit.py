@@ -25,6 +25,7 @@ from remediator.core.audit.sql import identifier, literal
 from remediator.core.grace import StopGrace
 from remediator.core.model import IDLE, SessionGroup
 from remediator.core.owner import Owner, OwnerKind
+from remediator.core.policy import Spare
 from remediator.core.turn import Turn
 from tests.builders import START, make_group, make_policy, make_sample
 
@@ -135,6 +136,14 @@ def test_what_is_not_there_is_not_found() -> None:
         busiest=Busiest(START, 90, 100, 7),
     )
     assert not ids(quiet)
+
+
+def test_whom_the_policy_spares_does_not_leak() -> None:
+    """The operator knows of them."""
+    spared = make_policy(spare=Spare(applications=("backup*",)))
+    held = replace(group(CELERY, 9), application="backup-1")
+    assert ids(facts(held)) == ["leaked_sessions"]
+    assert not ids(facts(held, policy=spared))
 
 
 def test_a_transaction_idle_for_an_hour_is_a_problem() -> None:
