@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from docker.models.containers import Container
 
@@ -100,6 +101,12 @@ class ExampleStack(ComposeProject):
         """Read the sidecar's log: every line must be JSON."""
         lines = self.container("remediator").logs(stdout=True, stderr=True).decode().splitlines()
         return [json.loads(line) for line in lines]
+
+    def status_page(self, path: str = "/") -> str:
+        """Fetch the status page from this machine, as a person would."""
+        (port,) = self.container("remediator").ports["9719/tcp"]
+        with urlopen(f"http://127.0.0.1:{port['HostPort']}{path}", timeout=10) as answer:
+            return str(answer.read().decode())
 
     def said(self, event: str) -> list[dict[str, Any]]:
         """The log lines of one event."""
