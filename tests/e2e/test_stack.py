@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -98,12 +99,17 @@ def test_enforce_heals_the_leak(stack: MakeStack, bystander: ComposeProject) -> 
 
 
 def test_only_the_culprit_is_restarted_and_in_a_peak_nobody(stack: MakeStack) -> None:
-    """The Celery worker leaks, then the API: each time that one is restarted; then a rush, and none is."""
+    """The worker leaks, then the API: that one is named and restarted; then comes a rush, and none is."""
     shop = stack(REMEDIATOR_MODE="enforce", IDLE_OLDER_THAN="1h", CULPRIT_OLDER_THAN="3s")
     services = ("celery_worker", "api")
     for culprit, innocent in (services, services[::-1]):
         before = {name: shop.replica(name) for name in services}
         closed = len(shop.said("incident_closed"))
+        shop.leak(culprit, "1", "--until-restart")
+        wait_until(lambda: shop.used() >= USABLE // 2, what="a leak", within=90)
+        shop.leak(culprit, "off")
+        everybody_names(shop, culprit)
+
         shop.leak(culprit, "4", "--until-restart")
         wait_until(lambda: len(shop.said("incident_closed")) > closed, what="the end", within=180, every=0.5)  # noqa: B023
         assert shop.replica(culprit).started_at > before[culprit].started_at
@@ -122,6 +128,29 @@ def test_only_the_culprit_is_restarted_and_in_a_peak_nobody(stack: MakeStack) ->
     (held, *_) = [line for line in shop.said("incident_held") if "no service is shown" in line["because"]]
     rush = [line for line in shop.said("cycle") if line.get("incident") == held["incident"]]
     assert max(line["owners"].get("api", 0) for line in rush) >= 40, "it is told whose the sessions are"
+    assert "peak" in {line.get("diagnosis") for line in rush}
+
+
+def everybody_names(shop: ExampleStack, culprit: str) -> None:
+    """The log, the page, `check` and the audit say who holds most of the slots."""
+
+    def settled() -> bool:
+        *_, before, now = (line["owners"].get(culprit, 0) for line in shop.said("cycle"))
+        return before == now >= USABLE // 2 - 4
+
+    wait_until(settled, what="checks after the leak", every=0.5)
+    owners = shop.said("cycle")[-1]["owners"]
+    assert max(owners, key=owners.__getitem__) == culprit
+    page = shop.status_page()
+    assert re.search(rf"{culprit}\D+{owners[culprit]}\b", re.sub(r"<[^>]*>", " ", page)), page
+    code, said = shop.container("remediator").exec_run(["remediator", "check", "--format", "text"])
+    assert isinstance(said, bytes)
+    text = said.decode()
+    assert code in (1, 2), text
+    assert re.search(rf"^ +{owners[culprit]} +{culprit} ", text, re.MULTILINE), text
+    audit = json.loads(shop.remediator("audit", "--format", "json", "--fail-on", "never"))
+    held = {s["service"]: s["there"] for s in audit["databases"][0]["budget"]["services"]}
+    assert held[culprit] == owners[culprit]
 
 
 def test_dry_run_changes_nothing_and_plans_the_same(stack: MakeStack, bystander: ComposeProject) -> None:

@@ -104,8 +104,8 @@ class ExampleStack(ComposeProject):
 
     def status_page(self, path: str = "/") -> str:
         """Fetch the status page from this machine, as a person would."""
-        (port,) = self.container("remediator").ports["9719/tcp"]
-        with urlopen(f"http://127.0.0.1:{port['HostPort']}{path}", timeout=10) as answer:
+        port = self.compose("port", "remediator", "9719").strip()
+        with urlopen(f"http://{port}{path}", timeout=10) as answer:
             return str(answer.read().decode())
 
     def said(self, event: str) -> list[dict[str, Any]]:

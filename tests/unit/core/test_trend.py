@@ -160,9 +160,9 @@ def test_the_time_it_takes_to_connect(probe: Probe | None, evidence: Evidence) -
 API = Owner(OwnerKind.SERVICE, "api")
 
 
-@pytest.mark.parametrize(("idle", "busy", "kind"), [(60, 36, "leak"), (10, 86, "peak"), (40, 56, "unclear")])
+@pytest.mark.parametrize(("idle", "busy", "kind"), [(60, 36, "leak"), (48, 48, "leak"), (40, 56, "peak")])
 def test_a_leak_is_told_from_a_peak_by_what_the_sessions_do(idle: int, busy: int, kind: str) -> None:
-    """Half of them used by nobody, or three quarters busy."""
+    """Half of them used by nobody, or half of them busy."""
     groups = (
         replace(make_group(count=idle, idle_for_at_least=60.0), owner=API, unused=True),
         make_group(count=busy, state="active", idle_for_at_least=0.0),
@@ -171,7 +171,14 @@ def test_a_leak_is_told_from_a_peak_by_what_the_sessions_do(idle: int, busy: int
     assert found is not None
     assert found.kind is Kind(kind)
     assert f"{idle} of 96 sessions idle for 1m or longer" in found.text
-    assert f"{idle} of them of api, {idle} never used" in found.text
+    assert f"{busy} busy, {idle} of them of api, {idle} never used" in found.text
+
+
+def test_a_leak_that_has_just_begun_is_not_called_a_peak() -> None:
+    """Its sessions are not old enough for a leak; but nobody is busy."""
+    found = diagnose(make_sample(groups=(make_group(count=96, idle_for_at_least=10.0),)))
+    assert found is not None
+    assert found.kind is Kind.UNCLEAR
 
 
 def test_what_cannot_be_seen_is_not_diagnosed() -> None:
