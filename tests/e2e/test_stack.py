@@ -136,12 +136,12 @@ def everybody_names(shop: ExampleStack, culprit: str) -> None:
 
     def settled() -> bool:
         *_, before, now = (line["owners"].get(culprit, 0) for line in shop.said("cycle"))
-        return before == now >= USABLE // 2 - 4
+        return bool(before == now >= USABLE // 2 - 4)
 
     wait_until(settled, what="checks after the leak", every=0.5)
     owners = shop.said("cycle")[-1]["owners"]
     assert max(owners, key=owners.__getitem__) == culprit
-    page = shop.status_page()
+    page = shop.page()
     assert re.search(rf"{culprit}\D+{owners[culprit]}\b", re.sub(r"<[^>]*>", " ", page)), page
     code, said = shop.container("remediator").exec_run(["remediator", "check", "--format", "text"])
     assert isinstance(said, bytes)

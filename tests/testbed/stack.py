@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 from docker.models.containers import Container
 
@@ -101,12 +100,6 @@ class ExampleStack(ComposeProject):
         """Read the sidecar's log: every line must be JSON."""
         lines = self.container("remediator").logs(stdout=True, stderr=True).decode().splitlines()
         return [json.loads(line) for line in lines]
-
-    def status_page(self, path: str = "/") -> str:
-        """Fetch the status page from this machine, as a person would."""
-        port = self.compose("port", "remediator", "9719").strip()
-        with urlopen(f"http://{port}{path}", timeout=10) as answer:
-            return str(answer.read().decode())
 
     def said(self, event: str) -> list[dict[str, Any]]:
         """The log lines of one event."""
