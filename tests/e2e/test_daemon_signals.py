@@ -219,4 +219,6 @@ def test_once_with_a_state_directory_that_cannot_be_used(spoil: object, watch: s
     (line,) = done.stderr.splitlines()
     assert str(daemon.state_dir) in line
     said = [json.loads(line)["event"] for line in done.stdout.splitlines()]
+    # What is seen is recorded in the same directory, by a thread that says in its own time that it cannot be.
+    said = [name for name in said if name != "recording_unavailable"]
     assert said == ["daemon_started", "ledger_unavailable", "cycle"]

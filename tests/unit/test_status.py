@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import MutableMapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from remediator.adapters.web import Board, Sources, make_app
 from remediator.core.assess import Assessment, Watch, assess
 from remediator.core.events import Event
 from remediator.core.ledger import Lock, Pause
@@ -21,7 +23,7 @@ from remediator.status.chart import bands, chart
 from remediator.status.memory import Reading
 from remediator.status.views import View, owners
 from remediator.testing import FakeClock
-from tests.builders import START, make_group, make_policy, make_sample, moment
+from tests.builders import START, UNREACHABLE, make_group, make_policy, make_sample, moment
 from tests.unit.cycle_world import RESTART, World
 
 
@@ -194,6 +196,70 @@ async def test_a_ledger_that_cannot_be_read_is_said_and_the_rest_is_shown() -> N
     page = await viewed.desk.page()
     assert page["trouble"] == "the disk is full"
     assert page["databases"][0].used == 10
+
+
+async def html(viewed: Viewed, path: str = "/") -> tuple[int, str]:
+    """What a browser gets, without a server between."""
+
+    async def nothing() -> bytes:
+        return b""
+
+    desk = viewed.desk
+    board = Board(desk.page, desk.incident, desk.series)
+    sources = Sources(nothing, "text/plain", lambda: "", lambda: "", board)
+    app = make_app(sources, (), viewed.world.told, viewed.world.clock)
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", b"localhost")],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 2),
+    }
+    await app(scope, receive, send)
+    return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:]).decode()
+
+
+async def test_every_state_can_be_shown() -> None:
+    """Not looked at yet, calm, not known, held by a lock, without a ledger; and an incident on its own."""
+    viewed = Viewed(World())
+    assert "was not looked at yet" in (await html(viewed))[1]
+    viewed.world.fill(10, age=timedelta(0))
+    await viewed.turns(3)
+    assert 'class="hero normal"' in (await html(viewed))[1]
+    viewed.world.database.trouble = UNREACHABLE
+    await viewed.turns(3)
+    status, body = await html(viewed)
+    assert (status, 'class="hero unknown"' in body, "<b>?</b>" in body) == (200, True, True)
+    viewed.world.database.trouble = None
+    await viewed.world.store.lock(Lock(f"database:{viewed.name}", START, "<b>3 rounds</b>"))
+    viewed.world.fill()
+    await viewed.until(Event.INCIDENT_HELD)
+    viewed.world.clock.advance(2)
+    status, body = await html(viewed)
+    assert "Held: a person is needed" in body
+    assert "&lt;b&gt;3 rounds&lt;/b&gt;" in body
+    (story,) = (await viewed.desk.page())["stories"]
+    status, body = await html(viewed, f"/incidents/{story.id}")
+    assert (status, "Critical is confirmed" in body) == (200, True)
+    viewed.broken = True
+    viewed.world.clock.advance(2)
+    assert "The ledger cannot be read." in (await html(viewed))[1]
+    assert not viewed.world.told.of(Event.WEB_FAILED)
 
 
 async def test_before_the_first_check_it_says_so() -> None:
