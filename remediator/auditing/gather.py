@@ -94,7 +94,7 @@ class _Auditor:
         busiest = await self._busiest(now.at)
         name = self.database.name
         facts = Facts(name, policy, sample, catalogue, services, churn, busiest, self.yardstick)
-        return report_on(facts, turn)
+        return await asyncio.to_thread(report_on, facts, turn)  # thousands of roles take their time
 
     async def _busiest(self, now: datetime) -> Busiest | None:
         """The reading with the most used slots, of those that a daemon has recorded."""

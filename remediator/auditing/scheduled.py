@@ -102,8 +102,9 @@ class _Audits:
         reports = await audit(self.settings(), self.mode, WATCH)
         before, unreadable = await self.files.apart(lambda: self.files.latest(read_snapshots))
         reports = tuple(compared(r, (before or {}).get(r.facts.database)) for r in reports)
-        record = audit_record(reports, self.mode, now)
-        path = await self.files.apart(lambda: self.files.keep(record, now, self.schedule.keep))
+        path = await self.files.apart(
+            lambda: self.files.keep(audit_record(reports, self.mode, now), now, self.schedule.keep)
+        )
         seconds = SystemClock().now().mono - begun
         self._tell(reports, unreadable, str(path), seconds)
 

@@ -116,13 +116,25 @@ class Catalogue:
         found = self.settings.get(name)
         return 0.0 if found is None else found.number
 
-    def decided(self, role: str, setting: str) -> bool:
-        """Whether somebody gave this role a value of this setting, in every database that it uses.
+    def undecided(self, setting: str) -> tuple[Role, ...]:
+        """The roles to which nobody gave a value of this setting in every database that they use.
 
         A role that is not connected anywhere may use each database.
         """
-        for_role = [o for o in self.overrides if o.setting == setting and o.role in (None, role)]
-        if any(o.place is None for o in for_role):
-            return True
-        places = {place for user, place in self.used if user == role} or {p.name for p in self.places}
-        return bool(places) and places <= {o.place for o in for_role}
+        given: dict[str | None, set[str | None]] = {}
+        for override in self.overrides:
+            if override.setting == setting:
+                given.setdefault(override.role, set()).add(override.place)
+        uses: dict[str, set[str | None]] = {}
+        for user, place in self.used:
+            uses.setdefault(user, set()).add(place)
+        everyone, everywhere = given.get(None, set()), {place.name for place in self.places}
+        return tuple(
+            role
+            for role in self.roles
+            if not _covered(uses.get(role.name, everywhere), given.get(role.name, set()) | everyone)
+        )
+
+
+def _covered(uses: set[str | None] | set[str], told: set[str | None]) -> bool:
+    return None in told or (bool(uses) and uses <= told)

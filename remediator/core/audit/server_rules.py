@@ -76,7 +76,7 @@ def _undecided(facts: Facts, name: str, value: str) -> Iterator[Hit]:
     setting = catalogue.setting(name) if catalogue else None
     if catalogue is None or setting is None or (setting.number and not setting.own):
         return
-    roles = [role.name for role in _ordinary(catalogue) if not catalogue.decided(role.name, name)]
+    roles = [role.name for role in catalogue.undecided(name) if _ordinary(role, catalogue)]
     if not roles:
         return
     shown = ", ".join(roles[:_MOST_NAMED]) + (", ..." if len(roles) > _MOST_NAMED else "")
@@ -89,8 +89,8 @@ def _undecided(facts: Facts, name: str, value: str) -> Iterator[Hit]:
     yield Hit("roles", evidence, statements, severity)
 
 
-def _ordinary(catalogue: Catalogue) -> Iterator[Role]:
-    return (r for r in catalogue.roles if r.login and not r.superuser and r.name != catalogue.user)
+def _ordinary(role: Role, catalogue: Catalogue) -> bool:
+    return role.login and not role.superuser and role.name != catalogue.user
 
 
 def no_reserved_slot(facts: Facts) -> Iterator[Hit]:
