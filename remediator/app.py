@@ -62,7 +62,7 @@ def make_cycles(
         follower: Gets to see each completed cycle as a whole.
     """
     deciding, timekeeper = asyncio.Lock(), Timekeeper(store, observer)
-    services = {s.service.name: s.service for s in settings.services}
+    services = {s.service.name: s.patient for s in settings.services}
     runtimes, databases = world.runtimes, dict[str, Database](world.databases)
     if mode is Mode.DRY_RUN:
         databases = {name: DryRunDatabase(database) for name, database in databases.items()}
@@ -146,8 +146,8 @@ async def assembled(
     """
     clock = SystemClock()
     lock = _locked(settings, clock)
-    store, world = SqliteLedger(settings.state_dir, mode), make_world(settings, mode)
     people, follower = People(settings, mode, observer, clock), Following(settings, mode, observer, clock)
+    store, world = SqliteLedger(settings.state_dir, mode), make_world(settings, mode, follower.diagnosed)
     keep_house = partial(_keep_house, lock, store, world, observer, mode, clock)
     made = partial(make_cycles, settings, mode, world, store=store, observer=observer, clock=clock)
     try:

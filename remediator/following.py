@@ -5,6 +5,7 @@ from __future__ import annotations
 from remediator.adapters.everyone import Followers
 from remediator.adapters.recording import Keep, Recorder
 from remediator.config import Settings
+from remediator.core.deposition import Deposition
 from remediator.core.model import Mode
 from remediator.core.times import instant
 from remediator.ports import KEEP_RECORDS, Clock, Observer
@@ -25,8 +26,14 @@ class Following(Followers):
         recording = settings.recording
         keep = Keep(recording.keep, KEEP_RECORDS, recording.max_size)
         self._recorder = Recorder(settings.state_dir, mode, instant(clock.now().at), keep, observer)
-        if recording.keep:
+        self._keeps = bool(recording.keep)
+        if self._keeps:
             self.join(self._recorder)
+
+    def diagnosed(self, deposition: Deposition) -> None:
+        """Keep what was learned right before a restart."""
+        if self._keeps:
+            self._recorder.diagnosed(deposition)
 
     def close(self) -> None:
         """Write what is not written yet; waits for no disk for long."""

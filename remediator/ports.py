@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from remediator.core.clock import ClockMark
+from remediator.core.deposition import Deposition
 from remediator.core.directory import Directory
 from remediator.core.events import Event
 from remediator.core.ledger import Entry, Incident, Intent, Ledger, Lock, Outcome, Pause
@@ -250,6 +251,10 @@ class Recording(Protocol):
 
     async def whole(self, database: str, since: datetime, until: datetime) -> tuple[Reading, ...]:
         """Read everything that was kept of that time, oldest first; may take long."""
+        ...
+
+    async def depositions(self, replica: str, since: datetime, until: datetime) -> tuple[Deposition, ...]:
+        """Read what was learned of a replica, by its id, right before it was restarted, oldest first."""
         ...
 
     async def story(self, incident: str) -> tuple[Reading, ...]:

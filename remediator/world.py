@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
+from remediator.adapters.clock import SystemClock
 from remediator.adapters.command import CommandRuntime
 from remediator.adapters.compose import ComposeDirectory, ComposeRuntime, DockerEngine
+from remediator.adapters.diagnosing import DiagnosingRuntime
 from remediator.adapters.postgres import PostgresDatabase, open_database
 from remediator.config import CommandTarget, ComposeTarget, DatabaseSettings, ServiceSettings, Settings
+from remediator.core.deposition import Deposition
 from remediator.core.model import Mode
 from remediator.log import Redactor
 from remediator.ports import Runtime
@@ -40,10 +44,17 @@ class World:
             self.engine.close()
 
 
-def make_world(settings: Settings, mode: Mode) -> World:
+def make_world(
+    settings: Settings, mode: Mode, diagnosed: Callable[[Deposition], None] = lambda _: None
+) -> World:
     """Make the adapters that the settings ask for.
 
-    In a dry run the Docker client can send nothing but GET.
+    In a dry run the Docker client can send nothing but GET, and nothing is asked before a restart.
+
+    Args:
+        settings: The settings.
+        mode: Whether anything may be done.
+        diagnosed: Keeps what was learned right before a restart.
     """
     databases = {d.name: _database(d, claims=mode is Mode.ENFORCE) for d in settings.databases}
     engine = None
@@ -56,7 +67,30 @@ def make_world(settings: Settings, mode: Mode) -> World:
     # What a command prints may hold a password of ours.
     mask = Redactor([secret.reveal() for secret in settings.secrets]).text
     runtimes = {s.service.name: _runtime(s, engine, addresses, mask) for s in settings.services}
+    if mode is Mode.ENFORCE:
+        runtimes = {
+            s.service.name: _diagnosing(s, runtimes[s.service.name], diagnosed, mask)
+            for s in settings.services
+        }
     return World(databases, runtimes, engine, _directory(settings, engine))
+
+
+def _diagnosing(
+    settings: ServiceSettings,
+    runtime: Runtime,
+    diagnosed: Callable[[Deposition], None],
+    mask: Callable[[str], str],
+) -> Runtime:
+    """Have a service asked before it is restarted, if that is configured."""
+    diagnose = settings.diagnose
+    match runtime:
+        case ComposeRuntime() if diagnose is not None:
+            examine = partial(runtime.examine, argv=diagnose.run, within=diagnose.within)
+        case CommandRuntime() if diagnose is not None:
+            examine = partial(runtime.examine, argv=diagnose.run, within=diagnose.within)
+        case _:
+            return runtime
+    return DiagnosingRuntime(runtime, examine, diagnose.within, diagnosed, mask, SystemClock())
 
 
 def _directory(settings: Settings, engine: DockerEngine | None) -> ComposeDirectory | None:

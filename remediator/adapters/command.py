@@ -118,6 +118,22 @@ class CommandRuntime:
             raise RejectedError(message)
         raise UnavailableError(message)
 
+    async def examine(
+        self,
+        replica: Replica,  # noqa: ARG002  there is one, on this machine
+        argv: Sequence[str],
+        within: timedelta,
+    ) -> tuple[str, str]:
+        """Run a command that only looks, as the two others are run; how it ended, and what it printed.
+
+        Raises:
+            UnavailableError: It did not end in time; all of it was killed.
+            RejectedError: It cannot be run.
+        """
+        ended = await _run(tuple(argv), within, self._environment())
+        how = f"exit {ended.code}" if ended.code >= 0 else f"killed by signal {-ended.code}"
+        return how, "\n".join(filter(None, (ended.output.rstrip(), ended.errors.rstrip())))
+
     def _environment(self) -> dict[str, str]:
         """What a command inherits; a secret may have been given to us under any name."""
         public = public_environment(os.environ)

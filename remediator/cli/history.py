@@ -26,13 +26,17 @@ from remediator.cli.exits import Exit
 from remediator.cli.types import DURATION
 from remediator.config import Settings
 from remediator.core.budgets import Standing
+from remediator.core.deposition import Deposition
 from remediator.core.ledger import Entry, Incident
 from remediator.core.model import Mode
+from remediator.core.plan import RestartReplica
 from remediator.core.text import count
 from remediator.cycle import read_standing
 from remediator.looking import looking
 from remediator.recurrence import window_at
 
+# Between the intent and the question nothing is waited for, but a machine may be busy.
+_ASKED_WITHIN = timedelta(seconds=30)
 _EVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -136,7 +140,15 @@ async def _bundle(settings: Settings, mode: Mode, wanted: str) -> render.Bundle 
             return None
         (incident,) = found
         own = [entry for entry in entries if entry.intent.incident == incident.id]
-        return render.Bundle(incident, own, await recording.story(incident.id), mode)
+        told = [t for entry in own for t in await _depositions(recording, entry)]
+        return render.Bundle(incident, own, await recording.story(incident.id), mode, told)
     finally:
         await recording.close()
         await store.close()
+
+
+async def _depositions(recording: SqliteRecording, entry: Entry) -> tuple[Deposition, ...]:
+    action, at = entry.intent.action, entry.intent.at
+    if not isinstance(action, RestartReplica):
+        return ()
+    return await recording.depositions(action.replica.id, at, at + _ASKED_WITHIN)

@@ -21,6 +21,7 @@ from remediator.config.settings import (
     ComposeTarget,
     ConnectSettings,
     DatabaseSettings,
+    DiagnoseSettings,
     LogSettings,
     NotifySettings,
     RecordingSettings,
@@ -186,7 +187,8 @@ def _service(service: targets.Service) -> ServiceSettings:
         raise AssertionError("a service without a runtime is refused before")
     verification = Verification(service.verify.within, service.verify.steady_for)
     connections = _connections(service.connections) if service.connections else None
-    return ServiceSettings(Service(service.name, verification), runtime, connections)
+    diagnose = DiagnoseSettings(service.diagnose.run, service.diagnose.within) if service.diagnose else None
+    return ServiceSettings(Service(service.name, verification), runtime, connections, diagnose)
 
 
 def _connections(written: targets.Connections) -> Connections:

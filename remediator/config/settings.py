@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -83,16 +83,35 @@ class CommandTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class DiagnoseSettings:
+    """A program that only looks, run before a restart, and how long it may hold that up."""
+
+    run: tuple[str, ...]
+    within: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceSettings:
     """Something that may be restarted, and how.
 
     Attributes:
         connections: How many it is meant to have, None when nobody said.
+        diagnose: What to ask it before a restart.
     """
 
     service: Service
     runtime: ComposeTarget | CommandTarget
     connections: Connections | None = None
+    diagnose: DiagnoseSettings | None = None
+
+    @property
+    def patient(self) -> Service:
+        """The service, whose restart is given the time for the diagnostic too."""
+        if self.diagnose is None:
+            return self.service
+        verification = self.service.verification
+        longer = replace(verification, within=verification.within + self.diagnose.within)
+        return replace(self.service, verification=longer)
 
 
 @dataclass(frozen=True, slots=True)

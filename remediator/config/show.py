@@ -132,6 +132,9 @@ def _service(service: ServiceSettings, settings: Settings) -> dict[str, Any]:
     if service.connections is not None:
         shown["connections"] = _connections(service.connections)
     shown["verify"] = {"within": verification.within, "steady_for": verification.steady_for}
+    if service.diagnose is not None:
+        run = _arguments(service.diagnose.run, settings.secrets)
+        shown["diagnose"] = {"run": run, "within": service.diagnose.within}
     return shown
 
 

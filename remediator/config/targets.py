@@ -149,6 +149,16 @@ class Connections(Section):
     """It tests a connection before it uses it: `CONN_HEALTH_CHECKS`, `pool_pre_ping`."""
 
 
+class Diagnose(Section):
+    """A program that only looks, run right before the service is restarted; no shell is involved."""
+
+    run: Words
+    """Program and arguments; of a Compose service they are run in the container that is about to be restarted
+    (which the Docker endpoint must allow), else on this machine."""
+    within: Annotated[timedelta, duration(most=MINUTE)] = 10 * SECOND
+    """How long it may hold up the restart at most."""
+
+
 class Service(Section):
     """Something that may be restarted; exactly one of `compose` and `command` says how."""
 
@@ -169,3 +179,5 @@ class Service(Section):
     """What `remediator audit` holds its sessions against."""
     verify: Verify = Verify()
     """What must be seen after a restart."""
+    diagnose: Diagnose | None = None
+    """What to ask it before a restart, for `remediator history show`; not in a dry run."""

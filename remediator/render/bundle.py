@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from remediator.core.deposition import Deposition
 from remediator.core.ledger import Entry, Incident
 from remediator.core.model import Mode, Sample, Session
 from remediator.core.plan import Survey
@@ -26,12 +27,14 @@ class Bundle:
     Attributes:
         entries: What was done in it.
         readings: What was seen, from shortly before to shortly after it; empty when nothing was recorded.
+        depositions: What was learned right before restarts.
     """
 
     incident: Incident
     entries: Sequence[Entry]
     readings: Sequence[Reading]
     mode: Mode
+    depositions: Sequence[Deposition] = ()
 
     @property
     def scenes(self) -> tuple[Scene, ...]:
@@ -68,6 +71,17 @@ def bundle_record(bundle: Bundle) -> Record:
         "policies": sorted({(r.policy, r.fingerprint) for r in bundle.readings}),
         "looks": [{"when": when, **_look(reading)} for when, reading in bundle.looks],
         "scenes": [{"at": scene.at.isoformat(), **scene_record(scene)} for scene in bundle.scenes],
+        "diagnostics": [
+            {
+                "service": t.service,
+                "replica": t.replica,
+                "at": t.at.isoformat(),
+                "seconds": t.seconds,
+                "result": t.result,
+                "output": t.output,
+            }
+            for t in bundle.depositions
+        ],
         "decisions": list(decisions(bundle.readings)),
         "samples": [_point(reading) for reading in bundle.readings],
     }

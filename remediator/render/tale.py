@@ -44,6 +44,9 @@ def bundle_lines(bundle: Bundle, *, markdown: bool) -> Iterator[str]:
         yield from pen.table(head, [_holder(h) for h in holders(reading.sample)])
     yield from pen.heading(2, "What happened")
     yield from pen.table(("when", "what", "because", "outcome"), list(_course(bundle)))
+    for t in bundle.depositions:
+        yield from pen.heading(2, f"What {t.replica} said before its restart: {_utc(t.at)}, {t.result}")
+        yield from pen.block(t.output or "nothing")
     found = list(decisions(bundle.readings))
     if found:
         yield from pen.heading(2, "What was decided, and why")
@@ -156,6 +159,11 @@ class _Markdown:
             yield f"| {' | '.join(cell.translate(_ESCAPES) for cell in row)} |"
         yield ""
 
+    def block(self, text: str) -> Iterator[str]:
+        # Indented: whatever is in it, nothing in it can end it.
+        yield from (f"    {line}" for line in text.splitlines())
+        yield ""
+
 
 class _Plain:
     def heading(self, depth: int, text: str) -> Iterator[str]:
@@ -172,4 +180,8 @@ class _Plain:
         for row in lines or [("nothing",)]:
             cells = (cell.ljust(width) for cell, width in zip(row, widths or [0], strict=False))
             yield f"  {'  '.join(cells)}".rstrip()
+        yield ""
+
+    def block(self, text: str) -> Iterator[str]:
+        yield from (f"  | {line}" for line in text.splitlines())
         yield ""

@@ -12,6 +12,7 @@ from remediator.errors import RecordingError
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from remediator.core.deposition import Deposition
     from remediator.core.model import Mode
     from remediator.core.policy import Policy
     from remediator.core.turn import Turn
@@ -27,12 +28,14 @@ class MemoryRecording:
     Attributes:
         broken: While set, reading raises `RecordingError` with this message.
         kept: All readings, in order.
+        told: What was learned before restarts, in order.
         run: Which life of the daemon it is.
     """
 
     def __init__(self, mode: Mode, run: str) -> None:
         self.broken: str | None = None
         self.kept: list[Reading] = []
+        self.told: list[Deposition] = []
         self._mode = mode
         self.run = run
 
@@ -61,6 +64,16 @@ class MemoryRecording:
             raise RecordingError(self.broken)
         found = (r for r in self.kept if r.database == database and since <= r.at < until)
         return tuple(sorted(found, key=lambda reading: reading.at))
+
+    def diagnosed(self, deposition: Deposition) -> None:
+        """Keep what was learned right before a restart."""
+        self.told.append(deposition)
+
+    async def depositions(self, replica: str, since: datetime, until: datetime) -> tuple[Deposition, ...]:
+        """Read what was learned of a replica right before it was restarted, oldest first."""
+        if self.broken is not None:
+            raise RecordingError(self.broken)
+        return tuple(t for t in self.told if t.id == replica and since <= t.at < until)
 
     async def story(self, incident: str) -> tuple[Reading, ...]:
         """Read everything that was kept of an incident, and from shortly before and after."""

@@ -13,6 +13,7 @@ from tests.testbed.missing import missing
 from tests.testbed.waiting import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -33,17 +34,21 @@ class Answer(NamedTuple):
 class HAProxy:
     """HAProxy with a configuration that takes its address from `DOCKER_PROXY_BIND`; a context manager."""
 
-    def __init__(self, config: Path, path: Path, upstream: Path) -> None:
+    def __init__(
+        self, config: Path, path: Path, upstream: Path, env: Mapping[str, str] | None = None
+    ) -> None:
         """Start nothing yet.
 
         Args:
             config: Its configuration.
             path: The socket it is to listen on.
             upstream: The socket it is to pass requests on to.
+            env: More variables of its configuration.
         """
         self.path = path
         self._command = [_program(), "-db", "-f", str(config)]
         self._variables = {"DOCKER_PROXY_BIND": f"unix@{path}", "DOCKER_PROXY_SOCKET": str(upstream)}
+        self._variables.update(env or {})
 
     def __enter__(self) -> Self:
         """Start it and wait until it listens."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.errors import APIError, NotFound
 
 from remediator.adapters.compose.calls import Calls
+from remediator.adapters.compose.executing import execute
 from remediator.adapters.compose.failure import FAILURES, peer, shown, translate
 from remediator.adapters.compose.transport import Client
 from remediator.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 
 T = TypeVar("T")
@@ -143,6 +145,27 @@ class DockerEngine:
             return True
 
         return await self._call(what, act, within + _SLACK)
+
+    async def execute(self, container_id: str, argv: Sequence[str], within: timedelta) -> tuple[str, str]:
+        """Run a program in a container, and read the beginning of what it prints.
+
+        One that does not end in time is left to itself: the engine has no way to end it.
+
+        Args:
+            container_id: The container's full id.
+            argv: The program and its arguments; no shell is involved.
+            within: How long it may take.
+
+        Returns:
+            How it ended, and what it printed until then.
+
+        Raises:
+            UnavailableError: The engine did not answer in time.
+            RejectedError: It, or a proxy in front of it, does not allow it.
+        """
+        version = await self._ask("execute", lambda client: client.api_version)
+        work = partial(execute, partial(self._connect, version, within), container_id, argv, within)
+        return await self._call("execute", work, within + _SLACK)
 
     async def report(self) -> EngineReport:
         """Find out what the endpoint is and allows, by requests that change nothing.

@@ -20,7 +20,8 @@ from remediator.errors import RejectedError, UnavailableError
 from remediator.ports import Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from datetime import timedelta
 
     from remediator.adapters.compose.client import DockerEngine
 
@@ -71,6 +72,15 @@ class ComposeRuntime:
             RejectedError: The engine, or a proxy in front of it, does not allow reading.
         """
         return tuple(container.replica for container in await self._containers())
+
+    async def examine(self, replica: Replica, argv: Sequence[str], within: timedelta) -> tuple[str, str]:
+        """Run a command that only looks in a replica's container; how it ended, and what it printed.
+
+        Raises:
+            UnavailableError: No answer in time.
+            RejectedError: The engine, or a proxy in front of it, does not allow it.
+        """
+        return await self._engine.execute(replica.id, argv, within)
 
     async def restart(self, replica: Replica) -> Receipt:
         """Restart one container if it runs, and is what it was when `replica` was read.

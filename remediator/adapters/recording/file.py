@@ -39,6 +39,14 @@ _STATEMENTS = (
         record BLOB NOT NULL,
         deliberation BLOB
     ){_STRICT}""",
+    f"""CREATE TABLE deposition (
+        id INTEGER PRIMARY KEY,
+        mode TEXT NOT NULL,
+        replica TEXT NOT NULL,
+        at INTEGER NOT NULL,
+        record BLOB NOT NULL
+    ){_STRICT}""",
+    "CREATE INDEX deposition_by_replica ON deposition (replica, at)",
     "CREATE INDEX reading_by_time ON reading (database, mode, at, used)",
     "CREATE INDEX reading_by_age ON reading (steady, database, mode, story, marked)",
     "CREATE INDEX reading_by_story ON reading (story, mode) WHERE story IS NOT NULL",

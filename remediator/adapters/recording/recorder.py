@@ -11,9 +11,10 @@ from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING
 
 from remediator.adapters.recording import file
-from remediator.adapters.recording.codec import pack
+from remediator.adapters.recording.codec import pack, pack_deposition
 from remediator.adapters.recording.stories import Stories
 from remediator.adapters.recording.thinning import Keep, size, thin
+from remediator.core.deposition import Deposition
 from remediator.core.events import Event
 from remediator.core.reading import Reading, fingerprint, reading_of
 from remediator.core.text import count
@@ -41,7 +42,9 @@ _INSERT = """
     INSERT INTO reading (mode, database, at, steady, used, story, marked, record, deliberation)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 
-_Completed = tuple[str, "Policy", "Turn"]
+_KEEP_DEPOSITION = "INSERT INTO deposition (mode, replica, at, record) VALUES (?, ?, ?, ?)"
+
+_Item = tuple[str, "Policy", "Turn"] | Deposition
 
 
 def microseconds(at: datetime) -> int:
@@ -69,7 +72,7 @@ class Recorder:
         self._run = run
         self._keep = keep
         self._observer = observer
-        self._waiting: Queue[_Completed | None] = Queue(_WAITING)
+        self._waiting: Queue[_Item | None] = Queue(_WAITING)
         self._thread: threading.Thread | None = None
         self._overflowed = 0
         # All that follows belongs to the thread.
@@ -80,13 +83,20 @@ class Recorder:
         self._lost = 0
         self._told = False
 
+    def diagnosed(self, deposition: Deposition) -> None:
+        """Keep what was learned right before a restart."""
+        self._take(deposition)
+
     def completed(self, database: str, policy: Policy, turn: Turn) -> None:
         """Take note of a completed cycle; what there is no room for is lost, and counted."""
+        self._take((database, policy, turn))
+
+    def _take(self, item: _Item) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name="recording", daemon=True)
             self._thread.start()
         try:
-            self._waiting.put_nowait((database, policy, turn))
+            self._waiting.put_nowait(item)
         except Full:
             self._overflowed += 1
 
@@ -119,9 +129,9 @@ class Recorder:
                 self._disconnect()
                 return
 
-    def _next(self) -> tuple[list[_Completed], bool]:
+    def _next(self) -> tuple[list[_Item], bool]:
         """Wait for something, and take along what else waits; tell whether this was the last."""
-        batch: list[_Completed] = []
+        batch: list[_Item] = []
         item = self._waiting.get()
         with suppress(Empty):
             while item is not None:
@@ -132,7 +142,7 @@ class Recorder:
             return batch, True
         return batch, False
 
-    def _attempt(self, batch: Sequence[_Completed]) -> None:
+    def _attempt(self, batch: Sequence[_Item]) -> None:
         try:
             self._keep_all(batch)
         except (sqlite3.Error, OSError, RecordingError) as error:
@@ -148,7 +158,7 @@ class Recorder:
         else:
             self._recovered()
 
-    def _begin_anew(self, error: Exception, batch: Sequence[_Completed]) -> bool:
+    def _begin_anew(self, error: Exception, batch: Sequence[_Item]) -> bool:
         """Set the file aside and keep the batch in a new one; tell whether that worked."""
         try:
             aside = file.set_aside(self._state_dir)
@@ -161,14 +171,20 @@ class Recorder:
         self._recovered()
         return True
 
-    def _keep_all(self, batch: Sequence[_Completed]) -> None:
+    def _keep_all(self, batch: Sequence[_Item]) -> None:
         if shutil.disk_usage(self._state_dir).free < _LEFT_FREE:
             raise RecordingError("the disk is nearly full; what is left of it is the ledger's")
         connection = self._connected()
-        readings = [self._reading(*completed) for completed in batch]
+        readings = [self._reading(*item) for item in batch if not isinstance(item, Deposition)]
         with file.transaction(connection):
             for reading in readings:
                 self._insert(connection, reading)
+            for item in batch:
+                if isinstance(item, Deposition):
+                    row = self._mode.value, item.id, microseconds(item.at), pack_deposition(item)
+                    connection.execute(_KEEP_DEPOSITION, row)
+        if not readings:
+            return
         newest = microseconds(readings[-1].sample.moment.steady)
         due = self._thinned is None or abs(newest - self._thinned) >= _THIN_EVERY
         if due or size(connection) > self._keep.size:

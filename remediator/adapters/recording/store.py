@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from remediator.adapters.recording import file
-from remediator.adapters.recording.codec import unpack
+from remediator.adapters.recording.codec import unpack, unpack_deposition
 from remediator.adapters.recording.recorder import microseconds
 from remediator.adapters.worker import Worker
 from remediator.errors import RecordingError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from remediator.core.deposition import Deposition
     from remediator.core.model import Mode
     from remediator.core.reading import Reading
 
@@ -33,6 +34,9 @@ _PEAKS = f"""
         SELECT id FROM (SELECT id, max(used) {_BETWEEN} GROUP BY (at - ?) / ?)
     ) ORDER BY at, id"""  # noqa: S608  ours
 _WHOLE = f"SELECT record, deliberation {_BETWEEN} ORDER BY at, id"
+_DEPOSITIONS = (
+    "SELECT record FROM deposition WHERE replica = ? AND mode = ? AND at >= ? AND at < ? ORDER BY at, id"
+)
 _STORY = "SELECT record, deliberation FROM reading WHERE story = ? AND mode = ? ORDER BY at, id"
 
 
@@ -82,6 +86,21 @@ class SqliteRecording:
         """
         return await self._quick.run(lambda: self._select(_STORY, (incident, self._mode.value)))
 
+    async def depositions(self, replica: str, since: datetime, until: datetime) -> tuple[Deposition, ...]:
+        """Read what was learned of a replica right before it was restarted, oldest first.
+
+        Raises:
+            RecordingError: It cannot be read.
+        """
+        where = replica, self._mode.value, microseconds(since), microseconds(until)
+
+        def select(db: sqlite3.Connection) -> tuple[Deposition, ...]:
+            return tuple(_unpacked(record for (record,) in db.execute(_DEPOSITIONS, where)))
+
+        if not self._path.exists():
+            return ()
+        return await self._quick.run(lambda: self._guarded(select))
+
     async def close(self) -> None:
         """Let go of it; asking again opens it again."""
         self._quick.stop()
@@ -108,3 +127,9 @@ def _readable(rows: Iterable[tuple[bytes, bytes | None]]) -> Iterable[Reading]:
     for record, deliberation in rows:
         with suppress(ValueError):
             yield unpack(record, deliberation)
+
+
+def _unpacked(records: Iterable[bytes]) -> Iterable[Deposition]:
+    for record in records:
+        with suppress(ValueError):
+            yield unpack_deposition(record)

@@ -18,6 +18,7 @@ _TIERS = ((_WHOLE, timedelta(minutes=1)), (timedelta(days=7), timedelta(minutes=
 
 _OLDER = "DELETE FROM reading WHERE story IS NULL AND steady < ?"
 _OLDER_STORIES = "DELETE FROM reading WHERE steady < ?"
+_OLDER_DEPOSITIONS = "DELETE FROM deposition WHERE at < ?"
 # What an incident's story needs, and where the level changed, is not thinned out.
 _THIN = """
     DELETE FROM reading WHERE id IN (
@@ -63,6 +64,7 @@ def thin(connection: sqlite3.Connection, keep: Keep, now: int) -> None:
     with transaction(connection):
         connection.execute(_OLDER, (now - keep.ordinary // _MICROSECOND,))
         connection.execute(_OLDER_STORIES, (now - max(keep.stories, keep.ordinary) // _MICROSECOND,))
+        connection.execute(_OLDER_DEPOSITIONS, (now - keep.stories // _MICROSECOND,))
         for age, span in _TIERS:
             until = now - age // _MICROSECOND
             connection.execute(_THIN, {"span": span // _MICROSECOND, "until": until})
