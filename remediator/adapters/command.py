@@ -9,9 +9,9 @@ import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Self
 
+from remediator.adapters.environment import public_environment
 from remediator.core.model import Replica, ReplicaState
 from remediator.core.text import duration
 from remediator.errors import RejectedError, UnavailableError
@@ -26,12 +26,6 @@ _INSPECT_WITHIN = timedelta(seconds=10)
 # the pipe open for longer.
 _LAST_WORDS = timedelta(seconds=0.5)
 _LONGEST_LINE = 200
-
-# What a command has no business to know: secrets, and the channel to the service manager that is ours.
-_PRIVATE = (
-    *("PG*", "REMEDIATOR_*", "*PASS*", "*TOKEN*", "*SECRET*", "*KEY*", "*CREDENTIAL*", "*DSN*"),
-    *("*_URL", "NOTIFY_SOCKET", "WATCHDOG_*", "LISTEN_*", "JOURNAL_STREAM", "INVOCATION_ID"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,15 +279,6 @@ class _Beginning(asyncio.Protocol):
     def eof_received(self) -> None:
         """Nobody can write any more."""
         self.ended.set()
-
-
-def public_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that a command inherits: all but secrets and what is addressed to us alone."""
-    return {
-        name: value
-        for name, value in environment.items()
-        if not any(fnmatchcase(name.upper(), pattern) for pattern in _PRIVATE)
-    }
 
 
 def _same(current: Replica, before: Replica) -> bool:

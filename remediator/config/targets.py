@@ -180,4 +180,4 @@ class Service(Section):
     verify: Verify = Verify()
     """What must be seen after a restart."""
     diagnose: Diagnose | None = None
-    """What to ask it before a restart, for `remediator history show`; not in a dry run."""
+    """What to ask it before a restart, for `remediator history show ID`; not in a dry run."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from remediator.adapters.command import public_environment
+from remediator.adapters.environment import public_environment
 from remediator.core.model import Mode
 from remediator.demo import scenario
 from remediator.demo.binaries import find_binaries, server_user

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from remediator.adapters.command import public_environment
+from remediator.adapters.environment import public_environment
 from remediator.demo.guard import Guard
 
 _STOP_WITHIN = 5.0

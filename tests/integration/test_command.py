@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from remediator.adapters.command import OUTPUT_LIMIT, CommandRuntime, public_environment
+from remediator.adapters.command import OUTPUT_LIMIT, CommandRuntime
+from remediator.adapters.environment import public_environment
 from remediator.core.ledger import Result
 from remediator.core.model import ReplicaState
 from remediator.core.plan import RestartReplica

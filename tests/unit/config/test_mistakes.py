@@ -295,7 +295,7 @@ ONE_LINE = {
         "services: [{name: a, compse: {project: b, service: c}}]",
         (
             "1:22: services[0].compse: unknown key; allowed: name, compose, command, sessions, connections,"
-            ' verify; did you mean "compose"?'
+            ' verify, diagnose; did you mean "compose"?'
         ),
     ),
     "command is a word": (
