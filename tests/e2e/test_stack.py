@@ -129,6 +129,36 @@ def test_only_the_culprit_is_restarted_and_in_a_peak_nobody(stack: MakeStack) ->
     rush = [line for line in shop.said("cycle") if line.get("incident") == held["incident"]]
     assert max(line["owners"].get("api", 0) for line in rush) >= 40, "it is told whose the sessions are"
     assert "peak" in {line.get("diagnosis") for line in rush}
+    a_stricter_policy_would_have_acted_earlier(shop)
+
+
+STRICTER = """
+text = open("/etc/remediator/config.yaml").read()
+for before, after in (("90%", "45%"), ("utilization: 50%, idle", "utilization: 40%, idle"), ("50%}", "30%}")):
+    assert before in text, before
+    text = text.replace(before, after)
+open("/tmp/stricter.yaml", "w").write(text)
+"""
+
+
+def a_stricter_policy_would_have_acted_earlier(shop: ExampleStack) -> None:
+    """What was recorded is replayed by a policy that is critical at half as much."""
+    sidecar = shop.container("remediator")
+    code, said = sidecar.exec_run(["python", "-c", STRICTER])
+    assert code == 0, said
+    asked = ["remediator", "replay", "--policy", "/tmp/stricter.yaml", "--since", "1h", "--format", "json"]  # noqa: S108
+    code, said = sidecar.exec_run(asked)
+    assert isinstance(said, bytes)
+    assert code == 1, said.decode()
+    found = json.loads(said)
+    opened = {
+        side: [m["at"] for m in found["moments"] for scene in m[side] if scene["kind"] == "opened"]
+        for side in ("then", "now")
+    }
+    assert len(opened["then"]) == 3
+    assert opened["now"][0] < opened["then"][0]
+    acted = [scene["text"] for m in found["moments"] for scene in m["now"] if scene["kind"] == "acted"]
+    assert "celery_worker" in acted[0]
 
 
 def everybody_names(shop: ExampleStack, culprit: str) -> None:
