@@ -1,9 +1,13 @@
-"""One observer for several: each is told, whatever the others do."""
+"""One observer, one follower for several: each is told, whatever the others do."""
 
 from __future__ import annotations
 
-from remediator.adapters.everyone import Everyone
+from remediator.adapters.everyone import Everyone, Followers
+from remediator.core.assess import Watch, assess
 from remediator.core.events import Event
+from remediator.core.policy import Policy
+from remediator.core.turn import Turn
+from tests.builders import make_policy, make_sample
 
 
 class Listener:
@@ -62,3 +66,37 @@ def test_one_that_fails_harms_nobody_and_is_told_of_once_for_each_kind_of_event(
 def test_when_all_fail_nobody_else_notices() -> None:
     """Not even telling of the failure may raise, or go on for ever."""
     Everyone(Broken(), Broken()).emit(Event.CYCLE)
+
+
+class Watcher:
+    """Remembers which cycles it saw."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, Policy, Turn]] = []
+
+    def completed(self, database: str, policy: Policy, turn: Turn) -> None:
+        """Take note."""
+        self.seen.append((database, policy, turn))
+
+
+class Blind:
+    """Cannot stand any cycle."""
+
+    def completed(self, database: str, policy: Policy, turn: Turn) -> None:
+        """Fail."""
+        raise RuntimeError(f"nothing of {database} by {policy.name}, {turn.in_flight} in flight")
+
+
+def test_a_follower_that_fails_harms_nobody_and_is_told_of_once() -> None:
+    """Neither the other followers nor the cycle notice; the log does."""
+    listener, before, after = Listener(), Watcher(), Watcher()
+    followers = Followers(listener, before, Blind())
+    followers.join(after)
+    policy = make_policy()
+    turn = Turn(assess(policy, Watch(), make_sample()))
+    followers.completed("shop", policy, turn)
+    followers.completed("blog", policy, turn)
+    assert before.seen == after.seen == [("shop", policy, turn), ("blog", policy, turn)]
+    because = "RuntimeError: nothing of shop by web, 0 in flight"
+    fields = {"observer": "Blind", "about": "cycle", "because": because}
+    assert listener.heard == [(Event.OBSERVER_FAILED, fields)]
