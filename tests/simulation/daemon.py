@@ -15,7 +15,7 @@ from remediator.core.model import Level, Moment
 from remediator.core.turn import Turn
 from remediator.cycle import Cycle, settle_orphans
 from remediator.errors import ConfigError, LedgerError
-from remediator.ports import KEEP_RECORDS, Clock, Database, LedgerStore, Observer, Runtime
+from remediator.ports import KEEP_RECORDS, Clock, Database, Follower, LedgerStore, Observer, Runtime
 from remediator.world import World
 from tests.simulation.faults import Life
 
@@ -45,6 +45,7 @@ class SimDaemon:
         clock: The machine's clocks.
         witness: Told everything.
         read: Reads the config anew.
+        follower: Gets to see completed cycles.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class SimDaemon:
         clock: Clock,
         witness: Witness,
         read: Callable[[], Settings],
+        follower: Follower | None = None,
     ) -> None:
         self.life = life
         self._store = store
@@ -66,7 +68,9 @@ class SimDaemon:
         self._mode = settings.mode
         self._databases = databases
         world = World(cast("Any", databases), runtimes, engine=None)
-        self.cycles = make_cycles(settings, settings.mode, world, store=store, observer=witness, clock=clock)
+        self.cycles = make_cycles(
+            settings, settings.mode, world, store=store, observer=witness, clock=clock, follower=follower
+        )
         self._reload = Reload(settings, world, self.cycles, witness, read, lambda _: None)
 
     def start(self) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from remediator.ports import Database, LedgerStore, Runtime
+from remediator.ports import Database, Follower, LedgerStore, Runtime
 
 
 class Tamper:
@@ -27,6 +27,10 @@ class Tamper:
     def store(self, store: LedgerStore) -> LedgerStore:
         """The ledger as the cycle gets to see it."""
         return store
+
+    def follower(self) -> Follower | None:
+        """Who gets to see the completed cycles of one more life of the daemon."""
+        return None
 
     def witness(self, witness: Any) -> Any:
         """Who is told what the daemon does."""

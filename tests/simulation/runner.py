@@ -295,6 +295,7 @@ class _Simulation:
             store=tamper.store(FaultyStore(eye.store, life, self._linger)),
             clock=self._clock,
             witness=tamper.witness(eye),
+            follower=tamper.follower(),
             read=lambda: read_config(tamper.config(self._text)),
         )
 
