@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 from remediator.core.events import Event
 from remediator.core.ledger import Entry, Incident, Outcome
-from remediator.core.model import Mode
+from remediator.core.model import Mode, Moment
 from remediator.core.plan import Objection
 from remediator.core.policy import Policy
 from remediator.core.reading import Reading, fingerprint, reading_of
@@ -23,7 +23,14 @@ from remediator.replay.asrecorded import AsRecorded
 from remediator.replay.hindsight import Deed, Hindsight, book
 from remediator.replay.past import Past, PastClock, PastDatabase, PastTimekeeper, runtimes_of
 
-_NEVER = datetime.max.replace(tzinfo=UTC)
+_EVER = timedelta.max
+# The clocks of one machine are not quite the same, and outcomes are dated by the wall clock.
+_SAME = timedelta(seconds=1)
+
+
+def _passed(before: Moment, after: Moment) -> timedelta:
+    wall, steady = after.at - before.at, after.steady - before.steady
+    return wall if abs(wall - steady) < _SAME else steady
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +128,14 @@ class _Stage:
         return (entry.id for entry in entries)
 
     def _lengths(self) -> list[timedelta]:
-        """How long after each reading its database was looked at next."""
-        following: dict[str, datetime] = {}
+        """How long after each reading its database was seen next, by the wall clock if it was not set."""
+        following: dict[str, Moment] = {}
         lengths: list[timedelta] = []
         for reading in reversed(self.readings):
-            begun = reading.sample.moment.steady
-            lengths.append(following.get(reading.database, _NEVER) - begun)
-            following[reading.database] = begun
+            moment = reading.sample.moment
+            after = following.get(reading.database)
+            lengths.append(_EVER if after is None else _passed(moment, after))
+            following[reading.database] = moment
         return lengths[::-1]
 
     async def _obey(self, reading: Reading) -> None:
