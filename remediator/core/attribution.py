@@ -75,8 +75,15 @@ class Attribution:
             return by_address
         if not self.claims:
             return by_address
-        claimed = next((c.owner for c in self.claims if c.fits(user, application, address)), None)
-        return claimed or by_address
+        # Behind its own address a container is itself, whatever name it gives: it cannot pass for a service.
+        itself = by_address.kind is OwnerKind.CONTAINER and not self._shared(address)
+        claimed = (
+            claim.owner
+            for claim in self.claims
+            if claim.fits(user, application, address)
+            and not (itself and claim.owner.kind is OwnerKind.SERVICE)
+        )
+        return next(claimed, by_address)
 
     def of_sample(self, sample: Sample) -> Sample:
         """The sample with the owner of each group of sessions."""
@@ -90,6 +97,9 @@ class Attribution:
             _owned(s, self.owner(s.address, s.user or "", s.application, s.id.backend_start))
             for s in sessions
         )
+
+    def _shared(self, address: str | None) -> bool:
+        return any(tenant.shared for tenant in self.directory.tenants if address in tenant.addresses)
 
     def _lives_at(self, address: str | None, begun: datetime | None) -> Owner:
         if address is None or _within(address, _LOOPBACK):

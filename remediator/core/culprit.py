@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from math import ceil
 
 from remediator.core.ledger import Incident, Ledger
 from remediator.core.model import IDLE, Sample
 from remediator.core.owner import Owner, OwnerKind
-from remediator.core.plan import TerminateSession
+from remediator.core.plan import RestartReplica, TerminateSession
 from remediator.core.suspicion import Suspicion
 from remediator.core.text import count, duration, percent
 
@@ -34,17 +35,25 @@ def leaked(suspicion: Suspicion, sample: Sample, incident: Incident, ledger: Led
         suspicion: For how long a session must have been idle.
         sample: Taken with that cutoff.
         incident: The incident.
-        ledger: The ledger; entries that did nothing do not count.
+        ledger: The ledger; entries that did nothing do not count, nor do terminations from before a restart
+            of the service they belong to, which has answered for them.
     """
     cutoff = suspicion.older_than.total_seconds()
     found: Counter[Owner] = Counter()
     for group in sample.groups:
         if group.state.startswith(IDLE) and group.idle_for_at_least >= cutoff:
             found[group.owner] += group.count
-    for entry in ledger.entries:
-        action = entry.intent.action
-        if isinstance(action, TerminateSession) and entry.intent.incident == incident.id and entry.done:
-            found[action.session.owner] += 1
+    ours = [entry for entry in ledger.entries if entry.intent.incident == incident.id and entry.done]
+    restarted: dict[Owner, datetime] = {}
+    for entry in ours:
+        if isinstance(entry.intent.action, RestartReplica):
+            owner = Owner(OwnerKind.SERVICE, entry.intent.action.replica.service)
+            restarted[owner] = max(entry.intent.counted_at, restarted.get(owner, entry.intent.counted_at))
+    for entry in ours:
+        if isinstance(entry.intent.action, TerminateSession):
+            owner = entry.intent.action.session.owner
+            if owner not in restarted or entry.intent.counted_at > restarted[owner]:
+                found[owner] += 1
     return +found
 
 
@@ -63,7 +72,8 @@ def blame(suspicion: Suspicion, sample: Sample, incident: Incident, ledger: Ledg
         return Blame(None, f"no {what}")
     enough = ceil(round(suspicion.least * sample.slots.usable, 7))
     services = {name: by_owner[Owner(OwnerKind.SERVICE, name)] for name in suspicion.among}
-    clear = [name for name, held in services.items() if held >= suspicion.share * total and held >= enough]
+    most = round(suspicion.share * total, 7)
+    clear = [name for name, held in services.items() if held >= most and held >= enough]
     shares = ", ".join(
         f"{owner.label} {held} ({percent(held / total)})" for owner, held in by_owner.most_common(_SHOWN)
     )

@@ -123,13 +123,14 @@ def _less(
     """Take idle sessions out of the groups in which the server counted them."""
     ages = (0.0, *(cutoff.total_seconds() for cutoff in cutoffs))
     taken = Counter(
-        (s.user or "", s.application, s.address, max(age for age in ages if age <= s.idle_for)) for s in gone
+        (s.owner, s.user or "", s.application, s.address, max(age for age in ages if age <= s.idle_for))
+        for s in gone
     )
 
     def rest(group: SessionGroup) -> SessionGroup:
         if group.state != IDLE:
             return group
-        key = (group.user, group.application, group.address, group.idle_for_at_least)
+        key = (group.owner, group.user, group.application, group.address, group.idle_for_at_least)
         gone = min(group.count, taken[key])
         taken[key] -= gone  # the server may count alike sessions in several groups
         return replace(group, count=group.count - gone)

@@ -19,6 +19,7 @@ class Tenant:
         addresses: On all of its networks, each written the canonical way.
         started_at: When it was started last, by its host's clock; None when that is not known.
         pooler: It is a connection pooler: its sessions are those of its clients.
+        shared: Other containers use its network, and so its addresses.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Tenant:
     addresses: frozenset[str]
     started_at: datetime | None = None
     pooler: bool = False
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)

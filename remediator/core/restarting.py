@@ -36,6 +36,15 @@ def plan_restart(situation: Situation, index: int, step: RestartService) -> Step
     """
     replicas = situation.survey.services.get(step.service, ())
     occasion = Occasion(step.service, situation.incident.id, situation.incident.round, index)
+    done = situation.ledger.restarted_on(occasion)
+    evidence = ""
+    # Not again in the middle: a restart would stop half-way because what it has brought about looks innocent.
+    if not any(entry.charged for entry in done.values()):
+        innocent, evidence = _innocent(situation, step)
+        if innocent:
+            left = () if isinstance(replicas, Trouble) else replicas
+            holds = tuple(Hold(RestartReplica(replica), innocent, evidence) for replica in left)
+            return StepPlan(index, step, proposals=holds, objections=innocent, detail=evidence)
     if isinstance(replicas, Trouble):
         return StepPlan(index, step, objections=(Objection.UNREADABLE,), detail=replicas.detail)
     if not replicas:
@@ -47,11 +56,7 @@ def plan_restart(situation: Situation, index: int, step: RestartService) -> Step
         objections = (*objections, Objection.LOGINS)
     turn = f"step {index + 1} of {len(situation.policy.remediate.steps)}"
     because = f"{turn}, critical still" if step.when is When.STILL_CRITICAL else f"{turn}, always taken"
-    done = situation.ledger.restarted_on(occasion)
-    if not done:  # or a restart would stop half-way because what it has brought about looks innocent
-        innocent, evidence = _innocent(situation, step)
-        objections, detail = (*objections, *innocent), "; ".join(filter(None, (detail, evidence)))
-        because = f"{because}, {evidence}" if evidence else because
+    because = f"{because}, {evidence}" if evidence else because
     ids = {e.intent.action.replica.id for e in done.values() if isinstance(e.intent.action, RestartReplica)}
     found: list[Proposal] = []
     for replica in _in_order(replicas, situation.ledger.last_restarts(step.service)):

@@ -18,7 +18,7 @@ WINDOW = 300.0
 # Growth must be told from noise: so many readings, over so many seconds, on a line as straight as this.
 _LEAST_READINGS = 4
 _LEAST_SECONDS = 20.0
-_STRAIGHT = 0.8
+_STRAIGHT = 0.9  # the straightest single jump has 0.894
 _LEAST_SESSIONS = 3
 _MINUTE = 60.0
 

@@ -9,6 +9,7 @@ from remediator.core.events import Event
 from remediator.core.ledger import Entry
 from remediator.core.model import Sample
 from remediator.core.server import Server, replaced, restarted
+from remediator.core.trend import NO_TREND
 from remediator.cycle.telling import Teller
 
 
@@ -48,7 +49,7 @@ class Lineage:
             )
         else:
             self.teller.emit(Event.SERVER_RESTARTED, started_at=now.started_at.isoformat())
-        return replace(sample, replaced=self.replaced), replace(watch, timers={})
+        return replace(sample, replaced=self.replaced), replace(watch, timers={}, trend=NO_TREND)
 
     @property
     def identity(self) -> str:

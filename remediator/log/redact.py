@@ -14,7 +14,8 @@ from structlog.typing import EventDict, WrappedLogger
 
 _MASK = "********"
 _SECRET_KEY = re.compile(r"passw|secret|token|dsn|authorization|credential", re.IGNORECASE)
-_PASSWORD_IN_URL = re.compile(r"(?P<before>\w+://[^\s:/@]*:)[^\s@]+(?=@)")
+# Each part is bounded, or a long text without blanks would take minutes.
+_PASSWORD_IN_URL = re.compile(r"(?P<before>\w{1,32}://[^\s:/@]{0,256}:)[^\s@]{1,1024}(?=@)")
 _SHORTEST_SECRET = 4
 _SHORTEST_ENCODED = 8
 # What different libraries leave as it is when they write a path, besides a slash.

@@ -13,7 +13,8 @@ from requests import Response
 from requests.exceptions import ConnectionError as HttpConnectionError
 from requests.exceptions import ReadTimeout
 
-from remediator.adapters.compose.containers import Surroundings, canonical, read_containers
+from remediator.adapters.compose.containers import PROJECT, SERVICE, Surroundings, canonical, read_containers
+from remediator.adapters.compose.directory import read_directory
 from remediator.adapters.compose.failure import shown, translate
 from remediator.adapters.compose.own import own_ids, read_own_ids
 from remediator.core.model import Exempt, Health, ReplicaState
@@ -63,6 +64,13 @@ def test_a_replaced_container_shares_its_number_with_its_replacement() -> None:
     assert exempt(container(), container(oneoff="True")) == [None, Exempt.ONE_OFF]
     first, its_successor, second = container(), container(replace="old", status="created"), container(2)
     assert exempt(first, its_successor, second) == [Exempt.REPLACED] * 3
+
+
+@pytest.mark.parametrize(("oneoff", "service"), [("False", "web"), ("True", None)])
+def test_a_one_off_container_is_not_its_services_tenant(oneoff: str, service: str | None) -> None:
+    """What `docker compose run` leaks is no reason to restart the service: that would not end it."""
+    here = read_directory([container(oneoff=oneoff)], {(OURS[PROJECT], OURS[SERVICE]): "web"})
+    assert [tenant.service for tenant in here.tenants] == [service]
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ async def test_another_server_is_told_and_confirmed_anew() -> None:
     turn = await world.turn(0)
     assert "timeline 2, was 1" in world.told.of(Event.SERVER_CHANGED)[0]["because"]
     assert turn.assessment.sample.replaced
+    assert len(turn.assessment.sample.trend.readings) == 1, "what was before was another server's"
     assert not world.store.incidents
     await world.turn(PACE - 1)
     assert not world.store.incidents

@@ -137,6 +137,13 @@ def test_secrets_are_masked_by_key_by_value_and_in_urls() -> None:
     assert record["number"] == 7
 
 
+def test_a_long_text_without_blanks_is_searched_in_no_time() -> None:
+    """What a program prints is masked in the middle of an incident: nothing else may wait for it."""
+    text = "a" * 40_000 + "://" + "b" * 40_000
+    assert log.Redactor().text(text) == text
+    assert log.Redactor().text(f"{text} postgresql://me:hidden@db") == f"{text} postgresql://me:********@db"
+
+
 def test_a_longer_secret_is_masked_whole_when_it_contains_a_shorter_one() -> None:
     """No rest of it may be left over."""
     cleaned = log.Redactor(["hunter2", "hunter2-and-more"]).clean("hunter2-and-more")

@@ -162,6 +162,11 @@ def _being_replaced(containers: Iterable[Mapping[str, Any]]) -> bool:
     return any(_REPLACE in labels and shared[_number(labels)] > 1 for labels in regular)
 
 
+def is_no_replica(labels: Mapping[str, str]) -> bool:
+    """Tell whether a container has a service's labels and is none of its replicas: a one-off, a hook's."""
+    return _is_one_off(labels) or _HOOK in labels
+
+
 def _is_one_off(labels: Mapping[str, str]) -> bool:
     return labels.get(_ONE_OFF, "False").lower() != "false"
 

@@ -12,11 +12,13 @@ from remediator.adapters.compose.containers import (
     SERVICE,
     addresses,
     canonical,
+    is_no_replica,
     labels_of,
     networks_of,
     section,
     started_at,
 )
+from remediator.adapters.compose.failure import FAILURES
 from remediator.core.directory import EMPTY, Directory, Tenant
 from remediator.core.trouble import Trouble, TroubleKind
 from remediator.errors import RejectedError, UnavailableError
@@ -75,7 +77,10 @@ class ComposeDirectory:
         except (UnavailableError, RejectedError) as error:
             self._latest = replace(self._latest, trouble=Trouble(TroubleKind.UNREACHABLE, str(error)))
         else:
-            self._latest = read_directory(running, self._services, self._latest)
+            try:
+                self._latest = read_directory(running, self._services, self._latest)
+            except FAILURES as error:
+                self._latest = replace(self._latest, trouble=Trouble(TroubleKind.FAILED, repr(error)))
         finally:
             self._read_at = asyncio.get_running_loop().time()
             self._reading = None
@@ -109,7 +114,10 @@ def _tenant(one: Mapping[str, Any], services: Mapping[Service, str], sharing: se
     labels = labels_of(one)
     name = str(one["Name"]).removeprefix("/")
     service = services.get((labels.get(PROJECT, ""), labels.get(SERVICE, "")))
-    if {str(one["Id"]), name} & sharing:
+    if is_no_replica(labels):
+        service = None  # `docker compose run`: no restart of the service would end its sessions
+    shared = bool({str(one["Id"]), name} & sharing)
+    if shared:
         # Two containers behind one address: whose a session is cannot be told by it.
         name, service = f"{name} (whose network others share)", None
     return Tenant(
@@ -118,6 +126,7 @@ def _tenant(one: Mapping[str, Any], services: Mapping[Service, str], sharing: se
         addresses=addresses(one),
         started_at=started_at(one),
         pooler=_is_pooler(one),
+        shared=shared,
     )
 
 

@@ -108,6 +108,17 @@ def test_claims_do_not_overrule_a_services_own_address() -> None:
     assert owner(attribution, "172.18.0.9") == Owner(OwnerKind.ORPHAN, "celery")
 
 
+def test_a_container_cannot_pass_for_a_service_by_a_name() -> None:
+    """A name can be set to anything; only where an address is shared by several it is all there is."""
+    claims = (Claim(API, applications=("psql",)), Claim(METABASE, users=("reports",)))
+    attribution = Attribution(DIRECTORY, claims)
+    assert owner(attribution, "172.18.0.8") == Owner(OwnerKind.CONTAINER, "grafana")
+    only_metabase = Attribution(DIRECTORY, claims[::-1])
+    assert owner(only_metabase, "172.18.0.8", user="reports") == METABASE
+    shared = replace(DIRECTORY.tenants[3], shared=True)
+    assert owner(Attribution(replace(DIRECTORY, tenants=(shared,)), claims), "172.18.0.8") == API
+
+
 def test_samples_and_sessions_are_attributed_alike() -> None:
     """Groups by the oldest of their members, sessions by their own start."""
     group = replace(make_group(count=7), oldest=LATER)

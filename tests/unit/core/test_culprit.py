@@ -97,6 +97,47 @@ def test_what_was_terminated_in_the_incident_counts_still() -> None:
     assert culprit(holding(celery=10), *simulated) == "api"
 
 
+def test_a_service_that_was_restarted_has_answered_for_what_was_terminated_before() -> None:
+    """In the same incident another one may be the next culprit; what it leaks anew counts again."""
+    session = TerminateSession(replace(make_session(), owner=API))
+    restart = RestartReplica(replicas("api")[0])
+
+    def entry(number: int, action: TerminateSession | RestartReplica, minutes: int) -> Entry:
+        at = START + timedelta(minutes=minutes)
+        return make_entry(id=number, action=action, result=Result.CONFIRMED, at=at)
+
+    before = [entry(n, session, 0) for n in range(60)]
+    restarted = entry(60, restart, 1)
+    assert culprit(holding(celery=30), *before) == "api"
+    assert culprit(holding(celery=30), *before, restarted) == "celery"
+    anew = [entry(61 + n, session, 2) for n in range(40)]
+    assert culprit(holding(celery=30), *before, restarted, *anew) == "api"
+
+
+def test_a_share_is_exact() -> None:
+    """55 % of 100 are 55, whatever binary fractions say."""
+    suspicion = replace(SUSPICION, share=0.55)
+    found = blame(suspicion, sample(holding(api=55, celery=45)), make_incident(), Ledger())
+    assert found.service == "api"
+
+
+def test_an_innocent_service_that_is_being_restarted_for_another_database_is_not_waited_for() -> None:
+    """Nor one whose runtime does not answer: neither has anything to do with it."""
+    elsewhere = make_entry(database="elsewhere", incident="i9", action=RestartReplica(replicas("celery")[0]))
+    planned = plan(holding(api=40), Otherwise.HOLD, elsewhere)
+    assert planned.next_step is not None
+    assert planned.next_step.step == planned.steps[1].step
+    assert planned.steps[0].objections == (Objection.NOT_CULPRIT,)
+
+
+def test_a_restart_that_came_to_nothing_does_not_keep_the_question_from_being_asked() -> None:
+    """Only one that was carried out does."""
+    dropped = make_entry(action=RestartReplica(replicas("celery")[0]), result=Result.CHANGED)
+    planned = plan(holding(api=40), Otherwise.HOLD, dropped)
+    assert planned.next_step is not None
+    assert planned.next_step.acts[0].action.label == "restart shop-api-1"
+
+
 @given(st.dictionaries(st.sampled_from(["api", "celery", "orphans", "nobody"]), st.integers(0, 200)))
 def test_a_culprit_is_one_of_those_suspected_and_holds_enough(held: dict[str, int]) -> None:
     """Whatever the numbers; and the words say them."""

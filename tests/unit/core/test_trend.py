@@ -83,6 +83,14 @@ def test_what_is_no_threat_is_clear(used: Callable[[float], float], text: str) -
     assert text in assessment.findings[-1].text
 
 
+@pytest.mark.parametrize("at", range(1, 13))
+def test_a_jump_is_no_trend_wherever_in_the_window_it_is(at: int) -> None:
+    """A deploy that doubles the sessions is over when it is over."""
+    samples = series(lambda t: 20 if t < at * 10 else 45)
+    for length in range(4, len(samples) + 1):
+        assert judged(SOON, samples[:length]).level is Level.NORMAL
+
+
 def test_too_little_to_go_by_is_no_reason_for_concern() -> None:
     """After a start there is no trend: that is not unknown evidence, which would call a person."""
     for samples in (series(lambda t: t, seconds=0), series(lambda t: 4 * t, every=5, seconds=15)):
