@@ -19,7 +19,7 @@ from remediator.adapters.sdnotify import Notifier
 from remediator.config import Settings
 from remediator.core.events import Event
 from remediator.core.model import Mode
-from remediator.cycle import Attributor, Cycle, Timekeeper, settle_orphans
+from remediator.cycle import Attributor, Cycle, Timekeeper, settle_unwatched
 from remediator.daemon import Daemon
 from remediator.errors import ConfigError, LedgerError
 from remediator.following import Following
@@ -179,7 +179,7 @@ async def _keep_house(
 ) -> None:
     with suppress(LedgerError):  # said by the cycles, which need it more
         lock.fence()
-        await settle_orphans(store, world.databases, observer, mode, clock.now())
+        await settle_unwatched(store, world.databases, observer, mode, clock.now())
         await store.prune(clock.now().at - KEEP_RECORDS)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from remediator.cycle.attributing import Attributor
 from remediator.cycle.cycle import Cycle
-from remediator.cycle.orphans import settle_orphans
 from remediator.cycle.standing import read_standing
 from remediator.cycle.timekeeping import Timekeeper
+from remediator.cycle.unwatched import settle_unwatched
 
-__all__ = ["Attributor", "Cycle", "Timekeeper", "read_standing", "settle_orphans"]
+__all__ = ["Attributor", "Cycle", "Timekeeper", "read_standing", "settle_unwatched"]

@@ -13,7 +13,7 @@ from remediator.config import Settings
 from remediator.core.events import Event
 from remediator.core.model import Level, Moment
 from remediator.core.turn import Turn
-from remediator.cycle import Cycle, settle_orphans
+from remediator.cycle import Cycle, settle_unwatched
 from remediator.errors import ConfigError, LedgerError
 from remediator.ports import KEEP_RECORDS, Clock, Database, Follower, LedgerStore, Observer, Runtime
 from remediator.world import World
@@ -96,7 +96,7 @@ class SimDaemon:
         while True:
             with suppress(LedgerError):
                 moment = self._clock.now()
-                await settle_orphans(self._store, self._databases.keys(), self._witness, self._mode, moment)
+                await settle_unwatched(self._store, self._databases.keys(), self._witness, self._mode, moment)
                 await self._store.prune(moment.at - KEEP_RECORDS)
             await self._sleep(timedelta(days=1))
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from remediator.core.events import Event
 from remediator.core.plan import Objection
 from remediator.core.policy import Rate, RestartService
-from remediator.cycle.orphans import settle_orphans
+from remediator.cycle.unwatched import settle_unwatched
 from remediator.testing import Reaction
 from tests.builders import make_policy
 from tests.unit.cycle_world import RESTART, TERMINATE, World
@@ -99,7 +99,7 @@ async def test_a_database_that_has_left_the_config_keeps_no_service_in_flight() 
     world.databases = {stays: world.databases[stays]}
     world.fresh_cycles()
     for _ in range(2):  # the second time there is nothing left to settle, or to say
-        await settle_orphans(world.store, {stays}, world.told, world.mode, world.clock.now())
+        await settle_unwatched(world.store, {stays}, world.told, world.mode, world.clock.now())
     (finished,) = world.told.of(Event.ACTION_FINISHED)
     assert (finished["database"], finished["outcome"]) == (first.intent.database, "unknown")
     (over,) = world.told.of(Event.INCIDENT_CLOSED)

@@ -15,7 +15,7 @@ from remediator.ports import LedgerStore, Observer
 _WHY = "its database is no longer in the config"
 
 
-async def settle_orphans(
+async def settle_unwatched(
     store: LedgerStore, watched: Collection[str], observer: Observer, mode: Mode, moment: Moment
 ) -> None:
     """Conclude open entries, and close open incidents, of databases that are not watched.
@@ -34,9 +34,9 @@ async def settle_orphans(
     """
     ledger = await store.load(moment.at)
     unknown = Outcome(Result.UNKNOWN, moment.at, _WHY)
-    orphans = [e for e in ledger.entries if e.outcome is None and e.intent.database not in watched]
-    await store.conclude([(entry.id, unknown) for entry in orphans])
-    for entry in orphans:
+    left = [e for e in ledger.entries if e.outcome is None and e.intent.database not in watched]
+    await store.conclude([(entry.id, unknown) for entry in left])
+    for entry in left:
         Teller(observer, entry.intent.database, mode).finished(entry, unknown)
     for incident in ledger.incidents:
         if incident.database not in watched and incident.closed_at is None:
