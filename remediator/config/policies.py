@@ -179,13 +179,14 @@ class Restart(Section):
     share: Ratio = 0.5
     """With `culprit`: the share of all leaked sessions that it must hold, and no other."""
     older_than: Duration = MINUTE
-    """With `culprit`: how long a session must have been idle to count as leaked. Those terminated in the same
-    incident count, too."""
+    """With `culprit`: how long a session must have been idle to count as leaked, here, in diagnoses and in
+    audits. Those terminated in the same incident count, too; those that are spared do not."""
     least: Ratio = 0.1
     """With `culprit`: the share of the usable slots that its leaked sessions must take: in a peak without a
     leak a handful of idle sessions proves nothing."""
     otherwise: Annotated[Literal["hold", "in_order"], choice("hold", "in_order")] = "hold"
-    """With `culprit`: what is done when none is clearly it: nothing, or the restart of all, in order."""
+    """With `culprit`: what is done when none is clearly it: nothing, or the restart of all, in order, unless
+    the leaked sessions are shown to be others'."""
 
 
 class Step(Section):

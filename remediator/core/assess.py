@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import lru_cache
 from math import inf
 
+from remediator.core.diagnosis import Diagnosis, diagnose
 from remediator.core.finding import Finding, why_unknown
 from remediator.core.model import Evidence, Level, ProbeResult, Sample
 from remediator.core.motion import motion_findings
@@ -89,6 +90,7 @@ class Assessment:
         evidence: Evidence per level.
         findings: Evidence per condition, in words.
         watch: To be passed to the next assessment.
+        diagnosis: What kind of trouble it is; None below alert.
     """
 
     sample: Sample
@@ -98,6 +100,7 @@ class Assessment:
     evidence: Mapping[Level, Evidence]
     findings: tuple[Finding, ...]
     watch: Watch
+    diagnosis: Diagnosis | None = None
 
     @property
     def unknown(self) -> bool:
@@ -151,6 +154,7 @@ def assess(policy: Policy, watch: Watch, sample: Sample) -> Assessment:
         evidence=evidence,
         findings=tuple(findings),
         watch=Watch(frozenset(held), timers, sample.trend),
+        diagnosis=diagnose(policy, level if pending is None else pending, sample),
     )
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
 
+from remediator.core.leak import leaked_groups
 from remediator.core.ledger import Incident, Ledger
-from remediator.core.model import IDLE, Sample
+from remediator.core.model import Sample
 from remediator.core.owner import Owner, OwnerKind
 from remediator.core.plan import RestartReplica, TerminateSession
+from remediator.core.policy import Policy
 from remediator.core.suspicion import Suspicion
 from remediator.core.text import count, duration, percent
 
@@ -22,27 +24,31 @@ class Blame:
     Attributes:
         service: The culprit; None when there is no clear one.
         text: The evidence in words.
+        elsewhere: The leaked slots are held by others than the suspects: no restart of theirs frees them.
     """
 
     service: str | None
     text: str
+    elsewhere: bool = False
 
 
-def leaked(suspicion: Suspicion, sample: Sample, incident: Incident, ledger: Ledger) -> Counter[Owner]:
+def leaked(
+    policy: Policy, suspicion: Suspicion, sample: Sample, incident: Incident, ledger: Ledger
+) -> Counter[Owner]:
     """Count leaked sessions by owner: those idle for long now, and those terminated in this incident.
 
     Args:
+        policy: What it spares is not leaked.
         suspicion: For how long a session must have been idle.
         sample: Taken with that cutoff.
         incident: The incident.
         ledger: The ledger; entries that did nothing do not count, nor do terminations from before a restart
-            of the service they belong to, which has answered for them.
+            of the service they belong to, which has answered for them. Nor do terminated orphans: who has
+            ended leaks no more.
     """
-    cutoff = suspicion.older_than.total_seconds()
     found: Counter[Owner] = Counter()
-    for group in sample.groups:
-        if group.state.startswith(IDLE) and group.idle_for_at_least >= cutoff:
-            found[group.owner] += group.count
+    for group in leaked_groups(policy, suspicion.older_than, sample):
+        found[group.owner] += group.count
     ours = [entry for entry in ledger.entries if entry.intent.incident == incident.id and entry.done]
     restarted: dict[Owner, datetime] = {}
     for entry in ours:
@@ -52,20 +58,31 @@ def leaked(suspicion: Suspicion, sample: Sample, incident: Incident, ledger: Led
     for entry in ours:
         if isinstance(entry.intent.action, TerminateSession):
             owner = entry.intent.action.session.owner
+            if owner.kind is OwnerKind.ORPHAN:
+                continue
             if owner not in restarted or entry.intent.counted_at > restarted[owner]:
                 found[owner] += 1
     return +found
 
 
-def blame(suspicion: Suspicion, sample: Sample, incident: Incident, ledger: Ledger) -> Blame:
+def blame(policy: Policy, suspicion: Suspicion, sample: Sample, incident: Incident, ledger: Ledger) -> Blame:
     """Find the one service that holds the leaked slots.
 
     It holds at least `share` of all leaked sessions, as no other does, and at least `least` of the usable
-    slots: in a peak without a leak a handful of idle sessions proves nothing.
+    slots: in a peak without a leak a handful of idle sessions proves nothing. With nobody like that, at
+    least half of them and as many slots may be shown to be others', such as those of containers that have
+    ended.
+
+    Args:
+        policy: What it spares is not leaked.
+        suspicion: When a service counts as the culprit.
+        sample: Taken with the suspicion's cutoff.
+        incident: The incident.
+        ledger: The ledger.
     """
     if sample.slots is None:
         return Blame(None, "the slots cannot be read")
-    by_owner = leaked(suspicion, sample, incident, ledger)
+    by_owner = leaked(policy, suspicion, sample, incident, ledger)
     total = sum(by_owner.values())
     what = f"sessions idle for {duration(suspicion.older_than)} or longer, or terminated for it"
     if not total:
@@ -81,7 +98,14 @@ def blame(suspicion: Suspicion, sample: Sample, incident: Incident, ledger: Ledg
     if len(clear) == 1:
         return Blame(clear[0], text)
     needed = f"{percent(suspicion.share)} of them and {count(enough, 'slot')} are needed"
-    return Blame(None, f"{text}; {needed}")
+    others = sum(held for owner, held in by_owner.items() if _is_other(owner, suspicion))
+    return Blame(None, f"{text}; {needed}", elsewhere=2 * others >= total and others >= enough)
 
 
+def _is_other(owner: Owner, suspicion: Suspicion) -> bool:
+    """Whether an owner is shown to be none of the suspects; behind a pooler or the host it may be any."""
+    return owner.kind in _ITSELF or (owner.kind is OwnerKind.SERVICE and owner.name not in suspicion.among)
+
+
+_ITSELF = frozenset({OwnerKind.ORPHAN, OwnerKind.CLIENT, OwnerKind.CONTAINER})
 _SHOWN = 4

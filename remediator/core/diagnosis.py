@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 
+from remediator.core.leak import leak_age, leaked_groups
 from remediator.core.model import IDLE, Level, Sample
+from remediator.core.owner import Owner
+from remediator.core.policy import Policy
 from remediator.core.text import duration, percent
-
-LONG_IDLE = timedelta(minutes=1)
-"""Who is busy uses a session more often than this."""
 
 _MOST = 0.5
 
@@ -36,34 +35,32 @@ class Diagnosis:
     text: str
 
 
-def diagnosis_at(level: Level, sample: Sample) -> Diagnosis | None:
-    """The diagnosis, where there is something to be diagnosed: from alert on."""
-    return diagnose(sample) if level >= Level.ALERT else None
-
-
-def diagnose(sample: Sample) -> Diagnosis | None:
-    """Tell a leak from a load peak by what the sessions do; None when they cannot be seen.
+def diagnose(policy: Policy, level: Level, sample: Sample) -> Diagnosis | None:
+    """Tell a leak from a load peak by what the sessions do; None when they cannot be seen, and below alert.
 
     In a leak at least half of the sessions are used by nobody any more. In a peak at least half are busy at
     the moment of the look. With few slots taken neither means anything: pools idle at night.
+
+    Args:
+        policy: Says which sessions are leaked.
+        level: How serious it is, or is about to be.
+        sample: The sample, with owners.
     """
     total = sum(group.count for group in sample.groups)
-    if sample.slots is None or not total:
+    if level < Level.ALERT or sample.slots is None or not total:
         return None
-    idle = Counter({group.owner: 0 for group in sample.groups})
-    unused = busy = 0
-    for group in sample.groups:
-        busy += 0 if group.state.startswith(IDLE) else group.count
-        if group.state.startswith(IDLE) and group.idle_for_at_least >= LONG_IDLE.total_seconds():
-            idle[group.owner] += group.count
-            unused += group.count if group.unused else 0
-    long_idle = sum(idle.values())
-    share = long_idle / total
-    text = f"{long_idle} of {total} sessions idle for {duration(LONG_IDLE)} or longer ({percent(share)})"
-    text += f", {busy} busy"
-    if long_idle:
-        owner, held = idle.most_common(1)[0]
-        text += f", {held} of them of {owner.label}" if owner.known else ""
+    age = leak_age(policy, level)
+    held: Counter[Owner] = Counter()
+    unused = 0
+    for group in leaked_groups(policy, age, sample):
+        held[group.owner] += group.count
+        unused += group.count if group.unused else 0
+    leaked = sum(held.values())
+    busy = sum(group.count for group in sample.groups if not group.state.startswith(IDLE))
+    text = f"{leaked} of {total} sessions idle for {duration(age)} or longer ({percent(leaked / total)})"
+    if leaked:
+        owner, most = held.most_common(1)[0]
+        text += f", {most} of them of {owner.label}" if owner.known else ""
         text += f", {unused} never used" if unused else ""
-    kind = Kind.LEAK if share >= _MOST else Kind.PEAK if busy / total >= _MOST else Kind.UNCLEAR
-    return Diagnosis(kind, text)
+    kind = Kind.LEAK if leaked / total >= _MOST else Kind.PEAK if busy / total >= _MOST else Kind.UNCLEAR
+    return Diagnosis(kind, f"{text}; {busy} busy")

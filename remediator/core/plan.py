@@ -52,6 +52,7 @@ class Objection(StrEnum):
     NOT_UP = "not_up"
     NOT_CULPRIT = "not_culprit"
     NO_CULPRIT = "no_culprit"
+    HELD_ELSEWHERE = "held_elsewhere"
     # everything
     UNKNOWN_EVIDENCE = "unknown_evidence"
     UNCONFIRMED = "unconfirmed"
@@ -105,6 +106,7 @@ _MEANINGS = {
     Objection.NOT_UP: "a replica restarted before it is not known to be up",
     Objection.NOT_CULPRIT: "another service holds the leaked slots",
     Objection.NO_CULPRIT: "no service is shown to hold the leaked slots",
+    Objection.HELD_ELSEWHERE: "none of these services holds the leaked slots; their restart would free none",
     Objection.UNKNOWN_EVIDENCE: "the state of the database is not known",
     Objection.UNCONFIRMED: "critical again, not for long enough yet",
     Objection.STANDBY: "the server is a standby",

@@ -77,11 +77,13 @@ def _innocent(situation: Situation, step: RestartService) -> tuple[tuple[Objecti
     suspicion = step.suspicion
     if suspicion is None:
         return (), ""
-    found = blame(suspicion, situation.sample, situation.incident, situation.ledger)
+    found = blame(situation.policy, suspicion, situation.sample, situation.incident, situation.ledger)
     if found.service == step.service:
         return (), found.text
     if found.service is not None:
         return (Objection.NOT_CULPRIT,), found.text
+    if found.elsewhere:
+        return (Objection.HELD_ELSEWHERE,), found.text
     if suspicion.otherwise is Otherwise.IN_ORDER:
         return (), f"no clear culprit ({found.text})"
     return (Objection.NO_CULPRIT,), found.text

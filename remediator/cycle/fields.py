@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 
 from remediator.core.assess import Assessment
-from remediator.core.diagnosis import diagnosis_at
 from remediator.core.model import Evidence
 from remediator.core.plan import Action, Plan, RestartReplica, StepPlan, TerminateSession
 
@@ -35,9 +34,8 @@ def motion(assessment: Assessment) -> dict[str, object]:
             fields["exhausted_in"] = round(growth.exhausted_in, 1)
     if churn is not None:
         fields["churn"] = round(churn, 3)
-    diagnosis = diagnosis_at(max(assessment.level, assessment.pending or assessment.level), assessment.sample)
-    if diagnosis is not None:
-        fields["diagnosis"] = diagnosis.kind.value
+    if assessment.diagnosis is not None:
+        fields["diagnosis"] = assessment.diagnosis.kind.value
     return fields
 
 

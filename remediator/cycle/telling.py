@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from remediator.core.assess import Assessment
-from remediator.core.diagnosis import diagnosis_at
 from remediator.core.events import Event
 from remediator.core.ledger import Entry, Incident, Outcome
 from remediator.core.maintenance import Window
@@ -125,7 +124,7 @@ class Teller:
 
     def opened(self, incident: Incident, assessment: Assessment) -> None:
         """Tell that an incident was opened, and what kind of trouble it is."""
-        diagnosis = diagnosis_at(Level.CRITICAL, assessment.sample)
+        diagnosis = assessment.diagnosis
         self.emit(
             Event.INCIDENT_OPENED,
             incident,

@@ -8,14 +8,14 @@ from datetime import datetime
 
 from remediator.core.assess import Assessment
 from remediator.core.budgets import Standing
-from remediator.core.diagnosis import Kind, diagnosis_at
+from remediator.core.diagnosis import Kind
 from remediator.core.ledger import Entry, Incident
 from remediator.core.maintenance import Window
 from remediator.core.model import Mode, Sample, Session
 from remediator.core.plan import Action, Hold, Plan, RestartReplica, StepPlan, TerminateSession
 from remediator.core.text import count, duration
 from remediator.render.standing import budget_lines, in_force_lines
-from remediator.render.verdicts import reasons, shown_level, verdict
+from remediator.render.verdicts import reasons, verdict
 
 
 def assessment_lines(name: str, assessment: Assessment, window: Window | None = None) -> Iterator[str]:
@@ -36,7 +36,7 @@ def assessment_lines(name: str, assessment: Assessment, window: Window | None = 
 
 
 def _motion_lines(assessment: Assessment) -> Iterator[str]:
-    diagnosis = diagnosis_at(shown_level(assessment), assessment.sample)
+    diagnosis = assessment.diagnosis
     if diagnosis is not None:
         yield f"  looks like {_LOOKS[diagnosis.kind]}: {diagnosis.text}"
     growth = assessment.sample.trend.growth()

@@ -8,7 +8,6 @@ from typing import Any
 
 from remediator.core.assess import Assessment
 from remediator.core.budgets import Standing
-from remediator.core.diagnosis import diagnosis_at
 from remediator.core.ledger import Entry, Incident
 from remediator.core.maintenance import Window
 from remediator.core.model import Sample
@@ -16,7 +15,7 @@ from remediator.core.owner import Owner
 from remediator.core.plan import Act, Action, Hold, Plan, Proposal, RestartReplica, StepPlan, TerminateSession
 from remediator.core.record import to_record
 from remediator.render.standing import budget_records, in_force_record
-from remediator.render.verdicts import reasons, shown_level, verdict
+from remediator.render.verdicts import reasons, verdict
 
 Record = dict[str, Any]
 
@@ -45,7 +44,7 @@ def assessment_record(name: str, assessment: Assessment, window: Window | None =
 
 
 def _diagnosis_record(assessment: Assessment) -> Record | None:
-    diagnosis = diagnosis_at(shown_level(assessment), assessment.sample)
+    diagnosis = assessment.diagnosis
     return {"kind": diagnosis.kind.value, "text": diagnosis.text} if diagnosis else None
 
 

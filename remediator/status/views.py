@@ -9,7 +9,7 @@ from datetime import datetime
 
 from remediator.core.assess import Assessment
 from remediator.core.budgets import Standing
-from remediator.core.diagnosis import Kind, diagnosis_at
+from remediator.core.diagnosis import Kind
 from remediator.core.ledger import Phase
 from remediator.core.model import Evidence, Level, Mode, Sample
 from remediator.core.plan import Plan, RestartReplica, StepPlan, TerminateSession
@@ -201,7 +201,7 @@ def _motion(assessment: Assessment) -> Iterator[str]:
     """What kind of trouble it is, and where it is going, as far as that can be told."""
     sample = assessment.sample
     level = max(assessment.level, assessment.pending or Level.NORMAL)
-    found = diagnosis_at(level, sample)
+    found = assessment.diagnosis
     if found is not None and assessment.evidence.get(level) is Evidence.BREACH:
         yield f"{_KINDS[found.kind]}: {found.text}"
     growth = sample.trend.growth()

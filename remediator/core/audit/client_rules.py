@@ -13,6 +13,7 @@ from remediator.core.audit.finding import Hit, Severity
 from remediator.core.audit.memory import estimate
 from remediator.core.audit.sessions import Holding, holdings, idle_for, in_transaction_for, of_service
 from remediator.core.audit.sql import set_for_role, terminate
+from remediator.core.leak import is_leaked
 from remediator.core.model import IDLE, Level, SessionGroup
 from remediator.core.owner import OwnerKind
 from remediator.core.text import count, duration, percent
@@ -70,12 +71,14 @@ def leaked_sessions(facts: Facts) -> Iterator[Hit]:
         for service in facts.services
         if service.connections and service.connections.max_age is None
     }
-    spare = facts.policy.spare
-    for held in holdings(facts.sample, idle_for(age)):
-        if spare.spares_user(held.user) or spare.spares_application(held.application):
-            continue
+    for held in holdings(facts.sample, lambda group: is_leaked(facts.policy, age, group)):
         if held.count >= many and held.count > kept.get(held.owner.name, 0):
-            yield Hit(held.whose, _held(held), (terminate(held, age),))
+            some, part = held.in_transaction, ""
+            statements = [terminate(held, age)] if some < held.count else []
+            if some:
+                statements.append(terminate(held, age, in_transaction=True))
+                part = f", {some} of them in a transaction"
+            yield Hit(held.whose, _held(held) + part, tuple(statements))
 
 
 def _held(held: Holding, what: str = "idle") -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from remediator.core.assess import Watch, assess
 from remediator.core.audit.catalogue import Catalogue
 from remediator.core.grace import StopGrace
-from remediator.core.model import Sample
-from remediator.core.policy import Policy, TerminateIdle
+from remediator.core.leak import leak_age
+from remediator.core.model import Level, Sample
+from remediator.core.policy import Policy
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -157,9 +159,15 @@ class Facts:
     yardstick: Yardstick = field(default=YARDSTICK)
 
     @property
+    def level(self) -> Level:
+        """The level that the sample suggests by itself."""
+        assessment = assess(self.policy, Watch(), self.sample)
+        return max(assessment.level, assessment.pending or Level.NORMAL)
+
+    @property
     def leak_age(self) -> timedelta:
-        """How long a session must be idle to be taken for leaked: what the policy would terminate."""
-        return leak_age(self.policy)
+        """How long a session must be idle to be taken for leaked."""
+        return leak_age(self.policy, self.level)
 
     def keeps(self, service: ServiceFacts) -> timedelta | None:
         """From which age on a service's idle session is older than it is said to keep it."""
@@ -171,17 +179,11 @@ class Facts:
         return tuple(s.connections.max_age for s in self.services if s.connections and s.connections.max_age)
 
 
-def leak_age(policy: Policy) -> timedelta:
-    """How long a session must be idle to be taken for leaked: what the policy would terminate."""
-    steps = (s.older_than for s in policy.remediate.steps if isinstance(s, TerminateIdle))
-    return next(steps, 10 * MINUTE)
-
-
 def cutoffs(
     policy: Policy, services: tuple[ServiceFacts, ...], yardstick: Yardstick = YARDSTICK
 ) -> tuple[timedelta, ...]:
     """The idle ages that an audit's sample must count by, ascending."""
-    ages = {*AGES[1:], *policy.cutoffs, leak_age(policy)}
+    ages = {*AGES[1:], *policy.cutoffs}
     ages |= {yardstick.in_transaction, yardstick.in_transaction_long, yardstick.unused, yardstick.tool_idle}
     ages |= {age for s in services if (age := _keeps(s, yardstick)) is not None}
     return tuple(sorted(ages))

@@ -12,6 +12,8 @@ from remediator.core.audit.facts import AGES
 from remediator.core.model import IDLE, Sample, SessionGroup
 from remediator.core.owner import Owner, OwnerKind
 
+IN_TRANSACTION = "idle in transaction"
+
 
 def tally(sample: Sample, key: Callable[[SessionGroup], str]) -> tuple[tuple[str, int], ...]:
     """Count the sessions by what the key makes of a group, most first."""
@@ -38,6 +40,7 @@ class Holding:
     Attributes:
         idle_for: For how long the longest has been idle at least, in seconds.
         since: When the first of them began.
+        in_transaction: How many of them are in a transaction.
     """
 
     owner: Owner
@@ -47,6 +50,7 @@ class Holding:
     idle_for: float
     since: datetime | None
     addresses: tuple[str, ...] = ()
+    in_transaction: int = 0
 
     @property
     def whose(self) -> str:
@@ -73,6 +77,7 @@ def _holding(owner: Owner, user: str, application: str, groups: list[SessionGrou
         max(g.idle_for_at_least for g in groups),
         min((g.oldest for g in groups if g.oldest is not None), default=None),
         tuple(sorted({g.address for g in groups if g.address})),
+        sum(g.count for g in groups if g.state.startswith(IN_TRANSACTION)),
     )
 
 
@@ -84,7 +89,7 @@ def idle_for(age: timedelta) -> Callable[[SessionGroup], bool]:
 def in_transaction_for(age: timedelta) -> Callable[[SessionGroup], bool]:
     """Whether a group is idle in a transaction for at least so long."""
     return lambda group: (
-        group.state.startswith("idle in transaction") and group.idle_for_at_least >= age.total_seconds()
+        group.state.startswith(IN_TRANSACTION) and group.idle_for_at_least >= age.total_seconds()
     )
 
 

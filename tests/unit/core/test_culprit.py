@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from remediator.core.culprit import blame
+from remediator.core.culprit import Blame, blame
 from remediator.core.decide import Situation, decide
 from remediator.core.ledger import Entry, Ledger, Result
 from remediator.core.model import IDLE, Replica, Sample, SessionGroup
 from remediator.core.owner import UNATTRIBUTED, Owner, OwnerKind
 from remediator.core.plan import Objection, Plan, RestartReplica, Survey, TerminateSession
-from remediator.core.policy import RestartService, Step
+from remediator.core.policy import RestartService, Spare, Step
 from remediator.core.suspicion import Otherwise, Suspicion
 from tests.builders import (
     DATABASE,
@@ -32,12 +32,19 @@ from tests.builders import (
 
 API, CELERY = (Owner(OwnerKind.SERVICE, name) for name in ("api", "celery"))
 ORPHAN = Owner(OwnerKind.ORPHAN, "celery")
+OTHER_OWNERS = {
+    "web": Owner(OwnerKind.SERVICE, "web"),
+    "metabase": Owner(OwnerKind.CLIENT, "metabase"),
+    "stranger": Owner(OwnerKind.CONTAINER, "stranger"),
+    "pooler": Owner(OwnerKind.POOLER, "pgbouncer"),
+    "host": Owner(OwnerKind.HOST),
+}
 SUSPICION = Suspicion(("celery", "api"), older_than=timedelta(minutes=10))
 
 
 def holding(**held: int) -> tuple[SessionGroup, ...]:
     """Groups of sessions that have been idle for ten minutes, by owner."""
-    owners = {"api": API, "celery": CELERY, "orphans": ORPHAN, "nobody": UNATTRIBUTED}
+    owners = {"api": API, "celery": CELERY, "orphans": ORPHAN, "nobody": UNATTRIBUTED} | OTHER_OWNERS
     return tuple(replace(make_group(count=n), owner=owners[name]) for name, n in held.items())
 
 
@@ -48,7 +55,7 @@ def sample(groups: Sequence[SessionGroup], *, used: int = 96) -> Sample:
 
 def culprit(groups: Sequence[SessionGroup], *entries: Entry) -> str | None:
     """The culprit of a sample."""
-    return blame(SUSPICION, sample(groups), make_incident(), Ledger(entries)).service
+    return blame(make_policy(), SUSPICION, sample(groups), make_incident(), Ledger(entries)).service
 
 
 @pytest.mark.parametrize(
@@ -117,7 +124,7 @@ def test_a_service_that_was_restarted_has_answered_for_what_was_terminated_befor
 def test_a_share_is_exact() -> None:
     """55 % of 100 are 55, whatever binary fractions say."""
     suspicion = replace(SUSPICION, share=0.55)
-    found = blame(suspicion, sample(holding(api=55, celery=45)), make_incident(), Ledger())
+    found = blame(make_policy(), suspicion, sample(holding(api=55, celery=45)), make_incident(), Ledger())
     assert found.service == "api"
 
 
@@ -141,11 +148,33 @@ def test_a_restart_that_came_to_nothing_does_not_keep_the_question_from_being_as
 @given(st.dictionaries(st.sampled_from(["api", "celery", "orphans", "nobody"]), st.integers(0, 200)))
 def test_a_culprit_is_one_of_those_suspected_and_holds_enough(held: dict[str, int]) -> None:
     """Whatever the numbers; and the words say them."""
-    found = blame(SUSPICION, sample(holding(**held)), make_incident(), Ledger())
+    found = blame(make_policy(), SUSPICION, sample(holding(**held)), make_incident(), Ledger())
     if found.service is not None:
         assert held[found.service] >= 10
         assert 2 * held[found.service] >= sum(held.values())
         assert f"{found.service} {held[found.service]}" in found.text
+
+
+def test_what_the_policy_spares_is_nobodys_leak() -> None:
+    """The operator knows of it: it neither makes a culprit nor clears one."""
+    policy = make_policy(spare=Spare(applications=("etl_*",)))
+    spared = [replace(g, application="etl_nightly") for g in holding(celery=40)]
+
+    def found(groups: Sequence[SessionGroup]) -> Blame:
+        return blame(policy, SUSPICION, sample(groups), make_incident(), Ledger())
+
+    assert culprit([*spared, *holding(api=20)]) == "celery"
+    assert found(spared).service is None
+    assert found([*spared, *holding(api=20)]).service == "api"
+    assert found([*spared, *holding(api=20)]).text == "20 leaked sessions: api 20 (100%)"
+
+
+def test_orphans_that_were_terminated_have_answered() -> None:
+    """Whoever opened them has ended, and leaks no more: they clear nobody."""
+    orphan = TerminateSession(replace(make_session(), owner=ORPHAN))
+    gone = [make_entry(id=n, action=orphan, result=Result.CONFIRMED) for n in range(30)]
+    assert culprit(holding(api=10, orphans=30)) is None
+    assert culprit(holding(api=10), *gone) == "api"
 
 
 def plan(groups: Sequence[SessionGroup], otherwise: Otherwise, *entries: Entry) -> Plan:
@@ -196,6 +225,38 @@ def test_without_a_culprit_the_order_decides_if_so_configured() -> None:
     planned = plan(holding(api=3, celery=4), Otherwise.IN_ORDER)
     assert planned.next_step is not None
     assert planned.next_step.step == planned.steps[0].step
+    assert "no clear culprit" in planned.steps[0].acts[0].because
+
+
+OTHERS = [
+    {"orphans": 40, "nobody": 5},
+    {"orphans": 20, "nobody": 20},
+    {"orphans": 40, "api": 20},
+    {"metabase": 30},
+    {"stranger": 30, "celery": 4},
+    {"web": 40, "api": 12},
+]
+NOT_OTHERS = [{"orphans": 9}, {"nobody": 40}, {"pooler": 40}, {"host": 40}, {"orphans": 14, "nobody": 15}]
+
+
+@pytest.mark.parametrize("otherwise", Otherwise)
+@pytest.mark.parametrize("held", OTHERS)
+def test_no_restart_is_tried_when_others_hold_the_leaked_slots(
+    held: dict[str, int], otherwise: Otherwise
+) -> None:
+    """Of containers that have ended, of named clients, of services that are not suspected: it frees none."""
+    planned = plan(holding(**held), otherwise)
+    assert planned.next_step is None
+    assert planned.held
+    assert {o for step in planned.steps for o in step.objections} == {Objection.HELD_ELSEWHERE}
+    assert all("leaked sessions: " in step.detail for step in planned.steps)
+
+
+@pytest.mark.parametrize("held", NOT_OTHERS)
+def test_what_may_be_anybodys_is_not_taken_for_others(held: dict[str, int]) -> None:
+    """Behind a pooler or the host may be a suspect; and a handful of orphans is not what fills the server."""
+    planned = plan(holding(**held), Otherwise.IN_ORDER)
+    assert planned.next_step is not None
     assert "no clear culprit" in planned.steps[0].acts[0].because
 
 

@@ -175,21 +175,23 @@ def test_a_leak_is_told_from_a_peak_by_what_the_sessions_do(idle: int, busy: int
         replace(make_group(count=idle, idle_for_at_least=60.0), owner=API, unused=True),
         make_group(count=busy, state="active", idle_for_at_least=0.0),
     )
-    found = diagnose(make_sample(groups=groups))
+    found = diagnose(make_policy(), Level.ALERT, make_sample(groups=groups))
     assert found is not None
     assert found.kind is Kind(kind)
     assert f"{idle} of 96 sessions idle for 1m or longer" in found.text
-    assert f"{busy} busy, {idle} of them of api, {idle} never used" in found.text
+    assert f", {idle} of them of api, {idle} never used; {busy} busy" in found.text
 
 
 def test_a_leak_that_has_just_begun_is_not_called_a_peak() -> None:
     """Its sessions are not old enough for a leak; but nobody is busy."""
-    found = diagnose(make_sample(groups=(make_group(count=96, idle_for_at_least=10.0),)))
+    young = make_sample(groups=(make_group(count=96, idle_for_at_least=10.0),))
+    found = diagnose(make_policy(), Level.CRITICAL, young)
     assert found is not None
     assert found.kind is Kind.UNCLEAR
 
 
 def test_what_cannot_be_seen_is_not_diagnosed() -> None:
-    """No sessions, no slots: no opinion."""
-    assert diagnose(make_sample()) is None
-    assert diagnose(make_sample(used=None)) is None
+    """No sessions, no slots: no opinion; nor while there is no trouble."""
+    assert diagnose(make_policy(), Level.CRITICAL, make_sample()) is None
+    assert diagnose(make_policy(), Level.CRITICAL, make_sample(used=None)) is None
+    assert diagnose(make_policy(), Level.MONITOR, make_sample(groups=(make_group(count=96),))) is None
