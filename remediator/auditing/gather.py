@@ -83,6 +83,7 @@ class _Auditor:
             turn = await self.cycle.look_ahead(now)
         except LedgerError:  # all but the plan can be told without it
             turn = Turn(await self.cycle.look(now))
+        starts = self.cycle.attribution.directory.starts
         sample = turn.assessment.sample
         catalogue, churn = None, None
         if sample.slots is not None and sample.server is not None:
@@ -93,7 +94,7 @@ class _Auditor:
                 sample = replace(sample, trouble=Trouble(TroubleKind.FAILED, str(error)))
         busiest = await self._busiest(now.at)
         name = self.database.name
-        facts = Facts(name, policy, sample, catalogue, services, churn, busiest, self.yardstick)
+        facts = Facts(name, policy, sample, catalogue, services, churn, busiest, self.yardstick, starts)
         return await asyncio.to_thread(report_on, facts, turn)  # thousands of roles take their time
 
     async def _busiest(self, now: datetime) -> Busiest | None:

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from remediator.core import incident as incidents
 from remediator.core.assess import Assessment, Watch, assess, critical_evidence
+from remediator.core.attribution import Attribution
 from remediator.core.clock import stamped
 from remediator.core.decide import Situation, decide
 from remediator.core.events import Event
@@ -149,6 +150,11 @@ class Cycle:
 
     async def _survey(self, policy: Policy, planned: Callable[[Survey], Plan] | None = None) -> Survey:
         return await survey(self.database, policy, self._runtimes, self._attributor.latest, planned)
+
+    @property
+    def attribution(self) -> Attribution:
+        """Who lives where, as of the last look."""
+        return self._attributor.latest
 
     def maintenance(self, moment: Moment) -> Window | None:
         """The maintenance window that is in force."""

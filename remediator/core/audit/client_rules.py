@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from fnmatch import fnmatchcase
 
 from remediator.core.assess import Watch, assess
@@ -12,7 +11,7 @@ from remediator.core.audit.facts import Facts
 from remediator.core.audit.finding import Hit, Severity
 from remediator.core.audit.memory import estimate
 from remediator.core.audit.sessions import Holding, holdings, idle_for, in_transaction_for, of_service
-from remediator.core.audit.sql import set_for_role, terminate
+from remediator.core.audit.sql import set_for_role, terminate, terminate_orphans
 from remediator.core.leak import is_leaked
 from remediator.core.model import IDLE, Level, SessionGroup
 from remediator.core.owner import OwnerKind
@@ -131,7 +130,7 @@ def never_used(facts: Facts) -> Iterator[Hit]:
 
     for held in holdings(facts.sample, wanted):
         if held.count >= mark.unused_count:
-            yield Hit(held.whose, _held(held), (terminate(held, mark.unused),))
+            yield Hit(held.whose, _held(held), (terminate(held, mark.unused, unused=True),))
 
 
 def no_sign_of_health_checks(facts: Facts) -> Iterator[Hit]:
@@ -159,7 +158,8 @@ def tool_idle(facts: Facts) -> Iterator[Hit]:
 def orphans(facts: Facts) -> Iterator[Hit]:
     """Sessions are left of containers that are gone."""
     for held in holdings(facts.sample, lambda g: g.owner.kind is OwnerKind.ORPHAN and g.state == IDLE):
-        yield Hit(held.whose, _held(held), (terminate(held, timedelta(0)),))
+        statements = tuple(terminate_orphans(held, a, facts.orphaned_before(a)) for a in held.addresses)
+        yield Hit(held.whose, _held(held), statements)
 
 
 def churn(facts: Facts) -> Iterator[Hit]:

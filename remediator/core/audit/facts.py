@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from remediator.core.assess import Watch, assess
+from remediator.core.attribution import SKEW
 from remediator.core.audit.catalogue import Catalogue
 from remediator.core.grace import StopGrace
 from remediator.core.leak import leak_age
@@ -145,6 +147,7 @@ class Facts:
     Attributes:
         sample: Counted by `cutoffs`, with owners.
         catalogue: None when it could not be read.
+        starts: When whoever has an address now was started, by address.
         busiest: None where nothing was recorded.
         churn: None when it was not watched, or the server does not count sessions (before PostgreSQL 14).
     """
@@ -157,6 +160,7 @@ class Facts:
     churn: Churn | None = None
     busiest: Busiest | None = None
     yardstick: Yardstick = field(default=YARDSTICK)
+    starts: Mapping[str, datetime] = field(default_factory=dict)
 
     @property
     def level(self) -> Level:
@@ -172,6 +176,11 @@ class Facts:
     def keeps(self, service: ServiceFacts) -> timedelta | None:
         """From which age on a service's idle session is older than it is said to keep it."""
         return _keeps(service, self.yardstick)
+
+    def orphaned_before(self, address: str) -> datetime:
+        """Before when a session from this address must have begun to be nobody's any more."""
+        started = self.starts.get(address)
+        return self.sample.moment.at if started is None else started - SKEW
 
     @property
     def max_ages(self) -> tuple[timedelta, ...]:

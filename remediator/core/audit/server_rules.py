@@ -166,7 +166,11 @@ def superuser_clients(facts: Facts) -> Iterator[Hit]:
     catalogue = facts.catalogue
     if catalogue is None:
         return
-    for role in catalogue.roles:
-        if role.superuser and role.sessions >= facts.yardstick.superusers and role.name != catalogue.user:
+    superusers = [role for role in catalogue.roles if role.superuser]
+    for role in superusers:
+        if role.sessions >= facts.yardstick.superusers and role.name != catalogue.user:
             evidence = f"{count(role.sessions, 'session')} of a superuser"
-            yield Hit(f"role {role.name}", evidence, (f"ALTER ROLE {identifier(role.name)} NOSUPERUSER;",))
+            # The last one would take away everybody's way back.
+            others = len(superusers) > 1
+            statements = (f"ALTER ROLE {identifier(role.name)} NOSUPERUSER;",) if others else ()
+            yield Hit(f"role {role.name}", evidence, statements)

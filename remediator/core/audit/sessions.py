@@ -41,6 +41,8 @@ class Holding:
         idle_for: For how long the longest has been idle at least, in seconds.
         since: When the first of them began.
         in_transaction: How many of them are in a transaction.
+        addresses: Where they come from over the network.
+        local: Some come over a socket of the server's machine.
     """
 
     owner: Owner
@@ -51,6 +53,7 @@ class Holding:
     since: datetime | None
     addresses: tuple[str, ...] = ()
     in_transaction: int = 0
+    local: bool = False
 
     @property
     def whose(self) -> str:
@@ -78,6 +81,7 @@ def _holding(owner: Owner, user: str, application: str, groups: list[SessionGrou
         min((g.oldest for g in groups if g.oldest is not None), default=None),
         tuple(sorted({g.address for g in groups if g.address})),
         sum(g.count for g in groups if g.state.startswith(IN_TRANSACTION)),
+        any(not g.address for g in groups),
     )
 
 

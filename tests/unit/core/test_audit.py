@@ -250,18 +250,21 @@ names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 
 
 def unquoted(text: str, mark: str) -> str:
-    """What PostgreSQL reads in a quoted name or text."""
-    inner = re.fullmatch(rf"(U&)?{mark}(.*){mark}", text, re.DOTALL)
+    """What PostgreSQL reads in a quoted name or text, whatever `standard_conforming_strings` is."""
+    inner = re.fullmatch(rf"(U&|E)?{mark}(.*){mark}", text, re.DOTALL)
     assert inner is not None
     assert mark not in inner[2].replace(mark * 2, "")
     plain = inner[2].replace(mark * 2, mark)
     if not inner[1]:
+        assert mark == '"' or "\\" not in plain
         return plain
+    assert inner[1] == ("U&" if mark == '"' else "E")
 
     def escaped(match: re.Match[str]) -> str:
-        return "\\" if match[0] == "\\\\" else chr(int(match[1] or match[2], 16))
+        return "\\" if match[0] == "\\\\" else chr(int(next(filter(None, match.groups())), 16))
 
-    return re.sub(r"\\(?:\\|([0-9A-F]{4})|\+([0-9A-F]{6}))", escaped, plain)
+    four, more = ("", r"\+([0-9A-F]{6})") if inner[1] == "U&" else ("u", r"U([0-9A-F]{8})")
+    return re.sub(rf"\\(?:\\|{four}([0-9A-F]{{4}})|{more})", escaped, plain)
 
 
 @given(names)
@@ -270,6 +273,16 @@ def test_a_quoted_name_is_that_name_and_can_be_seen(name: str) -> None:
     for quoted, mark in ((identifier(name), '"'), (literal(name), "'")):
         assert unquoted(quoted, mark) == name
         assert quoted.isprintable()
+
+
+def test_a_superuser_is_not_to_be_the_last() -> None:
+    """Who takes that right from the only role that has it has no way back."""
+    postgres, other = Role("postgres", superuser=True, sessions=9), Role("dba", superuser=True)
+    statement = 'ALTER ROLE "postgres" NOSUPERUSER;'
+    for roles, statements in (((postgres,), ()), ((postgres, other), (statement,))):
+        known = facts(catalogue=replace(catalogue(), roles=roles))
+        (found,) = (f for f in report(known).findings if f.id == "superuser_clients")
+        assert found.statements == statements
 
 
 groups = st.builds(

@@ -1,0 +1,210 @@
+"""Statements that an audit prints, run on a real server: sessions that are meant go, and nobody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import psycopg
+import pytest
+
+from remediator.core.audit.finding import Finding
+from remediator.core.audit.sessions import Holding
+from remediator.core.audit.sql import identifier, literal, terminate
+from remediator.core.owner import Owner
+from tests.integration.test_audit_findings import LEAKING_CLIENT, WORKER, Audited, tally_of
+from tests.testbed.bridge import postgres_on_bridge
+from tests.testbed.daemon import Daemon
+from tests.testbed.engine import BUSYBOX_IMAGE, DockerEngine
+from tests.testbed.missing import missing
+from tests.testbed.postgres import PostgresServer
+from tests.testbed.roles import create_app_role, create_watch_role
+from tests.testbed.sessions import open_idle
+from tests.testbed.waiting import wait_until
+
+if TYPE_CHECKING:
+    from tests.conftest import MakeProject
+
+# Ends the text where backslashes are escapes, and goes on with a condition that holds for everybody.
+INJECTION = r"\' OR true OR application_name = \'"
+
+
+@pytest.fixture
+def audited(postgres: PostgresServer, tmp_path: Path) -> Audited:
+    """A server of each version."""
+    daemon = Daemon(tmp_path, create_watch_role(postgres), config={"services": [WORKER]})
+    return Audited(postgres, daemon, create_app_role(postgres))
+
+
+@pytest.fixture
+def bystander(audited: Audited) -> Iterator[int]:
+    """A session of the same role, which is no part of any finding."""
+    with closing(psycopg.connect(audited.app, application_name="bystander", autocommit=True)) as session:
+        session.execute("SELECT 1")
+        yield session.info.backend_pid
+
+
+def run(audited: Audited, finding: Finding, ends: Sequence[int], lives: Sequence[int]) -> None:
+    """Run what is printed, and see who is gone."""
+    assert finding.statements
+    audited.sql(*finding.statements)
+    wait_until(lambda: not audited.server.alive(ends), what="the sessions that are meant to go")
+    assert audited.server.alive(lives) == set(lives)
+
+
+def test_who_listens_lives(audited: Audited, bystander: int) -> None:
+    """Its connection is idle for as long as nothing is told, as the daemon knows too."""
+    with (
+        open_idle(audited.app, 4) as leaked,
+        closing(psycopg.connect(audited.app, application_name="leaky", autocommit=True)) as listener,
+    ):
+        listener.execute("listen news")
+        run(audited, audited.seen("leaked_sessions"), leaked, [listener.info.backend_pid, bystander])
+
+
+def test_of_those_never_used_no_other_goes(audited: Audited) -> None:
+    """The same program's other sessions are idle just as long, and are used."""
+    unused = [psycopg.connect(audited.app, application_name="leaky") for _ in range(3)]
+    try:
+        with open_idle(audited.app, 2) as used:
+            run(audited, audited.seen("never_used"), [one.info.backend_pid for one in unused], used)
+    finally:
+        for one in unused:
+            one.close()
+
+
+def test_a_local_session_is_not_taken_for_one_from_afar(postgres: PostgresServer) -> None:
+    """The same role and name, once over the server's own socket, once over the network."""
+    dsn = create_app_role(postgres)
+    over_the_socket = dsn.replace(f"127.0.0.1:{postgres.port}", quote(str(postgres.directory), safe=""))
+    with (
+        closing(
+            psycopg.connect(over_the_socket, port=postgres.port, application_name="leaky", autocommit=True)
+        ) as near,
+        open_idle(dsn, 1) as far,
+    ):
+        near.execute("SELECT 1")
+        for local, addresses, ended in ((True, (), [near.info.backend_pid]), (False, ("127.0.0.1",), far)):
+            held = Holding(Owner(), "app", "leaky", 1, 0.0, None, addresses, local=local)
+            with postgres.superuser() as person:
+                rows = person.execute(
+                    terminate(held, timedelta(0)).replace("pg_terminate_backend(pid)", "pid").encode()
+                ).fetchall()
+            assert [pid for (pid,) in rows] == ended
+        both = Holding(Owner(), "app", "leaky", 2, 0.0, None, ("127.0.0.1",), local=True)
+        with postgres.superuser() as person:
+            assert len(person.execute(terminate(both, timedelta(0)).encode()).fetchall()) == 2
+
+
+def test_a_name_is_text_wherever_backslashes_are_escapes(audited: Audited, bystander: int) -> None:
+    """Whoever chooses an application_name does not choose what a superuser runs."""
+    with (
+        open_idle(audited.app, 4, application_name=INJECTION) as leaked,
+        closing(psycopg.connect(audited.app, application_name="other", autocommit=True)) as other,
+    ):
+        other.execute("SELECT 1")
+        finding = audited.seen("leaked_sessions")
+        (statement,) = finding.statements
+        with audited.server.superuser() as person:
+            person.execute("SET standard_conforming_strings = off")
+            person.execute(statement.encode())
+        wait_until(lambda: not audited.server.alive(leaked), what="the sessions that are meant to go")
+        others = {other.info.backend_pid, bystander}
+        assert audited.server.alive(others) == others
+
+
+@pytest.mark.parametrize("setting", ["on", "off"])
+def test_quoted_texts_are_read_as_they_were(postgres: PostgresServer, setting: str) -> None:
+    """Whatever is in them, by a server that takes backslashes for escapes and by one that does not."""
+    odd = [
+        "it's",
+        'a"b',
+        r"\'; --",
+        "a\nb",
+        "\x1b[2J",
+        "é\u202eà",
+        "\U0001f600\U000e0001",
+        INJECTION,
+        "\\u0041",
+    ]
+    with postgres.superuser() as person:
+        person.execute(f"SET standard_conforming_strings = {setting}".encode())
+        for text in odd:
+            cursor = person.execute(f"SELECT {literal(text)} AS {identifier(text)}".encode())
+            assert cursor.description is not None
+            assert (cursor.fetchall(), cursor.description[0].name) == ([(text,)], text)
+
+
+def pids(audited: Audited, finding: Finding) -> set[int]:
+    """Whom the printed statements would end now."""
+    with audited.server.superuser() as person:
+        return {
+            pid
+            for statement in finding.statements
+            for (pid,) in person.execute(
+                statement.replace("SELECT pg_terminate_backend(pid)", "SELECT pid").encode()
+            ).fetchall()
+        }
+
+
+def test_who_has_an_orphans_address_now_lives(
+    docker_engine: DockerEngine,
+    compose_project: MakeProject,
+    postgres_versions: Mapping[int, Path],
+    tmp_path: Path,
+) -> None:
+    """Given a container that is gone, when another one has its address, then only its own session goes.
+
+    The statement was printed before there was another one, or after.
+    """
+    if 16 not in postgres_versions:
+        missing("no PostgreSQL 16 server binaries (make testbed installs them)")
+    server = postgres_on_bridge(docker_engine, 16, postgres_versions[16])
+    (server.directory / "bridge_hba.conf").write_text("local all all trust\nhost all all all trust\n")
+    with server:
+        app, watch = create_app_role(server), create_watch_role(server)
+        compose = LEAKING_CLIENT.replace("HOST", server.host).replace("PORT", str(server.port))
+        project = compose_project(compose)
+        api = {"name": "api", "compose": {"project": project.name, "service": "api"}}
+        config = {"docker": {"host": docker_engine.url}, "services": [api]}
+        audited = Audited(server, Daemon(tmp_path / "d", watch, config=config), app)
+        wait_until(lambda: ("api", 1) in tally_of(audited), what="the client's session")
+        container = project.container("api")
+        network = docker_engine.client.networks.get(f"{project.name}_default")
+        network.disconnect(container, force=True)
+        early = audited.seen("orphans")
+        ((orphan, address, began),) = sessions(server)
+        wait_until(
+            lambda: datetime.now(UTC) - began > timedelta(seconds=4),
+            what="the clocks' difference to matter no more",
+        )
+        successor = docker_engine.client.containers.run(
+            BUSYBOX_IMAGE,
+            container.attrs["Config"]["Cmd"],
+            network=network.name,
+            detach=True,
+            init=True,
+        )
+        try:
+            wait_until(lambda: len(sessions(server)) == 2, what="the successor's session")
+            assert {found for _, found, _ in sessions(server)} == {address}
+            late = audited.seen("orphans")
+            assert pids(audited, early) == pids(audited, late) == {orphan}
+            (alive,) = {pid for pid, _, _ in sessions(server)} - {orphan}
+            run(audited, late, [orphan], [alive])
+            audited.gone("orphans")
+        finally:
+            successor.remove(force=True)
+
+
+def sessions(server: PostgresServer) -> list[tuple[int, str, datetime]]:
+    """The clients' sessions: pid, address, when it began."""
+    found = server.rows(
+        "SELECT pid, host(client_addr), backend_start FROM pg_stat_activity"
+        " WHERE usename = 'app' AND state = 'idle'"
+    )
+    return [(pid, address, began) for pid, address, began in found]
