@@ -8,8 +8,8 @@ from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
+from remediator.config import levels, targets
 from remediator.config import policies as written
-from remediator.config import targets
 from remediator.config.maintenance import Maintenance
 from remediator.config.notify import Notify
 from remediator.config.passwords import Password
@@ -199,7 +199,7 @@ def _connections(written: targets.Connections) -> Connections:
 def _policy(
     policy: written.Policy, services: tuple[ServiceSettings, ...], everywhere: tuple[Maintenance, ...]
 ) -> Policy:
-    every, levels = policy.check_every, policy.levels
+    every = policy.check_every
     return Policy(
         name=policy.name,
         check_every={
@@ -209,9 +209,9 @@ def _policy(
             Level.CRITICAL: every.critical,
         },
         levels={
-            Level.MONITOR: _level(levels.monitor),
-            Level.ALERT: _level(levels.alert),
-            Level.CRITICAL: _level(levels.critical),
+            Level.MONITOR: _level(policy.levels.monitor),
+            Level.ALERT: _level(policy.levels.alert),
+            Level.CRITICAL: _level(policy.levels.critical),
         },
         clear=ClearRule(policy.clear.margin, policy.clear.for_),
         remediate=_remediate(policy.remediate, services),
@@ -228,17 +228,22 @@ def _recurrence(maintenance: Maintenance) -> Recurrence:
     return Recurrence(maintenance.cron, maintenance.for_, maintenance.timezone, maintenance.reason)
 
 
-def _level(level: written.Monitor | written.Alert | written.Critical) -> LevelRule:
-    idle = IdleCount(level.idle.older_than, level.idle.count) if level.idle else None
+def _level(level: levels.Monitor | levels.Alert | levels.Critical) -> LevelRule:
     conditions = Conditions(
         utilization=level.utilization,
-        idle=idle,
+        idle=_idle(level.idle),
         refusing_connections=level.refusing_connections,
         exhausted_within=level.exhausted_within,
         churn=level.churn,
         connect_latency=level.connect_latency,
+        never_used=_idle(level.never_used),
+        idle_in_transaction=_idle(level.idle_in_transaction),
     )
     return LevelRule(conditions, level.for_)
+
+
+def _idle(idle: levels.Idle | None) -> IdleCount | None:
+    return IdleCount(idle.older_than, idle.count) if idle else None
 
 
 def _remediate(remediate: written.Remediate, services: tuple[ServiceSettings, ...]) -> Remediate:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
-from remediator.config import units
 from remediator.config.overlay import env_name
-from remediator.config.policies import CULPRIT, Policy, Restart
+from remediator.config.policies import CULPRIT, Restart
+from remediator.config.policy_checks import PolicyChecker, needs_probe
 from remediator.config.problems import Problems, did_you_mean
 from remediator.config.schema import Root
 from remediator.config.targets import Sessions
 from remediator.config.tree import Loc, Mapping, Scalar, Sequence, at, lost, near
 
-_CONDITIONS = ("utilization", "idle", "refusing_connections", "exhausted_within", "churn", "connect_latency")
 _RESERVED = "has a meaning of its own in steps; choose another name"
 _NAMES = 20
 """Names that a message lists at most."""
@@ -48,7 +46,7 @@ class Checker:
         self._exactly_one()
         self._references()
         for index, policy in enumerate(self.root.policies):
-            _PolicyChecker(self, policy, ("policies", index)).run()
+            PolicyChecker(self, policy, ("policies", index)).run()
         self._probes()
 
     def note(self, loc: Loc, text: str, *involved: Loc) -> None:
@@ -133,8 +131,7 @@ class Checker:
                 continue
             for name in ("monitor", "alert", "critical"):
                 level = getattr(policy.levels, name)
-                probed = level.refusing_connections or level.connect_latency
-                if probed and not any((level.utilization, level.idle, level.exhausted_within, level.churn)):
+                if needs_probe(level):
                     text = f"0s leaves {name} of policy {policy.name} without a condition that can ever hold"
                     loc = ("databases", index, "connect", "probe_every")
                     self.note(loc, text, ("databases", index, "policy"))
@@ -217,80 +214,3 @@ def _known(names: list[str]) -> str:
 
 def _dotted(loc: Loc) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
-
-
-@dataclass(frozen=True, slots=True)
-class _PolicyChecker:
-    """Checks that the figures of one policy go together."""
-
-    checker: Checker
-    policy: Policy
-    loc: Loc
-
-    def run(self) -> None:
-        self._has_conditions()
-        self._utilization_rises()
-        self._idle_rises()
-        self._leaving()
-
-    def _note(self, keys: str, text: str, other: str = "name") -> None:
-        loc, involved = ((*self.loc, *path.split(".")) for path in (keys, other))
-        self.checker.note(loc, text, involved)
-
-    def _has_conditions(self) -> None:
-        levels = self.policy.levels
-        for name in ("monitor", "alert", "critical"):
-            level = getattr(levels, name)
-            if not any(getattr(level, key) for key in _CONDITIONS):
-                self._note(f"levels.{name}", "has no condition left, so it would never hold; one is needed")
-
-    def _utilization_rises(self) -> None:
-        levels = self.policy.levels
-        given = [
-            (name, ratio)
-            for name in ("monitor", "alert", "critical")
-            if (ratio := getattr(levels, name).utilization) is not None
-        ]
-        for (lower, low), (upper, high) in pairwise(given):
-            if low >= high:
-                shown = f"{units.format_percent(low)} of {lower} to {units.format_percent(high)} of {upper}"
-                keys, other = f"levels.{upper}.utilization", f"levels.{lower}.utilization"
-                # Where only the lower level's was written, that is the one to point at.
-                if at(self.checker.tree, (*self.loc, *keys.split("."))) is None:
-                    keys, other = other, keys
-                self._note(keys, f"levels must rise, but go from {shown}", other)
-
-    def _idle_rises(self) -> None:
-        levels = self.policy.levels
-        given = [
-            (name, idle) for name in ("monitor", "alert", "critical") if (idle := getattr(levels, name).idle)
-        ]
-        for (lower, low), (upper, high) in pairwise(given):
-            weaker = high.older_than <= low.older_than and high.count <= low.count
-            if weaker and (high.older_than, high.count) != (low.older_than, low.count):
-                text = f"levels must rise, but this holds earlier than idle of {lower}"
-                keys, other = f"levels.{upper}.idle", f"levels.{lower}.idle"
-                if at(self.checker.tree, (*self.loc, *keys.split("."))) is None:
-                    keys, other, text = other, keys, f"levels must rise, but idle of {upper} holds earlier"
-                self._note(keys, text, other)
-
-    def _leaving(self) -> None:
-        levels, until = self.policy.levels, self.policy.remediate.until.utilization
-        lowest = next(
-            (r for level in (levels.monitor, levels.alert, levels.critical) if (r := level.utilization)), None
-        )
-        if lowest is not None and self.policy.clear.margin >= lowest:
-            shown = units.format_percent(lowest)
-            text = f"must be below the lowest utilization of a level, {shown}, or that level is never left"
-            self._note("clear.margin", text, "levels")
-        critical = levels.critical.utilization
-        if critical is not None and until >= critical:
-            shown = units.format_percent(critical)
-            text = f"must be below critical's utilization, {shown}, or nothing is ever done"
-            keys = ("remediate", "until", "utilization")
-            if at(self.checker.tree, (*self.loc, *keys)):
-                self._note(".".join(keys), text, "levels.critical.utilization")
-            else:
-                cause = (*self.loc, "levels", "critical", "utilization")
-                text = f"its default {units.format_percent(until)} {text}"
-                self.checker.note_default((*self.loc, *keys), text, cause)

@@ -33,6 +33,11 @@ _EXAMPLES: dict[tuple[str, ...], str] = {
     ("spare", "users"): "[migrator]",
     ("spare", "applications"): "[migrator]",
     ("command", "restart"): "[systemctl, restart, reports.service]",
+    **{
+        (level, key): "{older_than: 1m, count: 20}"
+        for level in ("monitor", "alert", "critical")
+        for key in ("idle", "never_used", "idle_in_transaction")
+    },
     ("notify", "events"): "[opened, held, relieved]",
 }
 _WRITTEN_HERE = (("password", "databases", "password"), ("URL", "notify", "url"))

@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from remediator.config.levels import CheckEvery, Clear, Levels
 from remediator.config.maintenance import Maintenance
 from remediator.config.scalars import (
-    BOOLEAN,
-    CHURN,
     PER_STEP,
     RATE,
     OneOrMore,
@@ -24,11 +23,9 @@ from remediator.config.section import (
     SECOND,
     Count,
     Duration,
-    DurationOrNone,
     Name,
     Pause,
     Ratio,
-    RatioOrNone,
     Section,
     Text,
     WhenWord,
@@ -52,105 +49,7 @@ CULPRIT = "culprit"
 
 Rates = tuple[Annotated[Rate, RATE], ...]
 
-ChurnOrNone = Annotated[Annotated[Rate, CHURN] | None, OrNone()]
-
-_UTILIZATION = "Holds above this share of the slots that an ordinary role can get; `none` switches it off."
-_IDLE = "Holds when this many sessions are idle for this long; `none` switches it off."
-_REFUSING = "Holds when a fresh connection is refused for want of slots."
-_EXHAUSTED = "Holds when no slot would be free within this time, at the growth of the last five minutes."
-_CHURN = "Holds when so many new sessions begin; over a minute, and by the server's own counters."
-_LATENCY = "Holds when connecting takes this long."
-_FOR = "How long the level's conditions must hold before the level is entered."
-_OLDER_THAN = "How long a session must have been idle to count."
-_COUNT = "How many such sessions it takes."
 _WHEN = "Whether the step waits for the database to be critical still: `still_critical` or `always`."
-
-
-class CheckEvery(Section):
-    """How often a database is looked at, by its level."""
-
-    normal: Duration = 30 * SECOND
-    """While all is well."""
-    monitor: Duration = 15 * SECOND
-    """At level monitor."""
-    alert: Duration = 5 * SECOND
-    """At level alert."""
-    critical: Duration = 2 * SECOND
-    """At level critical."""
-
-
-class Idle(Section):
-    """So many sessions idle for so long."""
-
-    older_than: Duration = Field(default=10 * MINUTE, description=_OLDER_THAN)
-    count: Annotated[int, whole(1)] = Field(description=_COUNT)
-
-
-class MonitorIdle(Idle):
-    """So many sessions idle for so long."""
-
-    count: Annotated[int, whole(1)] = Field(default=1, description=_COUNT)
-
-
-class AlertIdle(Idle):
-    """So many sessions idle for so long."""
-
-    count: Annotated[int, whole(1)] = Field(default=10, description=_COUNT)
-
-
-class Monitor(Section):
-    """Worth a closer look; holds when any of its conditions holds."""
-
-    utilization: RatioOrNone = Field(default=0.2, description=_UTILIZATION)
-    idle: Annotated[MonitorIdle | None, OrNone()] = Field(default=MonitorIdle(), description=_IDLE)
-    refusing_connections: Annotated[bool, BOOLEAN] = Field(default=False, description=_REFUSING)
-    exhausted_within: DurationOrNone = Field(default=None, description=_EXHAUSTED)
-    churn: ChurnOrNone = Field(default=Rate(50, SECOND), description=_CHURN)
-    connect_latency: DurationOrNone = Field(default=2 * SECOND, description=_LATENCY)
-    for_: Pause = Field(default=timedelta(0), alias="for", description=_FOR)
-
-
-class Alert(Section):
-    """Getting serious; holds when any of its conditions holds."""
-
-    utilization: RatioOrNone = Field(default=0.5, description=_UTILIZATION)
-    idle: Annotated[AlertIdle | None, OrNone()] = Field(default=AlertIdle(), description=_IDLE)
-    refusing_connections: Annotated[bool, BOOLEAN] = Field(default=False, description=_REFUSING)
-    exhausted_within: DurationOrNone = Field(default=10 * MINUTE, description=_EXHAUSTED)
-    churn: ChurnOrNone = Field(default=None, description=_CHURN)
-    connect_latency: DurationOrNone = Field(default=None, description=_LATENCY)
-    for_: Pause = Field(default=30 * SECOND, alias="for", description=_FOR)
-
-
-class Critical(Section):
-    """Time to act; holds when any of its conditions holds."""
-
-    utilization: RatioOrNone = Field(default=0.9, description=_UTILIZATION)
-    idle: Annotated[Idle | None, OrNone()] = Field(default=None, description=_IDLE)
-    refusing_connections: Annotated[bool, BOOLEAN] = Field(default=True, description=_REFUSING)
-    exhausted_within: DurationOrNone = Field(default=None, description=_EXHAUSTED)
-    churn: ChurnOrNone = Field(default=None, description=_CHURN)
-    connect_latency: DurationOrNone = Field(default=None, description=_LATENCY)
-    for_: Pause = Field(default=5 * SECOND, alias="for", description=_FOR)
-
-
-class Levels(Section):
-    """When the state of the connection slots is how serious."""
-
-    monitor: Monitor = Monitor()
-    """Worth a closer look."""
-    alert: Alert = Alert()
-    """Getting serious."""
-    critical: Critical = Critical()
-    """Time to act."""
-
-
-class Clear(Section):
-    """When a level is left again."""
-
-    margin: Ratio = 0.05
-    """How far below the level's threshold utilization must be."""
-    for_: Pause = Field(default=5 * MINUTE, alias="for", description="For how long it must stay there.")
 
 
 class Until(Section):

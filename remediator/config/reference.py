@@ -73,7 +73,8 @@ def _kind(child: dict[str, Any], inner: dict[str, Any], items: dict[str, Any] | 
     if items is not None:
         return "list" if "properties" in items else f"list of {items['x-kind']}"
     if "properties" in inner:
-        return "section or none" if {"const": "none"} in child.get("anyOf", []) else "section"
+        bare = "section or none" if {"const": "none"} in child.get("anyOf", []) else "section"
+        return str(child.get("x-kind", bare))
     return str(child["x-kind"])
 
 

@@ -112,6 +112,36 @@ class OneOrMore:
         return {"anyOf": [one, several], "x-kind": f"{one['x-kind']}, or a list"}
 
 
+@dataclass(frozen=True, slots=True)
+class OneKey:
+    """Annotation of a section that may also be written as the value of its most telling key alone.
+
+    Attributes:
+        key: That key.
+    """
+
+    key: str
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """Take a single value as a section with nothing but that key."""
+
+        def read(value: object, inner: core_schema.ValidatorFunctionWrapHandler) -> Any:
+            return inner({self.key: value} if isinstance(value, str) else value)
+
+        return core_schema.no_info_wrap_validator_function(read, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Describe the section, or that key's value."""
+        whole_section = handler(schema)
+        alone = handler.resolve_ref_schema(whole_section)["properties"][self.key]
+        values = alone.get("anyOf", [alone])
+        return {"anyOf": [whole_section, *values], "x-kind": f"section, its `{self.key}` alone"}
+
+
 def duration(
     least: timedelta = timedelta(milliseconds=1), most: timedelta = units.LONGEST, *, seconds: bool = False
 ) -> Kind:
@@ -236,6 +266,17 @@ def _per_step(value: str) -> int | float:
         raise ValueError("is neither a percentage, such as 50%, nor a whole number") from None
 
 
+def _least(value: str) -> int | float:
+    try:
+        return _per_step(value)
+    except ValueError as error:
+        if not re.fullmatch(units.DURATION_PATTERN, value):
+            raise
+        raise ValueError(
+            f"{error}; how many and for how long is written {{older_than: 10m, count: 20}}"
+        ) from None
+
+
 _PERCENT = {"type": "string", "pattern": f"^{units.PERCENT_PATTERN}$"}
 
 _TEXT = {"type": "string", "minLength": 1}
@@ -252,6 +293,6 @@ CHURN = Kind(
     "rate, or `50/s`",
 )
 RATE = Kind(units.parse_rate, {"type": "string", "pattern": f"^{units.RATE_PATTERN}$"}, "rate")
-PER_STEP = Kind(
-    _per_step, {"anyOf": [{"type": "integer", "minimum": 1}, _PERCENT]}, "percentage or whole number"
-)
+_SHARE_OR_NUMBER = {"anyOf": [{"type": "integer", "minimum": 1}, _PERCENT]}
+PER_STEP = Kind(_per_step, _SHARE_OR_NUMBER, "percentage or whole number")
+LEAST = Kind(_least, _SHARE_OR_NUMBER, "percentage or whole number")

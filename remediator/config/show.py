@@ -26,7 +26,16 @@ from remediator.core.audit.facts import Connections
 from remediator.core.maintenance import Recurrence
 from remediator.core.model import Level
 from remediator.core.owner import Owner, OwnerKind
-from remediator.core.policy import LevelRule, Limits, Policy, Remediate, RestartService, Step, TerminateIdle
+from remediator.core.policy import (
+    IdleCount,
+    LevelRule,
+    Limits,
+    Policy,
+    Remediate,
+    RestartService,
+    Step,
+    TerminateIdle,
+)
 
 _SHORTEST_SECRET = 4
 """Characters; shorter ones would blacken innocent text."""
@@ -178,16 +187,21 @@ def _maintenance(recurrence: Recurrence) -> dict[str, Any]:
 
 def _level(rule: LevelRule) -> dict[str, Any]:
     conditions = rule.conditions
-    idle = conditions.idle
     return {
         "utilization": "none" if conditions.utilization is None else format_percent(conditions.utilization),
-        "idle": {"older_than": idle.older_than, "count": idle.count} if idle else "none",
+        "idle": _idle(conditions.idle),
         "refusing_connections": conditions.refusing_connections,
         "exhausted_within": conditions.exhausted_within or "none",
         "churn": format_rate(conditions.churn) if conditions.churn else "none",
         "connect_latency": conditions.connect_latency or "none",
+        "never_used": _idle(conditions.never_used),
+        "idle_in_transaction": _idle(conditions.idle_in_transaction),
         "for": rule.hold_for,
     }
+
+
+def _idle(idle: IdleCount | None) -> dict[str, Any] | str:
+    return {"older_than": idle.older_than, "count": _cap(idle.count)} if idle else "none"
 
 
 def _remediate(remediate: Remediate) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from math import inf
 
 from remediator.core.diagnosis import Diagnosis, diagnose
 from remediator.core.finding import Finding, why_unknown
+from remediator.core.idling import idling_findings
 from remediator.core.model import Evidence, Level, ProbeResult, Sample
 from remediator.core.motion import motion_findings
-from remediator.core.policy import Conditions, IdleCount, LevelRule, Policy
-from remediator.core.text import count, duration, percent
+from remediator.core.policy import Conditions, LevelRule, Policy
+from remediator.core.text import percent
 from remediator.core.trend import NO_TREND, Trend
 
 GUARDED_LEVELS = (Level.MONITOR, Level.ALERT, Level.CRITICAL)
@@ -234,8 +235,8 @@ def _findings(conditions: Conditions, level: Level, sample: Sample, margin: floa
     found: list[Finding] = []
     if conditions.utilization is not None:
         found.append(_utilization(conditions.utilization, level, sample, margin))
-    if conditions.idle is not None:
-        found.append(_idle(conditions.idle, level, sample))
+    if conditions.idling:
+        found += idling_findings(conditions, level, sample)
     if conditions.refusing_connections:
         found.append(_refusing(level, sample))
     if conditions.in_motion:
@@ -261,20 +262,6 @@ def _used(threshold: float, level: Level, used: int, usable: int, margin: float)
         text = f"{text}, not yet {percent(margin)} below {percent(threshold)}"
         return Finding(level, "utilization", Evidence.BREACH, text)
     return Finding(level, "utilization", Evidence.CLEAR, text)
-
-
-def _idle(condition: IdleCount, level: Level, sample: Sample) -> Finding:
-    if sample.slots is None:
-        return Finding(level, "idle", Evidence.UNKNOWN, f"idle sessions unknown: {why_unknown(sample)}")
-    return _idled(condition.older_than, condition.count, level, sample.idle_older_than(condition.older_than))
-
-
-@lru_cache(maxsize=1024)
-def _idled(older_than: timedelta, least: int, level: Level, found: int) -> Finding:
-    text = f"{count(found, 'session')} idle for {duration(older_than)} or longer"
-    if found >= least:
-        return Finding(level, "idle", Evidence.BREACH, f"{text}, at least {least}")
-    return Finding(level, "idle", Evidence.CLEAR, text)
 
 
 def _refusing(level: Level, sample: Sample) -> Finding:

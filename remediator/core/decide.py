@@ -10,6 +10,7 @@ from datetime import timedelta
 from remediator.core.assess import critical_evidence
 from remediator.core.budgets import usages
 from remediator.core.guards import gate, spare_session
+from remediator.core.idling import never_used
 from remediator.core.incident import relapse
 from remediator.core.ledger import Phase
 from remediator.core.model import (
@@ -84,6 +85,10 @@ def decide(situation: Situation) -> Plan:
     return replace(plan, exhausted=True)
 
 
+def _alike(one: Session | SessionGroup) -> tuple[object, ...]:
+    return one.owner, one.user or "", one.application, one.address
+
+
 def _cut_off(situation: Situation) -> tuple[tuple[Objection, ...], str] | None:
     """Wait when the server could be read a moment ago and its sessions cannot: it may be another by now."""
     sessions = situation.survey.sessions
@@ -122,15 +127,12 @@ def _less(
 ) -> tuple[SessionGroup, ...]:
     """Take idle sessions out of the groups in which the server counted them."""
     ages = (0.0, *(cutoff.total_seconds() for cutoff in cutoffs))
-    taken = Counter(
-        (s.owner, s.user or "", s.application, s.address, max(age for age in ages if age <= s.idle_for))
-        for s in gone
-    )
+    taken = Counter((*_alike(s), s.unused, max(age for age in ages if age <= s.idle_for)) for s in gone)
 
     def rest(group: SessionGroup) -> SessionGroup:
         if group.state != IDLE:
             return group
-        key = (group.owner, group.user, group.application, group.address, group.idle_for_at_least)
+        key = (*_alike(group), group.unused, group.idle_for_at_least)
         gone = min(group.count, taken[key])
         taken[key] -= gone  # the server may count alike sessions in several groups
         return replace(group, count=group.count - gone)
@@ -172,7 +174,7 @@ def _terminate(situation: Situation, index: int, step: TerminateIdle, gone: froz
         too_many = (Objection.BLAST_RADIUS,)
         kept = (Hold(TerminateSession(session), too_many) for session in eligible)
         return StepPlan(index, step, proposals=(*kept, *spared), objections=too_many, detail=excess)
-    proposals = [*_choose(situation, step, eligible), *spared]
+    proposals = [*_choose(situation, index, step, eligible), *spared]
     server = situation.sample.server
     if server is not None and not server.can_signal:
         held = tuple(_refuse(proposal, Objection.MAY_NOT_SIGNAL) for proposal in proposals)
@@ -217,13 +219,21 @@ def _sort_out(
     return held, eligible
 
 
-def _choose(situation: Situation, step: TerminateIdle, eligible: Sequence[Session]) -> list[Proposal]:
-    """Take the oldest, as many as the target needs and the limits allow; hold the rest."""
+def _choose(
+    situation: Situation, index: int, step: TerminateIdle, eligible: Sequence[Session]
+) -> list[Proposal]:
+    """Take the oldest, as many as the target needs and the limits allow; hold the rest.
+
+    Where a step is taken up again because sessions changed, what it has done in this round counts.
+    """
     limits, slots = situation.policy.limits, situation.sample.slots
     used = slots.used if slots else len(eligible)
     until = situation.policy.remediate.until
     needed = _needed(situation, eligible)
     cap = limits.terminate_cap(used)
+    done = sum(
+        1 for e in situation.ledger.of_round(situation.incident) if e.intent.step == index and e.charged
+    )
     spent = situation.ledger.terminations(situation.database)
     scarcest = min(usages(limits.terminate, spent, situation.now), key=lambda budget: budget.left)
     left, spent_text = scarcest.left, scarcest.describe(situation.now)
@@ -235,7 +245,7 @@ def _choose(situation: Situation, step: TerminateIdle, eligible: Sequence[Sessio
             chosen.append(Hold(action, (Objection.ENOUGH,), enough))
         elif rank >= left:
             chosen.append(Hold(action, (Objection.RATE_LIMIT,), spent_text))
-        elif rank >= cap:
+        elif rank >= cap - done:
             chosen.append(Hold(action, (Objection.STEP_LIMIT,), per_step))
         else:
             idle = f"idle for {duration(session.idle_for)}, longer than {duration(step.older_than)}"
@@ -244,15 +254,18 @@ def _choose(situation: Situation, step: TerminateIdle, eligible: Sequence[Sessio
 
 
 def _needed(situation: Situation, eligible: Sequence[Session]) -> int:
-    """How many sessions must go for the target, and for the critical level's count of idle ones to be met.
+    """How many sessions must go for the target, and for the critical level's counts of idle ones to be met.
 
     Slots held by clients that are still logging in are none that sessions could give back.
     """
     policy, sample = situation.policy, situation.sample.logged_in()
     if sample.slots is None:
         return len(eligible)
-    excess = sample.slots.excess(policy.remediate.until)
-    idle = policy.levels[Level.CRITICAL].conditions.idle if Level.CRITICAL in policy.levels else None
-    if idle is None:
-        return excess
-    return max(excess, sample.idle_older_than(idle.older_than) - idle.count + 1)
+    needed = [sample.slots.excess(policy.remediate.until)]
+    if (critical := policy.levels.get(Level.CRITICAL)) is not None:
+        idle, unused, usable = critical.conditions.idle, critical.conditions.never_used, sample.slots.usable
+        if idle is not None:
+            needed.append(sample.idle_older_than(idle.older_than) - idle.least(usable) + 1)
+        if unused is not None:
+            needed.append(never_used(sample, unused.older_than) - unused.least(usable) + 1)
+    return max(needed)

@@ -97,6 +97,7 @@ class Session:
         state_change: When the state last changed; part of the guard when terminating.
         idle_for: Seconds since `state_change` by the server's clock, 0 unless the state is idle.
         hidden: The server did not let our role see this session's state.
+        unused: It never ran a statement.
         owner: Whose it is, once that has been looked up.
     """
 
@@ -115,6 +116,7 @@ class Session:
     advisory_lock: bool = False
     listening: bool = False
     hidden: bool = False
+    unused: bool = False
     owner: Owner = UNATTRIBUTED
 
 

@@ -10,59 +10,13 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from math import ceil
 
+from remediator.core.conditions import Conditions as Conditions  # noqa: PLC0414  they are this module's values
+from remediator.core.conditions import IdleCount as IdleCount  # noqa: PLC0414
+from remediator.core.conditions import Rate as Rate  # noqa: PLC0414
 from remediator.core.maintenance import Recurrence
 from remediator.core.model import Level
 from remediator.core.suspicion import Suspicion
 from remediator.core.text import duration
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """At most `count` in any window of length `per`."""
-
-    count: int
-    per: timedelta
-
-    @property
-    def per_second(self) -> float:
-        """The same as a number per second."""
-        return self.count / self.per.total_seconds()
-
-    def __str__(self) -> str:
-        return f"{self.count} per {duration(self.per)}"
-
-
-@dataclass(frozen=True, slots=True)
-class IdleCount:
-    """Holds when at least `count` sessions have been idle for `older_than`."""
-
-    older_than: timedelta
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """A level's conditions; the level holds when any of them holds.
-
-    Attributes:
-        utilization: Ratio of usable slots above which the condition holds.
-        refusing_connections: Holds when a fresh connection is refused for want of slots.
-        exhausted_within: Holds when, at the rate of the last minutes, no slot will be free by then.
-        churn: New sessions per second, as a rate, at which the condition holds.
-        connect_latency: How long connecting takes when the condition holds.
-    """
-
-    utilization: float | None = None
-    idle: IdleCount | None = None
-    refusing_connections: bool = False
-    exhausted_within: timedelta | None = None
-    churn: Rate | None = None
-    connect_latency: timedelta | None = None
-
-    @property
-    def in_motion(self) -> bool:
-        """Whether any of them is about where things are going."""
-        return any(c is not None for c in (self.exhausted_within, self.churn, self.connect_latency))
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +232,7 @@ class Policy:
     def cutoffs(self) -> tuple[timedelta, ...]:
         """The idle ages that a sample must count by, ascending."""
         ages = set(AGES)
-        ages |= {rule.conditions.idle.older_than for rule in self.levels.values() if rule.conditions.idle}
+        ages |= {c.older_than for rule in self.levels.values() for c in rule.conditions.idling}
         ages |= {step.older_than for step in self.remediate.steps if isinstance(step, TerminateIdle)}
         suspicions = (s.suspicion for s in self.remediate.steps if isinstance(s, RestartService))
         ages |= {suspicion.older_than for suspicion in suspicions if suspicion}

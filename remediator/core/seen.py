@@ -32,6 +32,7 @@ def write_session(session: Session) -> Record:
         "advisory_lock": session.advisory_lock,
         "listening": session.listening,
         "hidden": session.hidden,
+        "unused": session.unused,
         "owner": {"kind": session.owner.kind.value, "name": session.owner.name},
     }
 
@@ -54,7 +55,8 @@ def read_session(record: Mapping[str, Any]) -> Session:
         advisory_lock=record["advisory_lock"],
         listening=record["listening"],
         hidden=record["hidden"],
-        owner=_read_owner(record.get("owner")),  # older records do not say
+        unused=record.get("unused", False),  # older records say neither this nor the next
+        owner=_read_owner(record.get("owner")),
     )
 
 

@@ -64,5 +64,6 @@ def _session(pid: int, group: Group, at: datetime) -> Session:
         state_change=at - timedelta(seconds=group.idle_for_at_least),
         idle_for=idle,
         in_transaction=group.state != IDLE,
+        unused=group.unused,
         owner=group.owner,
     )

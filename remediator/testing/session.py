@@ -77,6 +77,7 @@ class FakeSession:
             advisory_lock=self.advisory_lock,
             listening=shown and self.listening,
             hidden=not shown,
+            unused=shown and self.unused and self.state == IDLE,
         )
 
     @property

@@ -146,11 +146,13 @@ async def test_sessions_from_before_a_known_start_are_a_group_of_their_own(world
 
 async def test_sessions_that_never_ran_anything_are_told(world: World) -> None:
     """As a child process has them that inherited a connection it does not use."""
-    world.open("web").query()
-    world.open("web", unused=True)
+    used, fresh = world.open("web"), world.open("web", unused=True)
+    used.query()
     sample = await world.database.sample(world.moment())
     unused = {g.unused: g.count for g in sample.groups if g.application == "web"}
     assert unused == {False: 1, True: 1}
+    told = [session for session in await world.database.sessions() if session.application == "web"]
+    assert {s.id.pid: s.unused for s in told} == {used.pid: False, fresh.pid: True}
 
 
 async def test_young_sessions_are_counted(world: World) -> None:

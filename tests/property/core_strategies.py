@@ -112,11 +112,18 @@ steps: st.SearchStrategy[Step] = st.one_of(
 rates = st.builds(
     Rate, st.integers(1, 30), st.sampled_from([timedelta(minutes=5), timedelta(hours=1), timedelta(days=1)])
 )
+idle_counts = st.none() | st.builds(IdleCount, ages, st.integers(1, 20) | percentages)
 levels = st.builds(
-    lambda threshold, idle, refusing: {Level.CRITICAL: LevelRule(Conditions(threshold, idle, refusing))},
+    lambda threshold, idle, refusing, unused, resting: {
+        Level.CRITICAL: LevelRule(
+            Conditions(threshold, idle, refusing, never_used=unused, idle_in_transaction=resting)
+        )
+    },
     st.sampled_from([0.6, 0.9]),
-    st.none() | st.builds(IdleCount, ages, st.integers(1, 20)),
+    idle_counts,
     st.booleans(),
+    idle_counts,
+    idle_counts,
 )
 policies = st.builds(
     make_policy,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from remediator.core.assess import Timer, Watch, assess
-from remediator.core.model import Evidence, Level, Sample
-from remediator.core.policy import Policy
+from remediator.core.model import Evidence, Level, Sample, SessionGroup
+from remediator.core.policy import Conditions, IdleCount, LevelRule, Policy
 from tests.builders import ACCEPTED, REFUSED, make_group, make_policy, make_sample, moment
 from tests.property.core_strategies import policies, probes
 
@@ -157,6 +158,55 @@ def test_refusal_and_idle_sessions_never_lower_the_evidence(
     )
     for level in policy.levels:
         assert RANK[few.evidence[level]] <= RANK[many.evidence[level]]
+
+
+unused_groups = st.lists(
+    st.builds(
+        lambda count, state, age, unused: replace(
+            make_group(count=count, state=state, idle_for_at_least=age), unused=unused
+        ),
+        st.integers(0, 30),
+        st.sampled_from(["idle", "idle in transaction", "idle in transaction (aborted)", "active"]),
+        st.sampled_from([0.0, 60.0, 600.0]),
+        st.booleans(),
+    ),
+    max_size=5,
+)
+
+
+@given(policies, unused_groups, unused_groups, st.sets(st.sampled_from([Level.CRITICAL])))
+def test_more_sessions_of_any_kind_never_lower_the_level(
+    policy: Policy, there: list[SessionGroup], more: list[SessionGroup], held: set[Level]
+) -> None:
+    """Never used, idle in a transaction or otherwise, with all else the same."""
+    watch = Watch(frozenset(held))
+    few, many = (
+        assess(policy, watch, make_sample(used=50, groups=groups)) for groups in (there, [*there, *more])
+    )
+    assert few.level <= many.level
+    for level in policy.levels:
+        assert RANK[few.evidence[level]] <= RANK[many.evidence[level]]
+
+
+@given(unused_groups, st.integers(1, 100), st.integers(0, 3))
+def test_a_share_is_met_exactly_where_that_many_sessions_are_there(
+    there: list[SessionGroup], percent: int, spread: int
+) -> None:
+    """Of the slots that an ordinary role can get, whatever their number."""
+    usable = 100 + spread
+    conditions = Conditions(
+        never_used=IdleCount(timedelta(minutes=1), percent / 100),
+        idle_in_transaction=IdleCount(timedelta(minutes=1), percent / 100),
+    )
+    policy = make_policy(levels={Level.ALERT: LevelRule(conditions)})
+    old = [g for g in there if g.idle_for_at_least >= 60]
+    unused = sum(g.count for g in old if g.unused and g.state == "idle")
+    resting = sum(g.count for g in old if "in transaction" in g.state)
+    found = assess(policy, Watch(), make_sample(used=50, usable=usable, groups=there)).findings
+    assert [f.condition for f in found] == ["never_used", "idle_in_transaction"]
+    assert [f.evidence is Evidence.BREACH for f in found] == [
+        100 * n >= percent * usable for n in (unused, resting)
+    ]
 
 
 @given(st.lists(st.tuples(st.sampled_from(Evidence), st.floats(0, 100)), max_size=30))

@@ -41,6 +41,7 @@ sessions = st.builds(
     advisory_lock=st.booleans(),
     listening=st.booleans(),
     hidden=st.booleans(),
+    unused=st.booleans(),
 )
 replicas = st.builds(
     Replica,

@@ -12,8 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from remediator.core.ledger import Entry, Pause
-from remediator.core.model import Mode
-from remediator.core.policy import Backoff, Policy, Rate, RestartService, Step, TerminateIdle
+from remediator.core.model import Level, Mode
+from remediator.core.policy import (
+    Backoff,
+    Conditions,
+    IdleCount,
+    LevelRule,
+    Policy,
+    Rate,
+    RestartService,
+    Step,
+    TerminateIdle,
+)
 from remediator.core.reading import Reading
 from remediator.core.service import Service
 from remediator.replay import Rerun, Script, rerun
@@ -28,6 +38,12 @@ STEPS: list[tuple[Step, ...]] = [
     (TERMINATE, RestartService("celery")),
     (RestartService("celery"), TERMINATE, RestartService("api")),
 ]
+
+
+IDLING = {
+    Level.MONITOR: LevelRule(Conditions(idle_in_transaction=IdleCount(timedelta(minutes=1), 0.1))),
+    Level.CRITICAL: LevelRule(Conditions(0.9, never_used=IdleCount(timedelta(minutes=1), 30))),
+}
 
 
 @dataclass(frozen=True)
@@ -50,6 +66,7 @@ def scenes(draw: st.DrawFn) -> Scene:
     """A policy, a mode, and some time in a world in which all kinds of things happen."""
     happens = draw(st.lists(st.tuples(st.sampled_from(WORDS), st.integers(1, 97)), min_size=3, max_size=25))
     policy = make_policy(
+        levels=draw(st.sampled_from([None, IDLING])),
         steps=draw(st.sampled_from(STEPS)),
         until=draw(st.sampled_from([0.5, 0.8])),
         retry=timedelta(seconds=draw(st.sampled_from([20, 300]))),

@@ -74,6 +74,7 @@ def test_the_record_of_an_intent_is_what_later_versions_must_still_read() -> Non
                 "advisory_lock": False,
                 "listening": False,
                 "hidden": False,
+                "unused": False,
                 "owner": {"kind": "unattributed", "name": ""},
             },
         },

@@ -465,8 +465,55 @@ IN_POLICY = {
         "3:30: policies[0].levels.monitor.idle: levels must rise, but idle of alert holds earlier",
     ),
     "no condition": (
-        "levels: {monitor: {utilization: none, idle: none, churn: none, connect_latency: none}}",
+        (
+            "levels: {monitor: {utilization: none, idle: none, churn: none, connect_latency: none,"
+            " idle_in_transaction: none}}"
+        ),
         "3:23: policies[0].levels.monitor: has no condition left, so it would never hold; one is needed",
+    ),
+    "a count in words": (
+        "levels: {alert: {never_used: many}}",
+        (
+            '3:34: policies[0].levels.alert.never_used: "many" is neither a percentage, such as 50%,'
+            " nor a whole number"
+        ),
+    ),
+    "an age instead of a count": (
+        "levels: {alert: {idle_in_transaction: 10m}}",
+        (
+            '3:43: policies[0].levels.alert.idle_in_transaction: "10m" is neither a percentage, such as 50%,'
+            " nor a whole number; how many and for how long is written {older_than: 10m, count: 20}"
+        ),
+    ),
+    "an age without a count": (
+        "levels: {alert: {never_used: {older_than: 5m}}}",
+        "3:34: policies[0].levels.alert.never_used.count: is missing; a value is needed",
+    ),
+    "none at all": (
+        "levels: {alert: {never_used: {count: 0}}}",
+        ('3:42: policies[0].levels.alert.never_used.count: "0" is not a whole number from 1 to 1000000'),
+    ),
+    "a list of counts": (
+        "levels: {alert: {never_used: [1, 2]}}",
+        (
+            "3:34: policies[0].levels.alert.never_used: must be keys and values, such as"
+            " {older_than: 1m, count: 20}, not a list"
+        ),
+    ),
+    "idle in a transaction misspelt": (
+        "levels: {alert: {idle_in_transactions: 5}}",
+        (
+            "3:22: policies[0].levels.alert.idle_in_transactions: unknown key; allowed: utilization, idle,"
+            " refusing_connections, exhausted_within, churn, connect_latency, never_used,"
+            ' idle_in_transaction, for; did you mean "idle_in_transaction"?'
+        ),
+    ),
+    "idle in a transaction does not rise": (
+        "levels: {alert: {idle_in_transaction: 5%}}",
+        (
+            "3:43: policies[0].levels.alert.idle_in_transaction: levels must rise, but this holds earlier"
+            " than idle_in_transaction of monitor"
+        ),
     ),
     "margin": (
         "clear: {margin: 20%}",

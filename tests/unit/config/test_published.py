@@ -148,6 +148,15 @@ def test_the_example_says_the_defaults(tmp_path: Path) -> None:
         ("services: [{name: a}]", False),
         ("policies: [{name: default, levels: {monitor: {idle: none, utilization: 12.5%}}}]", True),
         ("policies: [{name: default, levels: {monitor: {idle: nope}}}]", False),
+        ("policies: [{name: default, levels: {monitor: {idle: {count: 20%}}, alert: {idle: none}}}]", True),
+        ("policies: [{name: default, levels: {alert: {never_used: 20}}}]", True),
+        ("policies: [{name: default, levels: {alert: {never_used: 20%, idle_in_transaction: 12}}}]", True),
+        ("policies: [{name: default, levels: {alert: {never_used: {older_than: 5m, count: 3}}}}]", True),
+        ("policies: [{name: default, levels: {monitor: {idle_in_transaction: {older_than: 5m}}}}]", True),
+        ("policies: [{name: default, levels: {monitor: {idle_in_transaction: none}}}]", True),
+        ("policies: [{name: default, levels: {alert: {never_used: {older_than: 5m}}}}]", False),
+        ("policies: [{name: default, levels: {alert: {never_used: 10m}}}]", False),
+        ("policies: [{name: default, levels: {alert: {never_used: 0}}}]", False),
         ("policies: [{name: default, limits: {terminate: {per_step: 5}}}]", True),
         ("policies: [{name: default, limits: {terminate: {per_step: 50%}}}]", True),
         ("policies: [{name: default, limits: {terminate: {per_step: half}}}]", False),
@@ -214,7 +223,10 @@ services:
     command: {restart: [echo, "~", "a\\nb", $$HOME], inspect: [b], deadline: 9m0.5s}
 policies:
   - name: "null"
-    levels: {monitor: {utilization: none}, critical: {idle: {count: 99}}}
+    levels:
+      monitor: {utilization: none, idle: {count: 0.5%}, never_used: 7}
+      alert: {idle_in_transaction: 33.3%}
+      critical: {idle: {count: 99}, never_used: {older_than: 1.5s, count: 8}, idle_in_transaction: none}
     limits:
       terminate: {per_step: [12, 0.5%], rates: 7 per 1d}
       restart: {per_service: [0 per 1d12h, 1 per 2d], rates: [3 per 1h], backoff: none}

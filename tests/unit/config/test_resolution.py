@@ -101,7 +101,13 @@ def test_the_default_policy(tmp_path: Path) -> None:
     }
     assert policy.levels == {
         Level.MONITOR: LevelRule(
-            Conditions(0.2, IdleCount(10 * MINUTE, 1), churn=Rate(50, SECOND), connect_latency=2 * SECOND)
+            Conditions(
+                0.2,
+                IdleCount(10 * MINUTE, 1),
+                churn=Rate(50, SECOND),
+                connect_latency=2 * SECOND,
+                idle_in_transaction=IdleCount(MINUTE, 0.1),
+            )
         ),
         Level.ALERT: LevelRule(
             Conditions(0.5, IdleCount(10 * MINUTE, 10), exhausted_within=10 * MINUTE), 30 * SECOND
@@ -163,7 +169,11 @@ def test_what_is_written_arrives(tmp_path: Path) -> None:
     assert worker.runtime == CommandTarget(("a", "1"), ("b", "no"), 3 * SECOND)
     policy = settings.databases[0].policy
     assert policy.levels[Level.MONITOR].conditions == Conditions(
-        None, IdleCount(10 * MINUTE, 1), churn=Rate(50, SECOND), connect_latency=2 * SECOND
+        None,
+        IdleCount(10 * MINUTE, 1),
+        churn=Rate(50, SECOND),
+        connect_latency=2 * SECOND,
+        idle_in_transaction=IdleCount(MINUTE, 0.1),
     )
     assert policy.levels[Level.ALERT].conditions == Conditions(0.5, exhausted_within=10 * MINUTE)
     assert policy.levels[Level.CRITICAL] == LevelRule(Conditions(0.9, IdleCount(10 * MINUTE, 5)))

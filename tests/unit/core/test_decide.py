@@ -163,6 +163,25 @@ def test_the_limit_per_step_is_a_number_or_a_share_of_the_used_slots(per_step: f
     assert why(step) == [(Objection.STEP_LIMIT,)] * (60 - acts)
 
 
+@pytest.mark.parametrize(("result", "acts"), [(Result.CONFIRMED, 3), (None, 3), (Result.CHANGED, 10)])
+def test_a_step_that_is_taken_up_again_in_its_round_keeps_to_its_limit(
+    result: Result | None, acts: int
+) -> None:
+    """Of what was chosen some had changed, so others go in their stead; but not more in all."""
+    done = [
+        make_entry(id=i, action=TerminateSession(make_session(pid=10 + i)), result=result) for i in range(7)
+    ]
+    earlier = [replace(e, id=20 + e.id, intent=replace(e.intent, round=1)) for e in done]
+    step = plan_for(
+        policy=make_policy(until=0.1, per_step=10),
+        incident=make_incident(round=2),
+        entries=[*earlier, *(replace(e, intent=replace(e.intent, round=2)) for e in done)],
+        sessions=idle_sessions(60),
+    ).steps[0]
+    assert len(step.acts) == acts
+    assert why(step) == [(Objection.STEP_LIMIT,)] * (60 - acts)
+
+
 @pytest.mark.parametrize(
     ("spent", "result", "acts"),
     [
@@ -253,6 +272,20 @@ def test_while_a_step_cannot_be_read_sessions_that_have_grown_old_meanwhile_go()
     plan = plan_for(incident=make_incident(step=2), services=away)
     assert [step.index for step in plan.steps] == [2]
     assert plan.objections == (Objection.UNREADABLE,)
+
+
+@pytest.mark.parametrize(("unused", "acts"), [(4, 0), (5, 1), (9, 5)])
+def test_sessions_never_used_that_make_it_critical_go_though_slots_are_free(unused: int, acts: int) -> None:
+    """As many as there are too many of; those idle for longest first, as ever."""
+    levels = {Level.CRITICAL: LevelRule(Conditions(never_used=IdleCount(TEN_MINUTES, 0.05)))}
+    group = replace(make_group(idle_for_at_least=600.0, count=unused), unused=True)
+    plan = plan_for(
+        policy=make_policy(levels=levels),
+        sample=make_sample(used=20, groups=(group,)),
+        sessions=idle_sessions(unused),
+        assume_critical=True,
+    )
+    assert len(plan.steps[0].acts) == acts
 
 
 @pytest.mark.parametrize(("idle", "acts"), [(4, 0), (5, 1), (9, 5)])
@@ -836,6 +869,23 @@ def test_a_dry_run_takes_what_it_terminated_out_of_the_idle_counts_too() -> None
         incident=make_incident(step=1),
         entries=simulated(sessions),
         sessions=sessions,
+    )
+    assert plan.relieved
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_simulated_terminations_count_among_the_sessions_never_used(first: bool) -> None:
+    """Not among those that are like them in all but that."""
+    levels = {Level.CRITICAL: LevelRule(Conditions(never_used=IdleCount(TEN_MINUTES, 5)))}
+    used, unused = (
+        replace(make_group(idle_for_at_least=600.0, count=6), unused=one) for one in (False, True)
+    )
+    sessions = [replace(session, unused=True) for session in idle_sessions(6, oldest=900.0)]
+    plan = plan_for(
+        policy=make_policy(levels=levels),
+        sample=make_sample(used=20, groups=(unused, used) if first else (used, unused)),
+        entries=simulated(sessions[:2]),
+        sessions=tuple(sessions),
     )
     assert plan.relieved
 

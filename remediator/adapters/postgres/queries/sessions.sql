@@ -19,7 +19,8 @@ select
     a.pid = pg_backend_pid() or (a.usename = current_user and a.application_name = %(own)s),
     locks.pid is not null,
     coalesce(a.query ~* '\mlisten\M', false),
-    a.backend_type is null or (a.backend_type = 'client backend' and a.state is null)
+    a.backend_type is null or (a.backend_type = 'client backend' and a.state is null),
+    coalesce(a.state = 'idle' and a.query = '' and a.xact_start is null, false)
 from pg_stat_activity a
 left join pg_roles r on r.oid = a.usesysid
 left join (select distinct pid from pg_locks where locktype = 'advisory') locks on locks.pid = a.pid
