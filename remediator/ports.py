@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
@@ -234,7 +234,13 @@ class Follower(Protocol):
 
 
 class Recording(Protocol):
-    """What was recorded of completed cycles. Every method raises RecordingError when it cannot be read."""
+    """What was recorded of completed cycles. Every method raises RecordingError when it cannot be read.
+
+    Attributes:
+        damaged: How many readings could not be read so far, and were passed over.
+    """
+
+    damaged: int
 
     async def readings(
         self, database: str, since: datetime, until: datetime, points: int | None = None
@@ -249,15 +255,15 @@ class Recording(Protocol):
         """
         ...
 
-    async def whole(self, database: str, since: datetime, until: datetime) -> tuple[Reading, ...]:
-        """Read everything that was kept of that time, oldest first; may take long."""
+    def whole(self, database: str, since: datetime, until: datetime) -> AsyncIterator[Reading]:
+        """Read everything that was kept of that time, oldest first, a part at a time."""
         ...
 
     async def depositions(self, replica: str, since: datetime, until: datetime) -> tuple[Deposition, ...]:
         """Read what was learned of a replica, by its id, right before it was restarted, oldest first."""
         ...
 
-    async def story(self, incident: str) -> tuple[Reading, ...]:
+    def story(self, incident: str) -> AsyncIterator[Reading]:
         """Read everything that was kept of an incident, and from shortly before and after, oldest first."""
         ...
 

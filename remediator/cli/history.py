@@ -32,6 +32,7 @@ from remediator.core.model import Mode
 from remediator.core.plan import RestartReplica
 from remediator.core.text import count
 from remediator.cycle import read_standing
+from remediator.errors import RecordingError
 from remediator.looking import looking
 from remediator.recurrence import window_at
 
@@ -130,21 +131,39 @@ def show(context: click.Context, config: Path | None, mode: str | None, form: st
 
 async def _bundle(settings: Settings, mode: Mode, wanted: str) -> render.Bundle | None:
     store = SqliteLedger(settings.state_dir, mode, read_only=True)
-    recording = SqliteRecording(settings.state_dir, mode)
     try:
         incidents, entries = await store.history(_EVER)
-        found = [i for i in incidents if i.id == wanted] or [i for i in incidents if i.id.startswith(wanted)]
-        if wanted == "last":
-            found = list(incidents[-1:])
-        if len(found) != 1:
-            return None
-        (incident,) = found
-        own = [entry for entry in entries if entry.intent.incident == incident.id]
-        told = [t for entry in own for t in await _depositions(recording, entry)]
-        return render.Bundle(incident, own, await recording.story(incident.id), mode, told)
+    finally:
+        await store.close()
+    found = [i for i in incidents if i.id == wanted] or [i for i in incidents if i.id.startswith(wanted)]
+    if wanted == "last":
+        found = list(incidents[-1:])
+    if len(found) != 1:
+        return None
+    (incident,) = found
+    own = [entry for entry in entries if entry.intent.incident == incident.id]
+    return await _with_evidence(SqliteRecording(settings.state_dir, mode), incident, own, mode)
+
+
+async def _with_evidence(
+    recording: SqliteRecording, incident: Incident, entries: list[Entry], mode: Mode
+) -> render.Bundle:
+    """Put together what the ledger has and what can be read of the recording."""
+    gathering = render.Gathering(incident)
+    told: list[Deposition] = []
+    missing: list[str] = []
+    try:
+        for entry in entries:
+            told += await _depositions(recording, entry)
+        async for reading in recording.story(incident.id):
+            gathering.read(reading)
+    except RecordingError as error:
+        missing.append(f"not all of it could be read: {error}")
     finally:
         await recording.close()
-        await store.close()
+    if recording.damaged:
+        missing.append(f"{count(recording.damaged, 'reading')} could not be read and are left out")
+    return gathering.bundle(entries, mode, told, missing)
 
 
 async def _depositions(recording: SqliteRecording, entry: Entry) -> tuple[Deposition, ...]:

@@ -27,10 +27,8 @@ from remediator.cli.exits import Exit
 from remediator.cli.types import DURATION
 from remediator.config import Settings, load
 from remediator.core.model import Mode
-from remediator.core.reading import Reading, fingerprint
-from remediator.core.story import side_by_side, story
 from remediator.ports import KEEP_RECORDS
-from remediator.replay import Script, rerun
+from remediator.replay import Comparison, Rerun, Script
 
 # So that levels are in force, and incidents under way are over or known, when the time asked for begins.
 _LEAD = timedelta(hours=1)
@@ -82,7 +80,7 @@ def replay(
             print_json([render.replay_record(replayed)])
         else:
             print_lines(render.replay_lines(replayed))
-    if not any(replayed.readings for replayed in found):
+    if not any(replayed.span.number for replayed in found):
         return Exit.UNKNOWN
     return Exit.FAILED if any(replayed.differs for replayed in found) else Exit.OK
 
@@ -93,36 +91,19 @@ async def _replay(
     now = SystemClock().now().at
     since, until = now - ago[0], now - ago[1]
     policies = {d.name: d.policy for d in tried.databases}
+    services = {s.service.name: s.service for s in tried.services}
+    told = {name: Comparison(name, policy, since) for name, policy in policies.items()}
     recording = SqliteRecording(settings.state_dir, mode)
     store = SqliteLedger(settings.state_dir, mode, read_only=True)
     try:
-        readings = [r for name in policies for r in await recording.whole(name, since - _LEAD, until)]
         incidents, entries = await store.history(now - KEEP_RECORDS)
+        readings = [recording.whole(name, since - _LEAD, until) for name in policies]
+        # All of them, whatever is shown: they share services, and so budgets.
+        again = Rerun(Script(readings, incidents, entries, policies, services, mode))
+        async for before, after in again.play():
+            told[before.database].read(before, after)
     finally:
         await recording.close()
         await store.close()
-    readings.sort(key=lambda reading: (reading.sample.moment.steady, reading.database))
-    services = {s.service.name: s.service for s in tried.services}
-    # All of them, whatever is shown: they share services, and so budgets.
-    again = await rerun(Script(readings, incidents, entries, policies, services, mode))
     shown = [name for name in policies if only in (None, name)]
-    return [
-        render.Replayed(
-            database=name,
-            readings=[r for r in again.before if r.database == name and r.at >= since],
-            policy=(policies[name].name, fingerprint(policies[name])),
-            cutoffs=policies[name].cutoffs,
-            rows=tuple(
-                row
-                for row in side_by_side(
-                    story(_of(name, again.before), entries), story(_of(name, again.after), again.entries)
-                )
-                if row.at >= since
-            ),
-        )
-        for name in shown
-    ]
-
-
-def _of(database: str, readings: tuple[Reading, ...]) -> tuple[Reading, ...]:
-    return tuple(reading for reading in readings if reading.database == database)
+    return [told[name].told(entries, again.entries, recording.damaged) for name in shown]

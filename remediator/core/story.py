@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from itertools import groupby
+from itertools import chain, groupby
 
-from remediator.core.ledger import Entry, Phase
+from remediator.core.ledger import Entry, Incident, Phase
 from remediator.core.model import Level, Session
 from remediator.core.plan import Objection, RestartReplica, TerminateSession
 from remediator.core.reading import Decision, Reading
@@ -94,21 +94,45 @@ def story(readings: Sequence[Reading], entries: Iterable[Entry]) -> tuple[Scene,
     """
     if not readings:
         return ()
-    first, last = readings[0].at, max(r.at for r in readings[-2:])
-    database = readings[0].database
-    acted = [e for e in entries if e.intent.database == database and first <= e.intent.at]
-    told = [scene for before, after in _pairs(readings) for scene in _changes(before, after)]
-    deeds = [scene for scene in _acts(acted) if scene.at <= _end(readings, last)]
-    return tuple(sorted((*told, *deeds), key=lambda scene: (scene.at, _ORDER[scene.kind])))
+    scenes = [scene for before, after in _pairs(readings) for scene in changes(before, after)]
+    latest = max(until(reading) for reading in readings[-2:])
+    return in_order(scenes, deeds(readings[0].database, entries, readings[0].at, latest))
 
 
 # Within one cycle: what was seen, what that meant, what was done.
 _ORDER = {kind: place for place, kind in enumerate(Kind)}
 
 
-def _end(readings: Sequence[Reading], last: datetime) -> datetime:
-    renewed = readings[-1].renewed
-    return max(last, renewed.moment.at) if renewed is not None else last
+def in_order(*scenes: Iterable[Scene]) -> tuple[Scene, ...]:
+    """Put scenes in the order in which they happened."""
+    return tuple(sorted(chain(*scenes), key=lambda scene: (scene.at, _ORDER[scene.kind])))
+
+
+def tale(incident: Incident, scenes: Iterable[Scene], entries: Sequence[Entry]) -> tuple[Scene, ...]:
+    """Tell one incident, from shortly before to shortly after it, in order.
+
+    What the ledger knows of it is told even where nothing was recorded.
+
+    Args:
+        incident: The incident.
+        scenes: What its readings told.
+        entries: What was done in it.
+    """
+    told = list(scenes)
+    kinds = {scene.kind for scene in told}
+    known = (
+        (incident.opened_at, Kind.OPENED, "incident opened", incident.because),
+        (incident.relieved_at, Kind.RELIEVED, "relieved", ""),
+        (incident.closed_at, Kind.CLOSED, "incident closed", ""),
+    )
+    told += [Scene(at, kind, text, because=why) for at, kind, text, why in known if at and kind not in kinds]
+    ever = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    return in_order(told, deeds(incident.database, entries, *ever))
+
+
+def until(reading: Reading) -> datetime:
+    """The time up to which a cycle may have acted."""
+    return reading.renewed.moment.at if reading.renewed is not None else reading.at
 
 
 def side_by_side(then: Iterable[Scene], now: Iterable[Scene]) -> tuple[Row, ...]:
@@ -125,8 +149,13 @@ def _pairs(readings: Sequence[Reading]) -> Iterator[tuple[Reading | None, Readin
     return zip((None, *readings), readings, strict=False)
 
 
-def _changes(before: Reading | None, after: Reading) -> Iterator[Scene]:
-    """What a reading says that the one before it did not."""
+def changes(before: Reading | None, after: Reading) -> Iterator[Scene]:
+    """Tell what a reading says that the one before it did not.
+
+    Args:
+        before: The reading before it, of the same database; None at the beginning.
+        after: The reading.
+    """
     at = after.at
     level = before.level if before is not None else Level.NORMAL
     if after.level is not level:
@@ -174,8 +203,10 @@ def _words(objection: str) -> str:
     return known.get(objection, objection)
 
 
-def _acts(entries: Sequence[Entry]) -> Iterator[Scene]:
-    for (at, _), found in groupby(entries, key=lambda e: (e.intent.at, e.intent.step)):
+def deeds(database: str, entries: Iterable[Entry], first: datetime, last: datetime) -> Iterator[Scene]:
+    """Tell what was done to one database within a time, oldest first; sessions of one step are one scene."""
+    done = [e for e in entries if e.intent.database == database and first <= e.intent.at <= last]
+    for (at, _), found in groupby(done, key=lambda e: (e.intent.at, e.intent.step)):
         group = list(found)
         sessions = [e.intent.action.session for e in group if isinstance(e.intent.action, TerminateSession)]
         names = [e.intent.action.replica.name for e in group if isinstance(e.intent.action, RestartReplica)]

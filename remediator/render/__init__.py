@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from remediator.render.bundle import Bundle, bundle_record
+from remediator.render.bundle import Bundle, Gathering, bundle_record
 from remediator.render.lines import (
     assessment_lines,
     history_lines,
@@ -10,14 +10,16 @@ from remediator.render.lines import (
 )
 from remediator.render.nagios import nagios_lines
 from remediator.render.records import assessment_record, history_record, plan_record, sample_record
-from remediator.render.replay import Replayed, replay_lines, replay_record
+from remediator.render.replay import Replayed, Span, replay_lines, replay_record
 from remediator.render.standing import standing_lines, standing_record
 from remediator.render.tale import bundle_lines
 from remediator.render.verdicts import reasons, shown_level, shown_unknown, verdict
 
 __all__ = [
     "Bundle",
+    "Gathering",
     "Replayed",
+    "Span",
     "assessment_lines",
     "assessment_record",
     "bundle_lines",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from remediator.core.deposition import Deposition
@@ -12,12 +12,15 @@ from remediator.core.ledger import Entry, Incident
 from remediator.core.model import Mode, Sample, Session
 from remediator.core.plan import Survey
 from remediator.core.reading import Decision, Reading, Rung
-from remediator.core.story import Scene, story
+from remediator.core.story import Scene, changes, tale
 from remediator.core.text import duration
 from remediator.render.records import history_record, sample_record
 from remediator.render.replay import scene_record
 
 Record = dict[str, Any]
+
+_WHEN = ("before", "when it opened", "at the worst", "when it was relieved", "after")
+_BEFORE, _OPENED, _WORST, _RELIEVED, _AFTER = _WHEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,36 +29,95 @@ class Bundle:
 
     Attributes:
         entries: What was done in it.
-        readings: What was seen, from shortly before to shortly after it; empty when nothing was recorded.
+        looks: The readings that tell most, and when they were.
+        scenes: What happened, in order.
+        decisions: Every plan that differs from the one before it.
+        samples: What was seen by each reading, in short; empty when nothing was recorded.
+        policies: By name and fingerprint.
         depositions: What was learned right before restarts.
+        missing: What could not be read, a line each.
     """
 
     incident: Incident
     entries: Sequence[Entry]
-    readings: Sequence[Reading]
     mode: Mode
+    looks: Sequence[tuple[str, Reading]]
+    scenes: Sequence[Scene]
+    decisions: Sequence[Record]
+    samples: Sequence[Record]
+    policies: Sequence[tuple[str, str]]
     depositions: Sequence[Deposition] = ()
+    missing: Sequence[str] = ()
 
-    @property
-    def scenes(self) -> tuple[Scene, ...]:
-        """What happened, in order."""
-        return story(self.readings, self.entries)
 
-    @property
-    def looks(self) -> Iterator[tuple[str, Reading]]:
-        """The readings that tell most: before, at the beginning, at the worst, at relief, after."""
-        own = [r for r in self.readings if r.incident is not None and r.incident.id == self.incident.id]
-        before = [r for r in self.readings if not own or r.at < own[0].at]
-        after = [r for r in self.readings if own and r.at > own[-1].at]
-        if before:
-            yield "before", before[-1]
-        if own:
-            yield "when it opened", own[0]
-            yield "at the worst", max(own, key=_used)
-        if relieved := next((r for r in own if r.incident and r.incident.relieved_at), None):
-            yield "when it was relieved", relieved
-        if after:
-            yield "after", after[-1]
+class Gathering:
+    """Makes a bundle of an incident's readings, of which it keeps no more than a bundle shows.
+
+    Args:
+        incident: The incident.
+    """
+
+    def __init__(self, incident: Incident) -> None:
+        self._incident = incident
+        self._newest: Reading | None = None
+        self._looks: dict[str, Reading] = {}
+        self._scenes: list[Scene] = []
+        self._decisions: list[Record] = []
+        self._samples: list[Record] = []
+        self._policies: set[tuple[str, str]] = set()
+        self._essence: tuple[Any, ...] | None = None
+
+    def read(self, reading: Reading) -> None:
+        """Go on with the next reading, from shortly before to shortly after the incident."""
+        self._scenes += changes(self._newest, reading)
+        self._newest = reading
+        self._policies.add((reading.policy, reading.fingerprint))
+        self._samples.append(_point(reading))
+        self._look(reading)
+        plan = reading.plan
+        if plan is not None and (essence := _essence(plan)) != self._essence:
+            self._essence = essence
+            self._decisions.append(_decision(reading, plan))
+
+    def _look(self, reading: Reading) -> None:
+        looks = self._looks
+        reading = replace(reading, survey=None, plan=None)
+        if reading.incident is None or reading.incident.id != self._incident.id:
+            looks[_AFTER if _OPENED in looks else _BEFORE] = reading
+            return
+        looks.setdefault(_OPENED, reading)
+        if _WORST not in looks or _used(reading) > _used(looks[_WORST]):
+            looks[_WORST] = reading
+        if reading.incident.relieved_at:
+            looks.setdefault(_RELIEVED, reading)
+
+    def bundle(
+        self,
+        entries: Sequence[Entry],
+        mode: Mode,
+        depositions: Sequence[Deposition] = (),
+        missing: Sequence[str] = (),
+    ) -> Bundle:
+        """What has come together.
+
+        Args:
+            entries: What was done in the incident.
+            mode: Whether that was really done.
+            depositions: What was learned right before restarts.
+            missing: What could not be read, a line each.
+        """
+        return Bundle(
+            incident=self._incident,
+            entries=entries,
+            mode=mode,
+            looks=[(when, self._looks[when]) for when in _WHEN if when in self._looks],
+            scenes=tale(self._incident, self._scenes, entries),
+            decisions=self._decisions,
+            samples=self._samples,
+            policies=sorted(self._policies),
+            depositions=depositions,
+            missing=missing,
+        )
 
 
 def _used(reading: Reading) -> int:
@@ -68,7 +130,7 @@ def bundle_record(bundle: Bundle) -> Record:
     return {
         **history_record(bundle.incident, bundle.entries),
         "mode": bundle.mode.value,
-        "policies": sorted({(r.policy, r.fingerprint) for r in bundle.readings}),
+        "policies": list(bundle.policies),
         "looks": [{"when": when, **_look(reading)} for when, reading in bundle.looks],
         "scenes": [{"at": scene.at.isoformat(), **scene_record(scene)} for scene in bundle.scenes],
         "diagnostics": [
@@ -82,8 +144,9 @@ def bundle_record(bundle: Bundle) -> Record:
             }
             for t in bundle.depositions
         ],
-        "decisions": list(decisions(bundle.readings)),
-        "samples": [_point(reading) for reading in bundle.readings],
+        "decisions": list(bundle.decisions),
+        "samples": list(bundle.samples),
+        "missing": list(bundle.missing),
     }
 
 
@@ -128,21 +191,15 @@ def holders(sample: Sample) -> list[Record]:
     ]
 
 
-def decisions(readings: Sequence[Reading]) -> Iterator[Record]:
-    """Every plan that differs from the one before it: who was to go, who was not, and why."""
-    before: tuple[Any, ...] | None = None
-    for reading in readings:
-        plan = reading.plan
-        if plan is None or (essence := _essence(plan)) == before:
-            continue
-        before = essence
-        yield {
-            "at": reading.at.isoformat(),
-            "objections": list(plan.objections),
-            "detail": plan.detail,
-            "held": plan.held,
-            "steps": [_rung(rung, reading.survey) for rung in plan.rungs],
-        }
+def _decision(reading: Reading, plan: Decision) -> Record:
+    """A plan: who was to go, who was not, and why."""
+    return {
+        "at": reading.at.isoformat(),
+        "objections": list(plan.objections),
+        "detail": plan.detail,
+        "held": plan.held,
+        "steps": [_rung(rung, reading.survey) for rung in plan.rungs],
+    }
 
 
 def _essence(plan: Decision) -> tuple[Any, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise, zip_longest
+from itertools import zip_longest
 from textwrap import wrap
 from typing import Any
 
@@ -20,21 +20,59 @@ _GAP = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """What readings were replayed.
+
+    Attributes:
+        number: How many.
+        gaps: How often nothing was recorded for long.
+        policies: The policies that were in force, by name and fingerprint.
+        cutoffs: The idle ages by which they counted.
+        latest: When the last one was, on the ledger's clock.
+    """
+
+    number: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+    gaps: int = 0
+    policies: tuple[tuple[str, str], ...] = ()
+    cutoffs: frozenset[timedelta] = frozenset()
+    latest: datetime | None = None
+
+    def with_next(self, reading: Reading) -> Span:
+        """The span with one more reading, the next one."""
+        steady = reading.sample.moment.steady
+        gap = self.latest is not None and steady - self.latest > _GAP
+        policy = reading.policy, reading.fingerprint
+        return Span(
+            self.number + 1,
+            self.first or reading.at,
+            reading.at,
+            self.gaps + gap,
+            self.policies if policy in self.policies else (*self.policies, policy),
+            self.cutoffs.union(reading.cutoffs),
+            steady,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Replayed:
     """One database's replay.
 
     Attributes:
-        readings: What was replayed, oldest first.
+        span: What was replayed.
         policy: The name of the policy that was tried, and its fingerprint.
         cutoffs: The idle ages that this policy counts by.
         rows: What differs and what does not.
+        damaged: How many readings of any database could not be read.
     """
 
     database: str
-    readings: Sequence[Reading]
+    span: Span
     policy: tuple[str, str]
     cutoffs: tuple[timedelta, ...]
     rows: tuple[Row, ...]
+    damaged: int = 0
 
     @property
     def differs(self) -> bool:
@@ -49,12 +87,12 @@ class Replayed:
 
 def caveats(replayed: Replayed) -> Iterator[str]:
     """Say what this replay does not know."""
-    readings = replayed.readings
-    gaps = sum(1 for one, two in pairwise(readings) if _gap(one, two))
-    if gaps:
-        yield f"{count(gaps, 'gap')} of more than {duration(_GAP)} in the recording"
-    known = {cutoff for reading in replayed.readings for cutoff in reading.cutoffs}
-    missing = [duration(cutoff) for cutoff in replayed.cutoffs if cutoff not in known]
+    span = replayed.span
+    if span.gaps:
+        yield f"{count(span.gaps, 'gap')} of more than {duration(_GAP)} in the recording"
+    if replayed.damaged:
+        yield f"{count(replayed.damaged, 'reading')} could not be read and are left out"
+    missing = [duration(cutoff) for cutoff in replayed.cutoffs if cutoff not in span.cutoffs]
     if missing:
         yield (
             f"sessions were not counted by an idle age of {', '.join(missing)} then: those known to be so "
@@ -66,20 +104,16 @@ def caveats(replayed: Replayed) -> Iterator[str]:
         yield "the recorded world did not react to this policy: what follows its first act is a guess"
 
 
-def _gap(one: Reading, two: Reading) -> bool:
-    return two.sample.moment.steady - one.sample.moment.steady > _GAP
-
-
 def replay_lines(replayed: Replayed) -> Iterator[str]:
     """A replay for people, in two columns."""
-    readings = replayed.readings
-    if not readings:
+    span = replayed.span
+    if span.first is None or span.last is None:
         yield f"{replayed.database}: nothing was recorded in this time"
         return
-    policies = ", ".join(dict.fromkeys(r.policy for r in readings))
+    policies = ", ".join(dict.fromkeys(name for name, _ in span.policies))
     yield (
-        f"{replayed.database}: {count(len(readings), 'reading')} from {_utc(readings[0].at)} "
-        f"to {_utc(readings[-1].at)} UTC"
+        f"{replayed.database}: {count(span.number, 'reading')} from {_utc(span.first)} "
+        f"to {_utc(span.last)} UTC"
     )
     yield f"{'':>16}{f'then: {policies}':<{_WIDTH}}  now: {replayed.policy[0]}"
     for row in replayed.rows:
@@ -114,15 +148,14 @@ def _utc(at: datetime) -> str:
 
 def replay_record(replayed: Replayed) -> dict[str, Any]:
     """A replay for programs."""
-    readings = replayed.readings
+    span = replayed.span
     name, mark = replayed.policy
-    then = {(r.policy, r.fingerprint) for r in readings}
     return {
         "database": replayed.database,
-        "readings": len(readings),
-        "since": readings[0].at.isoformat() if readings else None,
-        "until": readings[-1].at.isoformat() if readings else None,
-        "then": [{"policy": p, "fingerprint": f} for p, f in sorted(then)],
+        "readings": span.number,
+        "since": span.first.isoformat() if span.first else None,
+        "until": span.last.isoformat() if span.last else None,
+        "then": [{"policy": p, "fingerprint": f} for p, f in sorted(span.policies)],
         "now": {"policy": name, "fingerprint": mark},
         "differs": replayed.differs,
         "notes": list(caveats(replayed)),

@@ -11,7 +11,7 @@ from remediator.core.model import Mode
 from remediator.core.plan import Objection
 from remediator.core.reading import Reading
 from remediator.core.text import count, duration, percent
-from remediator.render.bundle import Bundle, Record, decisions, holders
+from remediator.render.bundle import Bundle, Record, holders
 
 _WORDS = {o.value: o.meaning for o in Objection}
 _MOST_TARGETS = 20
@@ -31,9 +31,10 @@ def bundle_lines(bundle: Bundle, *, markdown: bool) -> Iterator[str]:
     incident = bundle.incident
     yield from pen.heading(1, f"Incident {incident.id}")
     yield from pen.table((), list(_facts(bundle)))
-    if not bundle.readings:
-        yield "Nothing was recorded of it: only what the ledger has is known."
-        yield ""
+    for line in bundle.missing:
+        yield from pen.note(line)
+    if not bundle.samples:
+        yield from pen.note("Nothing was recorded of it: only what the ledger has is known.")
     for when, reading in bundle.looks:
         slots = reading.sample.slots
         used = (
@@ -47,10 +48,9 @@ def bundle_lines(bundle: Bundle, *, markdown: bool) -> Iterator[str]:
     for t in bundle.depositions:
         yield from pen.heading(2, f"What {t.replica} said before its restart: {_utc(t.at)}, {t.result}")
         yield from pen.block(t.output or "nothing")
-    found = list(decisions(bundle.readings))
-    if found:
+    if bundle.decisions:
         yield from pen.heading(2, "What was decided, and why")
-    for decision in found:
+    for decision in bundle.decisions:
         yield from pen.heading(3, _utc(datetime.fromisoformat(decision["at"])))
         yield from pen.table(("step", "decision", "whom", "why"), list(_judged(decision)))
     yield from pen.heading(2, "Outcomes")
@@ -86,9 +86,8 @@ def _facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
         "actions",
         f"{len(bundle.entries)} ({_tally(tuple(sorted(results.items())))})" if results else "none",
     )
-    policies = sorted({f"{r.policy} ({r.fingerprint})" for r in bundle.readings})
-    if policies:
-        yield "policy", ", ".join(policies)
+    if bundle.policies:
+        yield "policy", ", ".join(f"{name} ({mark})" for name, mark in bundle.policies)
 
 
 def _since(at: datetime, incident: Incident) -> str:
@@ -144,6 +143,10 @@ def _utc(at: datetime) -> str:
 
 
 class _Markdown:
+    def note(self, text: str) -> Iterator[str]:
+        yield text.translate(_ESCAPES)
+        yield ""
+
     def heading(self, depth: int, text: str) -> Iterator[str]:
         yield f"{'#' * depth} {text.translate(_ESCAPES)}"
         yield ""
@@ -166,6 +169,10 @@ class _Markdown:
 
 
 class _Plain:
+    def note(self, text: str) -> Iterator[str]:
+        yield f"  note: {text}"
+        yield ""
+
     def heading(self, depth: int, text: str) -> Iterator[str]:
         yield text
         if depth == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from remediator.replay.rerun import Rerun, Script, rerun
+from remediator.replay.comparison import Comparison
+from remediator.replay.rerun import Rerun, Script
 
-__all__ = ["Rerun", "Script", "rerun"]
+__all__ = ["Comparison", "Rerun", "Script"]

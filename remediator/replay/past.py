@@ -14,6 +14,8 @@ from remediator.errors import UnavailableError
 from remediator.ports import NO_STARTS, Receipt
 from remediator.replay.guesses import Guesses
 
+_NOT_KNOWN = "not known: nobody read it then"
+
 
 @dataclass(slots=True)
 class Past:
@@ -22,17 +24,19 @@ class Past:
     Attributes:
         reading: What was seen then.
         length: How long after it the next reading was.
+        own: The policy of then is replayed. All that it wanted to know was read, and nothing is guessed.
         looked: Sessions or replicas have been read, so that a sample that had grown old was renewed after it.
     """
 
     reading: Reading
     length: timedelta
+    own: bool
     looked: bool = False
     guesses: Guesses = field(default_factory=Guesses)
 
-    def go_to(self, reading: Reading, length: timedelta) -> None:
+    def go_to(self, reading: Reading, length: timedelta, *, own: bool) -> None:
         """Go on to the next reading."""
-        self.reading, self.length, self.looked = reading, length, False
+        self.reading, self.length, self.own, self.looked = reading, length, own, False
 
     def knows(self, at: datetime) -> bool:
         """Tell whether something of that time on the wall clock was known before the next look."""
@@ -48,27 +52,31 @@ class Past:
         """The sessions as they were read then, else guessed from the groups that were counted.
 
         Raises:
-            UnavailableError: They could not be read then either.
+            UnavailableError: They could not be read then either, or are not known and not to be guessed.
         """
         survey = self.reading.survey
-        sessions = self.guesses.sessions(self.sample) if survey is None else survey.sessions
-        self.looked = True
+        sessions = survey.sessions if survey is not None else ()
+        sample, self.looked = self.sample, True
         if isinstance(sessions, Trouble):
             raise UnavailableError(sessions.detail)
+        if survey is None and self.own:
+            raise UnavailableError(_NOT_KNOWN)
         # A policy without a step for sessions had them not read.
-        return sessions or self.guesses.sessions(self.sample)
+        return sessions if self.own else sessions or self.guesses.sessions(sample)
 
     def replicas(self, service: str) -> tuple[Replica, ...]:
         """A service's replicas as they were read then, else as they were last seen, else a guess.
 
         Raises:
-            UnavailableError: They could not be read then either.
+            UnavailableError: They could not be read then either, or are not known and not to be guessed.
         """
         survey = self.reading.survey
         seen = survey.services.get(service) if survey is not None else None
         self.looked = True
         if isinstance(seen, Trouble):
             raise UnavailableError(seen.detail)
+        if seen is None and self.own:
+            raise UnavailableError(_NOT_KNOWN)
         return self.guesses.replicas(service, seen)
 
 

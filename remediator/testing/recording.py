@@ -10,6 +10,7 @@ from remediator.core.reading import Reading, fingerprint, reading_of
 from remediator.errors import RecordingError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from datetime import datetime
 
     from remediator.core.deposition import Deposition
@@ -36,6 +37,7 @@ class MemoryRecording:
         self.broken: str | None = None
         self.kept: list[Reading] = []
         self.told: list[Deposition] = []
+        self.damaged = 0
         self._mode = mode
         self.run = run
 
@@ -47,7 +49,7 @@ class MemoryRecording:
         self, database: str, since: datetime, until: datetime, points: int | None = None
     ) -> tuple[Reading, ...]:
         """Read what was seen, oldest first, without surveys and plans."""
-        found = [replace(r, survey=None, plan=None) for r in await self.whole(database, since, until)]
+        found = [replace(r, survey=None, plan=None) async for r in self.whole(database, since, until)]
         if points is None:
             return tuple(found)
         width = (until - since) / max(1, points)
@@ -58,12 +60,13 @@ class MemoryRecording:
                 fullest[place] = reading
         return tuple(fullest.values())
 
-    async def whole(self, database: str, since: datetime, until: datetime) -> tuple[Reading, ...]:
+    async def whole(self, database: str, since: datetime, until: datetime) -> AsyncIterator[Reading]:
         """Read everything that was kept, oldest first."""
         if self.broken is not None:
             raise RecordingError(self.broken)
         found = (r for r in self.kept if r.database == database and since <= r.at < until)
-        return tuple(sorted(found, key=lambda reading: reading.at))
+        for reading in sorted(found, key=lambda reading: reading.sample.moment.steady):
+            yield reading
 
     def diagnosed(self, deposition: Deposition) -> None:
         """Keep what was learned right before a restart."""
@@ -75,14 +78,15 @@ class MemoryRecording:
             raise RecordingError(self.broken)
         return tuple(t for t in self.told if t.id == replica and since <= t.at < until)
 
-    async def story(self, incident: str) -> tuple[Reading, ...]:
+    async def story(self, incident: str) -> AsyncIterator[Reading]:
         """Read everything that was kept of an incident, and from shortly before and after."""
         own = [r for r in self.kept if r.incident is not None and r.incident.id == incident]
         if not own:
-            return ()
+            return
         since, until = own[0].at - _AROUND, own[-1].at + _AROUND + timedelta(microseconds=1)
-        around = await self.whole(own[0].database, since, until)
-        return tuple(r for r in around if r.incident is None or r.incident.id == incident)
+        async for reading in self.whole(own[0].database, since, until):
+            if reading.incident is None or reading.incident.id == incident:
+                yield reading
 
     async def close(self) -> None:
         """Nothing to let go of."""

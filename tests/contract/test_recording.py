@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -66,7 +66,12 @@ class Kept:
     async def all(self) -> tuple[Reading, ...]:
         """Everything there is."""
         self.flush()
-        return await self.recording.whole(DATABASE, START - DAY, START + 400 * DAY)
+        return tuple([r async for r in self.recording.whole(DATABASE, START - DAY, START + 400 * DAY)])
+
+    async def story(self, incident: str) -> tuple[Reading, ...]:
+        """Everything there is of an incident."""
+        self.flush()
+        return tuple([r async for r in self.recording.story(incident)])
 
 
 def _sqlite(state_dir: Path) -> Kept:
@@ -113,7 +118,7 @@ def sessions() -> tuple[Session, ...]:
 async def test_nothing_is_in_it_before_something_is_recorded(kept: Kept) -> None:
     """Absence is no trouble."""
     assert await kept.all() == ()
-    assert await kept.recording.story("none") == ()
+    assert await kept.story("none") == ()
     assert await kept.recording.readings(DATABASE, START, START + DAY, 10) == ()
 
 
@@ -154,6 +159,37 @@ async def test_trouble_comes_back_as_it_was(kept: Kept) -> None:
     kept.follower.completed(DATABASE, POLICY, Turn(assess(POLICY, Watch(), sample), survey=survey))
     (reading,) = await kept.all()
     assert (reading.sample, reading.survey, reading.unknown) == (sample, survey, True)
+
+
+def in_trouble(second: float, there: Sequence[Session]) -> Turn:
+    """A cycle of an incident in which nothing can be done, this long after the beginning."""
+    incident, sample = make_incident(opened_at=START), make_sample(at=moment(second))
+    survey = Survey(tuple(there), {"celery": (make_replica(exempt=Exempt.OWN),)})
+    plan = decide(Situation(DATABASE, POLICY, sample, incident, Ledger(), survey))
+    return Turn(assess(POLICY, Watch(), sample), plan, incident, survey=survey)
+
+
+async def test_whatever_is_seen_in_an_endless_incident_comes_back_as_it_was(kept: Kept) -> None:
+    """For hours nothing can be done: who was there at each look, in which order, idle for how long."""
+    taken = []
+    there = [replace(s, advisory_lock=True) for s in sessions()]
+    for number, second in enumerate(range(0, 2 * 3600, 20)):
+        idle = [s if n % 7 else turned(s, second) for n, s in enumerate(there)]
+        there = [replace(s, idle_for=s.idle_for and 0.1 + second + n * 1e-6) for n, s in enumerate(idle)]
+        if number % 5 == 0:
+            there = [*there[3:], replace(there[0], id=SessionId(1000 + number, START), user=f"u{number}")]
+        taken.append(in_trouble(second, there))
+        kept.follower.completed(DATABASE, POLICY, taken[-1])
+        if number % 100 == 0:
+            kept.flush()
+    assert [r.survey for r in await kept.all()] == [turn.survey for turn in taken]
+    assert all(turn.plan is not None and turn.plan.next_step is None for turn in taken)
+
+
+def turned(session: Session, second: float) -> Session:
+    """A session that began a statement."""
+    at = START + timedelta(seconds=second)
+    return replace(session, state="active", state_change=at, idle_for=0.0, in_transaction=True)
 
 
 async def test_the_quick_answer_leaves_out_surveys(kept: Kept) -> None:
@@ -201,7 +237,7 @@ async def test_a_story_begins_before_its_incident_and_ends_after_it(kept: Kept) 
         kept.take(60 * minute)
     kept.take(60 * 40, incident=second)
     kept.flush()
-    minutes = [round((r.at - START).total_seconds() / 60) for r in await kept.recording.story("first")]
+    minutes = [round((r.at - START).total_seconds() / 60) for r in await kept.story("first")]
     assert minutes == list(range(-10, 12))
-    minutes = [round((r.at - START).total_seconds() / 60) for r in await kept.recording.story("second")]
+    minutes = [round((r.at - START).total_seconds() / 60) for r in await kept.story("second")]
     assert minutes == list(range(30, 41))

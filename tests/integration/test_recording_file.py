@@ -6,7 +6,7 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -82,9 +82,9 @@ def empty(state_dir: Path) -> None:
 async def recorded(state_dir: Path) -> tuple[Reading, ...]:
     """Everything there is."""
     recording = SqliteRecording(state_dir, Mode.ENFORCE)
-    found = await recording.whole(DATABASE, START - 400 * DAY, START + 400 * DAY)
+    found = [r async for r in recording.whole(DATABASE, START - 400 * DAY, START + 400 * DAY)]
     await recording.close()
-    return found
+    return tuple(found)
 
 
 async def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
@@ -141,25 +141,41 @@ async def test_it_never_takes_more_room_than_agreed(tmp_path: Path) -> None:
     assert room(tmp_path) < most * 1.5
 
 
-async def test_an_endless_incident_keeps_few_surveys(tmp_path: Path) -> None:
-    """When nothing can be done for hours, the same sessions are not written down every other second."""
-    sample = make_sample()
-    incident = make_incident()
-    survey = Survey(tuple(make_session(pid=n) for n in range(5)), {})
-    turns = [
-        Turn(
-            replace(turn(n).assessment, sample=replace(sample, moment=moment(n))),
-            Plan(),
-            incident,
-            survey=survey,
-        )
-        for n in range(3000, 4200, 10)
-    ]
+def crowd(second: int) -> Survey:
+    """A thousand sessions, one in ten of them busy with another statement each time."""
+    idle = (
+        replace(make_session(pid=n, application=f"worker {n % 50}"), idle_for=600 + second + n * 1e-6)
+        for n in range(900)
+    )
+    at = START + timedelta(seconds=second)
+    busy = (
+        replace(make_session(pid=n), state="active", state_change=at + timedelta(microseconds=n), idle_for=0)
+        for n in range(900, 1000)
+    )
+    return Survey((*idle, *busy), {})
+
+
+async def test_an_endless_incident_does_not_push_everything_else_out(tmp_path: Path) -> None:
+    """When nothing can be done for long, what stays the same is not written down every other second."""
+    incident, pace, looks = make_incident(), 2, 100
+    seconds = range(0, pace * looks, pace)
+    turns = (replace(turn(n), plan=Plan(), incident=incident, survey=crowd(n)) for n in seconds)
     record(tmp_path, *turns)
-    found = await recorded(tmp_path)
-    assert sum(1 for r in found if r.survey and r.at < START + timedelta(hours=1)) == 60
-    assert sum(1 for r in found if r.survey and r.at >= START + timedelta(hours=1)) == 10
-    assert len(found) == 120
+    an_hour = room(tmp_path) / (pace * looks) * 3600
+    assert an_hour < 8_000_000  # 90 MB in full each time
+    found = [r async for r in stored(tmp_path)]
+    assert len(found) == looks
+    for each in (found[0], found[looks // 2 + 7], found[-1]):
+        assert each.survey == crowd(int((each.at - START).total_seconds()))
+
+
+async def stored(state_dir: Path) -> AsyncIterator[Reading]:
+    """Everything there is, one after the other."""
+    recording = SqliteRecording(state_dir, Mode.ENFORCE)
+    async for reading in recording.whole(DATABASE, START - 400 * DAY, START + 400 * DAY):
+        yield reading
+    await recording.close()
+    assert recording.damaged == 0
 
 
 def _garbage(path: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from remediator.core.ledger import Entry
 from remediator.ports import Follower
-from remediator.replay import Rerun, Script, rerun
 from remediator.testing.recording import MemoryRecording
+from tests.replaying import Replayed, replayed
 from tests.simulation.options import Options, Tamper
 from tests.simulation.runner import simulate
 from tests.simulation.scenery import read_config
@@ -41,21 +41,21 @@ class Scribe(Tamper):
 
 
 @cache
-def lived(seed: int) -> tuple[Script, Rerun]:
+def lived(seed: int) -> tuple[Scribe, Replayed]:
     """Simulate a world in which services leak and die, and nothing else fails; then replay it."""
     scribe = Scribe()
     report = simulate(Options(seed, DAYS, faults=False, tamper=scribe))
     assert report.violation is None, report.story
     settings, store = scribe.settings, scribe.eye.store
-    script = Script(
-        readings=scribe.recording.kept,
-        incidents=list(store.incidents.values()),
-        entries=list(store.entries.values()),
-        policies={d.name: d.policy for d in settings.databases},
-        services={s.service.name: s.service for s in settings.services},
-        mode=settings.mode,
+    again = replayed(
+        scribe.recording.kept,
+        store.incidents.values(),
+        store.entries.values(),
+        {d.name: d.policy for d in settings.databases},
+        {s.service.name: s.service for s in settings.services},
+        settings.mode,
     )
-    return script, asyncio.run(rerun(script))
+    return scribe, asyncio.run(again)
 
 
 def decisions(entries: Iterable[Entry]) -> list[tuple[object, ...]]:
@@ -69,9 +69,9 @@ def decisions(entries: Iterable[Entry]) -> list[tuple[object, ...]]:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_simulated_world_is_replayed_exactly(seed: int) -> None:
     """Every level, incident and plan of every cycle, and every action."""
-    script, again = lived(seed)
-    assert len(again.after) == len(script.readings)
-    assert decisions(again.entries) == decisions(script.entries)
+    scribe, again = lived(seed)
+    assert len(again.after) == len(scribe.recording.kept)
+    assert decisions(again.entries) == decisions(scribe.eye.store.entries.values())
     for then, now in zip(again.before, again.after, strict=True):
         assert (now.level, now.pending, now.findings) == (then.level, then.pending, then.findings)
         assert (now.incident, now.plan) == (then.incident, then.plan)
@@ -79,4 +79,4 @@ def test_a_simulated_world_is_replayed_exactly(seed: int) -> None:
 
 def test_enough_is_decided_for_that_to_mean_something() -> None:
     """Many actions."""
-    assert sum(len(lived(seed)[0].entries) for seed in SEEDS) > 50
+    assert sum(len(lived(seed)[1].entries) for seed in SEEDS) > 50

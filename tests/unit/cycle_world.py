@@ -20,7 +20,7 @@ from remediator.core.policy import (
 )
 from remediator.core.service import Service, Verification
 from remediator.core.turn import Turn
-from remediator.cycle import Cycle, Timekeeper
+from remediator.cycle import Attributor, Cycle, Timekeeper
 from remediator.ports import Database, Follower, LedgerStore, Runtime
 from remediator.recurrence import window_at
 from remediator.testing import FakeClock, FakeDatabase, FakeRuntime
@@ -90,6 +90,7 @@ class World:
         """What happens in the world before each turn."""
         self.deciding = asyncio.Lock()
         self.follower: Follower | None = None
+        self.attributor: Attributor | None = None
         self.cycles = self.fresh_cycles()
 
     @property
@@ -133,6 +134,7 @@ class World:
                 deciding=self.deciding,
                 timekeeper=timekeeper,
                 follower=self.follower,
+                attributor=self.attributor,
             )
             for database in self.databases.values()
         ]

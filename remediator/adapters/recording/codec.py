@@ -7,44 +7,52 @@ over. A change that an older reader would misread raises the file's version.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter
 
+from remediator.adapters.recording.surveys import Later, rebuilt
 from remediator.core.deposition import Deposition
 from remediator.core.plan import Survey
 from remediator.core.reading import Decision, Reading
 
 _LEVEL = 3
+# Ten thousand sessions take a quarter of that. Whoever wrote more into our file meant no reading.
+MOST = 16_000_000
+_SESSION = 300
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class Deliberation:
-    """What a plan rests on and what it is: large, and seldom asked for."""
+    """What a plan rests on and what it is: large, and seldom asked for.
+
+    Attributes:
+        later: The survey, where it is told by what has changed.
+    """
 
     survey: Survey | None = None
     plan: Decision | None = None
+    later: Later | None = None
 
 
 @cache
-def _readings() -> TypeAdapter[Reading]:
-    return TypeAdapter(Reading)
+def _writer(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 @cache
-def _deliberations() -> TypeAdapter[Deliberation]:
-    return TypeAdapter(Deliberation)
-
-
-@cache
-def _depositions() -> TypeAdapter[Deposition]:
-    return TypeAdapter(Deposition)
+def _reader(kind: Any) -> TypeAdapter[Any]:
+    # In a tuple, since only what is no dataclass itself takes a config.
+    return TypeAdapter(tuple[kind], config=ConfigDict(allow_inf_nan=False))
 
 
 def pack_deposition(deposition: Deposition) -> bytes:
     """Write what was learned before a restart."""
-    return zlib.compress(_depositions().dump_json(deposition), _LEVEL)
+    return zlib.compress(_writer(Deposition).dump_json(deposition), _LEVEL)
 
 
 def unpack_deposition(record: bytes) -> Deposition:
@@ -53,34 +61,69 @@ def unpack_deposition(record: bytes) -> Deposition:
     Raises:
         ValueError: It is damaged.
     """
-    try:
-        return _depositions().validate_json(zlib.decompress(record))
-    except zlib.error as error:
-        raise ValueError(str(error)) from error
+    return _read(Deposition, record)[0]
 
 
-def pack(reading: Reading) -> tuple[bytes, bytes | None]:
-    """Write a reading: what is always wanted, and what a plan made of it."""
-    rest = Deliberation(reading.survey, reading.plan)
-    short = _readings().dump_json(replace(reading, survey=None, plan=None), exclude_defaults=True)
+def pack(reading: Reading, later: Later | None = None) -> tuple[bytes, bytes | None]:
+    """Write a reading: what is always wanted, and what a plan made of it.
+
+    Args:
+        reading: The reading.
+        later: Its survey, where that is told by what has changed.
+    """
+    rest = Deliberation(None if later is not None else reading.survey, reading.plan, later)
+    short = _writer(Reading).dump_json(replace(reading, survey=None, plan=None), exclude_defaults=True)
     if rest == Deliberation():
         return zlib.compress(short, _LEVEL), None
     return zlib.compress(short, _LEVEL), zlib.compress(
-        _deliberations().dump_json(rest, exclude_defaults=True), _LEVEL
+        _writer(Deliberation).dump_json(rest, exclude_defaults=True), _LEVEL
     )
 
 
-def unpack(record: bytes, deliberation: bytes | None) -> Reading:
-    """Read what `pack` wrote.
+def unpack(record: object, deliberation: object, earlier: Callable[[int], Survey]) -> tuple[Reading, int]:
+    """Read what `pack` wrote; tell about how many bytes it takes, too.
+
+    Args:
+        record: What is always wanted.
+        deliberation: What a plan made of it, None where there is none or it is not wanted.
+        earlier: The survey that is kept in full in a row; raises ValueError.
 
     Raises:
-        ValueError: It is damaged, or not a reading.
+        ValueError: It is damaged, too large, or not a reading.
     """
+    reading, size = _read(Reading, record)
+    if deliberation is None:
+        return reading, size
+    rest, more = _read(Deliberation, deliberation)
+    survey = rest.survey
+    if rest.later is not None:
+        survey = rebuilt(earlier(rest.later.base), rest.later)
+        more += _SESSION * len(survey.sessions) if isinstance(survey.sessions, tuple) else 0
+    return replace(reading, survey=survey, plan=rest.plan), size + more
+
+
+def unpack_survey(deliberation: object) -> Survey:
+    """Read a survey that was kept in full.
+
+    Raises:
+        ValueError: It is damaged, or there is none.
+    """
+    survey = _read(Deliberation, deliberation)[0].survey
+    if survey is None:
+        raise ValueError("no survey was kept there in full")
+    return survey
+
+
+def _read(kind: type[_T], record: object) -> tuple[_T, int]:
+    if not isinstance(record, bytes):
+        raise ValueError("is not a record")  # noqa: TRY004  what is in a file has no type that we could trust
+    unpacking = zlib.decompressobj()
     try:
-        reading = _readings().validate_json(zlib.decompress(record))
-        if deliberation is None:
-            return reading
-        rest = _deliberations().validate_json(zlib.decompress(deliberation))
+        text = unpacking.decompress(record, MOST)
     except zlib.error as error:
         raise ValueError(str(error)) from error
-    return replace(reading, survey=rest.survey, plan=rest.plan)
+    if not unpacking.eof:
+        raise ValueError(f"is cut off, or larger than {MOST} bytes")
+    kept: Any = kind
+    (found,) = _reader(kept).validate_json(b"[" + text + b"]")
+    return found, len(text)

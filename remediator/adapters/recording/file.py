@@ -92,6 +92,21 @@ def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") 
         raise
 
 
+def present(path: Path) -> bool:
+    """Tell whether the file is there.
+
+    Raises:
+        ForeignError: Something else is: what it leads to is not looked at.
+        OSError: The directory cannot be used.
+    """
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise ForeignError("is not a regular file")
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def open_for_writing(state_dir: Path) -> sqlite3.Connection:
     """Open the recording, made if there is none.
 
@@ -101,9 +116,7 @@ def open_for_writing(state_dir: Path) -> sqlite3.Connection:
         OSError: The directory cannot be used.
     """
     path = state_dir / NAME
-    with suppress(FileNotFoundError):
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise ForeignError("is not a regular file")
+    present(path)
     create_private(path)
     connection = connect(path, "rw")
     try:

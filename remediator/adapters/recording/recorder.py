@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from remediator.adapters.recording import file
 from remediator.adapters.recording.codec import pack, pack_deposition
 from remediator.adapters.recording.stories import Stories
+from remediator.adapters.recording.surveys import Surveys
 from remediator.adapters.recording.thinning import Keep, size, thin
 from remediator.core.deposition import Deposition
 from remediator.core.events import Event
@@ -78,6 +79,7 @@ class Recorder:
         # All that follows belongs to the thread.
         self._connection: sqlite3.Connection | None = None
         self._stories = Stories()
+        self._surveys = Surveys()
         self._marks: dict[int, tuple[Policy, str]] = {}
         self._thinned: int | None = None
         self._lost = 0
@@ -190,12 +192,13 @@ class Recorder:
         if due or size(connection) > self._keep.size:
             thin(connection, self._keep, newest)
             self._thinned = newest
+            self._surveys.forget()
 
     def _insert(self, connection: sqlite3.Connection, reading: Reading) -> None:
         moment, slots = reading.sample.moment, reading.sample.slots
         steady = microseconds(moment.steady)
         story = self._stories.of(connection, reading, steady)
-        reading = self._stories.shortened(reading, steady)
+        later = self._surveys.later(reading, steady)
         row = (
             reading.mode.value,
             reading.database,
@@ -205,7 +208,9 @@ class Recorder:
             story,
             int(reading.level is not reading.previous),
         )
-        connection.execute(_INSERT, (*row, *pack(reading)))
+        kept = connection.execute(_INSERT, (*row, *pack(reading, later)))
+        if later is None and kept.lastrowid is not None:
+            self._surveys.kept(reading, steady, kept.lastrowid)
 
     def _reading(self, database: str, policy: Policy, turn: Turn) -> Reading:
         known = self._marks.get(id(policy))
@@ -220,7 +225,7 @@ class Recorder:
             self._disconnect()  # what would be written to a file without a name is lost
         if self._connection is None:
             self._connection = file.open_for_writing(self._state_dir)
-            self._stories = Stories()
+            self._stories, self._surveys = Stories(), Surveys()
         return self._connection
 
     def _disconnect(self) -> None:

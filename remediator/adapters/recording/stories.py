@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 _MICROSECOND = timedelta(microseconds=1)
 _BEFORE = timedelta(minutes=10) // _MICROSECOND
 _AFTER = timedelta(minutes=10) // _MICROSECOND
-# An incident in which nothing can be done for hours must not push everything else out.
-_SURVEYED_WHOLE = timedelta(hours=1)
-_SURVEYED_EVERY = timedelta(minutes=1) // _MICROSECOND
 
 _LATEST = """
     SELECT story, steady FROM reading WHERE database = ? AND mode = ? AND story IS NOT NULL
@@ -31,7 +28,6 @@ class Stories:
     """Knows of each database the latest incident, and when it was last seen open."""
 
     _latest: dict[str, tuple[str, int]] = field(default_factory=dict)
-    _surveyed: dict[str, int] = field(default_factory=dict)
 
     def of(self, connection: sqlite3.Connection, reading: Reading, steady: int) -> str | None:
         """Tell whose story a new reading belongs to; an incident that begins claims those before it.
@@ -55,15 +51,3 @@ class Stories:
             connection.execute(_CLAIM, (reading.incident.id, steady - _BEFORE, *where))
         self._latest[reading.database] = reading.incident.id, steady
         return reading.incident.id
-
-    def shortened(self, reading: Reading, steady: int) -> Reading:
-        """The reading without its survey, when its incident has many like it and nothing is done."""
-        incident, plan = reading.incident, reading.plan
-        if reading.survey is None or incident is None or plan is None:
-            return reading
-        young = reading.at - incident.opened_at < _SURVEYED_WHOLE
-        last = self._surveyed.get(reading.database, 0)
-        if young or plan.next_rung is not None or abs(steady - last) >= _SURVEYED_EVERY:
-            self._surveyed[reading.database] = steady
-            return reading
-        return replace(reading, survey=None)
