@@ -15,14 +15,15 @@ from remediator.adapters.notify import OUTBOX, service_of, waiting
 from remediator.adapters.postgres import PostgresDatabase, Privileges
 from remediator.config import Settings
 from remediator.core.clock import stamped
+from remediator.core.directory import Directory
 from remediator.core.guards import spare_replica
 from remediator.core.ledger import Ledger
-from remediator.core.model import (
-    Mode,
-    Replica,
-)
+from remediator.core.model import Mode, Replica
+from remediator.core.policy import Policy, RestartService
+from remediator.core.server import Server
 from remediator.core.text import count, duration
 from remediator.core.trouble import Trouble, TroubleKind
+from remediator.core.vicinity import believable, silence
 from remediator.errors import LedgerError, RemediatorError, UnavailableError
 from remediator.ports import Runtime
 from remediator.recurrence import next_start, window_at
@@ -66,13 +67,19 @@ async def examine(settings: Settings, mode: Mode) -> list[Finding]:
     world = make_world(settings, Mode.DRY_RUN)
     lacking = Grade.PROBLEM if mode is Mode.ENFORCE else Grade.WARNING
     try:
+        directory = await world.directory.read() if world.directory is not None else None
         databases = await asyncio.gather(
-            *(_database(database, lacking) for database in world.databases.values())
+            *(
+                _database(world.databases[d.name], lacking, directory, _needs_containers(settings, d.policy))
+                for d in settings.databases
+            )
         )
         services = await asyncio.gather(*(_service(n, r) for n, r in world.runtimes.items()))
         found = [Finding(Grade.WARNING, "config", warning) for warning in settings.warnings]
         for group in (*databases, await _engine(world.engine, settings, mode), *services):
             found += group
+        if directory is not None:
+            found.append(_directory(directory))
         found += _maintenance(settings)
         found += _notify(settings, mode)
         return [*found, await _state_dir(settings, mode)]
@@ -80,7 +87,15 @@ async def examine(settings: Settings, mode: Mode) -> list[Finding]:
         await world.close()
 
 
-async def _database(database: PostgresDatabase, lacking: Grade) -> list[Finding]:
+def _needs_containers(settings: Settings, policy: Policy) -> bool:
+    """Tell whether a culprit is to be found, and nothing but containers' addresses can tell it."""
+    steps = (step for step in policy.remediate.steps if isinstance(step, RestartService))
+    return not settings.claims and any(step.suspicion for step in steps)
+
+
+async def _database(
+    database: PostgresDatabase, lacking: Grade, directory: Directory | None, needed: bool
+) -> list[Finding]:
     subject = f"database {database.name}"
     clock = SystemClock()
     sample = await database.sample(clock.now())
@@ -102,7 +117,24 @@ async def _database(database: PostgresDatabase, lacking: Grade) -> list[Finding]
     if sample.slots is not None:
         text = f"{sample.slots.used} of {sample.slots.usable} usable slots used"
         found.append(Finding(Grade.OK, subject, text))
+    if directory is not None and not silence(directory):
+        found.append(_vicinity(subject, directory, sample.server, needed))
     return found
+
+
+def _vicinity(subject: str, directory: Directory, server: Server, needed: bool) -> Finding:
+    _, untold = believable(directory, server)
+    if not untold:
+        return Finding(Grade.OK, subject, "its sessions are told by container")
+    text = f"{untold}: only services[].sessions and clients of the config tell whose sessions are whose"
+    return Finding(Grade.WARNING if needed else Grade.OK, subject, text)
+
+
+def _directory(directory: Directory) -> Finding:
+    if untold := silence(directory):
+        return Finding(Grade.PROBLEM, "docker", f"{untold}; sessions cannot be told by container")
+    number = sum(bool(tenant.addresses) for tenant in directory.tenants)
+    return Finding(Grade.OK, "docker", f"{count(number, 'running container')} with addresses")
 
 
 def _unreachable(trouble: Trouble | None) -> str:

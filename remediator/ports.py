@@ -61,8 +61,8 @@ class Database(Protocol):
 
         Args:
             moment: The time of the sample.
-            starts: When whoever has an address now was started, by address; sessions from before then are
-                not grouped with those from after it.
+            starts: From when on a session can be of whoever has its address now, by address; sessions from
+                before then are not grouped with those from after it.
         """
         ...
 

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from fnmatch import fnmatchcase
-from functools import lru_cache
-from ipaddress import ip_address, ip_network
 from typing import TypeVar
 
 from remediator.core.directory import EMPTY, Directory, Tenant
 from remediator.core.model import Sample, Session, SessionGroup
+from remediator.core.networks import LOOPBACK, Networks, Spot, parsed, spot
 from remediator.core.owner import UNATTRIBUTED, Owner, OwnerKind
 
-# Two clocks on one machine are one clock; over a network they may be apart by as much as this.
-SKEW = timedelta(seconds=2)
 _Owned = TypeVar("_Owned", Session, SessionGroup)
 _LOCAL = Owner(OwnerKind.LOCAL)
-_LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +32,17 @@ class Claim:
     users: tuple[str, ...] = ()
     applications: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
+    _networks: Networks = field(init=False, repr=False, compare=False)
 
-    def fits(self, user: str, application: str, address: str | None) -> bool:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_networks", parsed(self.addresses))
+
+    def fits(self, user: str, application: str, where: Spot | None) -> bool:
         """Tell whether a session looks like this."""
         return (
             (not self.users or any(fnmatchcase(user, pattern) for pattern in self.users))
             and (not self.applications or any(fnmatchcase(application, p) for p in self.applications))
-            and (not self.addresses or (address is not None and _within(address, self.addresses)))
+            and (not self.addresses or where in self._networks)
         )
 
 
@@ -70,18 +70,17 @@ class Attribution:
             application: Its `application_name`.
             begun: When it began, None when that is not known.
         """
-        by_address = self._lives_at(address, begun)
+        where = spot(address)
+        by_address = self._lives_at(address, where, begun)
         if by_address.kind in (OwnerKind.SERVICE, OwnerKind.ORPHAN):
             return by_address
         if not self.claims:
             return by_address
-        # Behind its own address a container is itself, whatever name it gives: it cannot pass for a service.
-        itself = by_address.kind is OwnerKind.CONTAINER and not self._shared(address)
+        itself = self._itself(address, where)
         claimed = (
             claim.owner
             for claim in self.claims
-            if claim.fits(user, application, address)
-            and not (itself and claim.owner.kind is OwnerKind.SERVICE)
+            if claim.fits(user, application, where) and not (itself and claim.owner.kind is OwnerKind.SERVICE)
         )
         return next(claimed, by_address)
 
@@ -98,27 +97,31 @@ class Attribution:
             for s in sessions
         )
 
-    def _shared(self, address: str | None) -> bool:
-        return any(tenant.shared for tenant in self.directory.tenants if address in tenant.addresses)
+    def _itself(self, address: str | None, where: Spot | None) -> bool:
+        """Tell whether a session cannot pass for a service's, whatever name it gives.
 
-    def _lives_at(self, address: str | None, begun: datetime | None) -> Owner:
-        if address is None or _within(address, _LOOPBACK):
+        Behind its own address a container is itself, also while it is forgotten which one.
+        """
+        if self.directory.outlived:
+            return address not in self.directory.gateways and self.directory.within(where)
+        tenant = self.directory.at(address)
+        return tenant is not None and not tenant.pooler and not tenant.shared
+
+    def _lives_at(self, address: str | None, where: Spot | None, begun: datetime | None) -> Owner:
+        if address is None or where in LOOPBACK:
             return _LOCAL
         directory = self.directory
-        if directory is EMPTY:
-            return UNATTRIBUTED
-        for tenant in directory.tenants:
-            if address in tenant.addresses:
-                return _of(tenant, begun) or self._orphan(address)
+        tenant = directory.at(address)
+        if tenant is not None:
+            return _of(tenant, begun) or self._orphan(address)
         if address in directory.gateways:
             return Owner(OwnerKind.HOST)
-        if _within(address, tuple(sorted(directory.networks))):
+        if directory.within(where) and not directory.outlived:
             return self._orphan(address)
         return UNATTRIBUTED
 
     def _orphan(self, address: str) -> Owner:
-        known = (*self.directory.former, *self.directory.tenants)
-        before = next((t for t in known if address in t.addresses), None)
+        before = self.directory.lived_at(address)
         return Owner(OwnerKind.ORPHAN, "" if before is None else before.service or before.name)
 
 
@@ -128,7 +131,8 @@ def _owned(value: _Owned, owner: Owner) -> _Owned:
 
 def _of(tenant: Tenant, begun: datetime | None) -> Owner | None:
     """The owner by its container, None for a session from before the container was started."""
-    if tenant.started_at is not None and begun is not None and begun < tenant.started_at - SKEW:
+    since = tenant.since
+    if since is not None and begun is not None and begun < since:
         return None
     if tenant.pooler:
         return Owner(OwnerKind.POOLER, tenant.service or tenant.name)
@@ -138,12 +142,3 @@ def _of(tenant: Tenant, begun: datetime | None) -> Owner | None:
 
 
 NOBODY = Attribution()
-
-
-@lru_cache(maxsize=4096)
-def _within(address: str, networks: tuple[str, ...]) -> bool:
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    return any(parsed in ip_network(network, strict=False) for network in networks)

@@ -98,8 +98,10 @@ def blame(policy: Policy, suspicion: Suspicion, sample: Sample, incident: Incide
     if len(clear) == 1:
         return Blame(clear[0], text)
     needed = f"{percent(suspicion.share)} of them and {count(enough, 'slot')} are needed"
+    untold = f"; {sample.untold}" if sample.untold else ""
     others = sum(held for owner, held in by_owner.items() if _is_other(owner, suspicion))
-    return Blame(None, f"{text}; {needed}", elsewhere=2 * others >= total and others >= enough)
+    elsewhere = 2 * others >= total and others >= enough
+    return Blame(None, f"{text}; {needed}{untold}", elsewhere=elsewhere)
 
 
 def _is_other(owner: Owner, suspicion: Suspicion) -> bool:

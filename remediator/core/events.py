@@ -81,6 +81,16 @@ class Event(Enum):
         "The state of the database has not been known for five checks and more: a person is needed.",
     )
     EVIDENCE_REGAINED = ("evidence_regained", Severity.INFO, "The state of the database is known again.")
+    DIRECTORY_LOST = (
+        "directory_lost",
+        Severity.WARNING,
+        "Containers' addresses do not tell whose sessions are whose; only the config's patterns do.",
+    )
+    DIRECTORY_REGAINED = (
+        "directory_regained",
+        Severity.INFO,
+        "Containers' addresses tell whose sessions are whose again.",
+    )
     SERVER_CHANGED = (
         "server_changed",
         Severity.WARNING,

@@ -180,6 +180,8 @@ class Sample:
         counters: The server's own counters of sessions, None where it has none.
         trend: The readings up to this one.
         clock_set: Seconds by which the server's clock was set since the last sample, negative when back.
+        untold: Why containers' addresses do not tell whose sessions these are; empty where they do, and
+            where nobody knows of containers.
     """
 
     moment: Moment
@@ -193,6 +195,7 @@ class Sample:
     recent: int = 0
     counters: Counters | None = None
     trend: Trend = NO_TREND
+    untold: str = ""
 
     def idle_older_than(self, cutoff: timedelta) -> int:
         """Count the idle sessions whose state has not changed for at least `cutoff`.

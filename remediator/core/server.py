@@ -25,6 +25,24 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """How our own session reaches its server over a network.
+
+    Attributes:
+        dialled: The address connected to.
+        port: The port connected to.
+        ours: Our own address, by our account.
+        direct: Both ends call each other by the same addresses and ports: no translation, proxy or tunnel
+            is between them.
+    """
+
+    dialled: str
+    port: int
+    ours: str
+    direct: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """Which server answered.
 
@@ -37,6 +55,7 @@ class Server:
             if not told.
         position: Bytes of write-ahead log by then, which never become fewer; None like the timeline.
         rival: Another remediator has the right to act on it.
+        route: How we reach it; None over a unix socket, or if that was not told.
     """
 
     version: int
@@ -48,6 +67,7 @@ class Server:
     timeline: int | None = None
     position: int | None = None
     rival: bool = False
+    route: Route | None = None
 
     @property
     def identity(self) -> str:

@@ -39,8 +39,8 @@ class Sight:
 
     async def sample(self, moment: Moment) -> Sample:
         """Take a sample, with whose its sessions are."""
-        attribution = await self.attributor.renew()
-        return attribution.of_sample(await self.database.sample(moment, attribution.directory.starts))
+        starts = await self.attributor.renew()
+        return self.attributor.attribute(await self.database.sample(moment, starts))
 
     async def look(self, policy: Policy, moment: Moment) -> Assessment:
         """Take a sample and judge it."""

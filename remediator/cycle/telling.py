@@ -9,7 +9,7 @@ from remediator.core.assess import Assessment
 from remediator.core.events import Event
 from remediator.core.ledger import Entry, Incident, Outcome
 from remediator.core.maintenance import Window
-from remediator.core.model import Level, Mode, Moment
+from remediator.core.model import Level, Mode, Moment, Sample
 from remediator.core.plan import Plan, StepPlan
 from remediator.core.server import Server
 from remediator.cycle.fields import (
@@ -64,6 +64,7 @@ class Teller:
     _may_signal: bool = True
     _rival: bool = False
     _pending: Level | None = None
+    _untold: float | None = None
     _plan: object = None
 
     def emit(self, event: Event, incident: Incident | None = None, **fields: object) -> None:
@@ -87,6 +88,8 @@ class Teller:
         if assessment.sample.clock_set:
             self.emit(Event.SERVER_CLOCK_JUMPED, seconds=round(assessment.sample.clock_set, 1))
         self._evidence(assessment, patience)
+        if assessment.sample.slots is not None:
+            self._directory(assessment.sample)
         if level is not previous:
             because = assessment.because(level) or "conditions cleared"
             self.emit(Event.LEVEL_CHANGED, level=level.label, previous=previous.label, because=because)
@@ -104,6 +107,15 @@ class Teller:
         elif self._rival and not server.rival:
             self.emit(Event.TAKING_OVER)
         self._rival = server.rival
+
+    def _directory(self, sample: Sample) -> None:
+        mono = sample.moment.mono
+        if sample.untold and self._untold is None:
+            self._untold = mono
+            self.emit(Event.DIRECTORY_LOST, because=sample.untold)
+        elif not sample.untold and self._untold is not None:
+            self.emit(Event.DIRECTORY_REGAINED, seconds=round(mono - self._untold, 3))
+            self._untold = None
 
     def _evidence(self, assessment: Assessment, patience: timedelta) -> None:
         mono, level = assessment.sample.moment.mono, assessment.level.label

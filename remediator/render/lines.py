@@ -32,6 +32,8 @@ def assessment_lines(name: str, assessment: Assessment, window: Window | None = 
         total = f"{slots.max_connections} less {kept} reserved"
         yield f"  {slots.free} free of {slots.usable} usable slots ({total})"
     yield from _motion_lines(assessment)
+    if sample.untold:
+        yield f"  sessions are told by the config's patterns only: {sample.untold}"
     yield from _session_lines(sample)
 
 

@@ -85,6 +85,7 @@ def sample_record(sample: Sample) -> Record:
         }
         for g in sample.groups
     ]
+    record["untold"] = sample.untold or None
     record["begun_within_a_minute"] = sample.recent
     counters = sample.counters
     record["counters"] = asdict(counters) if counters else None

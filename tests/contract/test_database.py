@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from remediator.core.directory import SKEW, Directory, Tenant
 from remediator.core.model import (
     IDLE,
     ProbeResult,
@@ -142,6 +143,21 @@ async def test_sessions_from_before_a_known_start_are_a_group_of_their_own(world
     (former, present) = sorted(g.oldest for g in sample.groups if g.application == "web" and g.oldest)
     assert former == group.oldest < starts[group.address] <= present
     assert old.lives()
+
+
+async def test_groups_are_told_apart_where_single_sessions_are(world: World) -> None:
+    """A session that began a little before its container's start is the container's, alone and in a group."""
+    world.open("web")
+    world.age()
+    young = world.open("web")
+    (session,) = await _choose(world, young)
+    assert session.address is not None
+    tenant = Tenant("web-1", "web", frozenset({session.address}), session.id.backend_start + SKEW)
+    sample = await world.database.sample(world.moment(), Directory((tenant,)).starts)
+    begun = sorted(g.oldest for g in sample.groups if g.application == "web" and g.oldest)
+    assert begun[1:] == [session.id.backend_start]
+    assert tenant.since is not None
+    assert begun[0] < tenant.since
 
 
 async def test_sessions_that_never_ran_anything_are_told(world: World) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from remediator.adapters.compose import ComposeDirectory, DockerEngine
 from remediator.adapters.compose import directory as under_test
-from remediator.core.attribution import SKEW, Attribution
+from remediator.core.attribution import Attribution
+from remediator.core.directory import SKEW
 from remediator.core.owner import Owner, OwnerKind
 from tests.testbed.engine import BUSYBOX_IMAGE
 

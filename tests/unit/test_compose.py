@@ -14,9 +14,10 @@ from requests.exceptions import ConnectionError as HttpConnectionError
 from requests.exceptions import ReadTimeout
 
 from remediator.adapters.compose.containers import PROJECT, SERVICE, Surroundings, canonical, read_containers
-from remediator.adapters.compose.directory import read_directory
+from remediator.adapters.compose.directory import read_directory, remembered, unchanged
 from remediator.adapters.compose.failure import shown, translate
 from remediator.adapters.compose.own import own_ids, read_own_ids
+from remediator.core.directory import Tenant
 from remediator.core.model import Exempt, Health, ReplicaState
 from remediator.errors import RejectedError, UnavailableError
 
@@ -71,6 +72,82 @@ def test_a_one_off_container_is_not_its_services_tenant(oneoff: str, service: st
     """What `docker compose run` leaks is no reason to restart the service: that would not end it."""
     here = read_directory([container(oneoff=oneoff)], {(OURS[PROJECT], OURS[SERVICE]): "web"})
     assert [tenant.service for tenant in here.tenants] == [service]
+
+
+def gone(name: str, address: str, service: str | None = None) -> Tenant:
+    """A container that is gone."""
+    return Tenant(name, service, frozenset({address}))
+
+
+def test_who_starts_again_and_again_pushes_nobody_out_of_memory() -> None:
+    """Neither one container, nor a service's replicas, nor those that belong to no service."""
+    crashing = [gone("crashing", f"172.18.1.{n}") for n in range(200)]
+    service = [gone(f"shop-web-{n}", f"172.18.2.{n}", "web") for n in range(200)]
+    strangers = [gone(f"job-{n}", f"172.18.3.{n}") for n in range(200)]
+    api = gone("shop-api-1", "172.18.0.5", "api")
+    kept = remembered([*crashing, *service, *strangers, api])
+    assert api in kept
+    assert kept[0] == crashing[0], "the latest"
+    assert strangers[0] in kept
+    assert len(kept) < 100
+
+
+def test_of_those_who_lived_at_one_address_the_last_is_remembered() -> None:
+    """It is whose sessions are there still; others tell nothing more."""
+    lived = [gone(f"job-{n}", "172.18.0.5") for n in range(200)]
+    assert remembered(lived) == (lived[0],)
+    assert remembered([Tenant("nowhere", None, frozenset())]) == ()
+
+
+NETWORK = {"EndpointID": "e1", "IPAddress": "172.18.0.5", "GlobalIPv6Address": "", "Gateway": "172.18.0.1"}
+
+
+def connected(**network: str) -> dict[str, Any]:
+    """A container that runs, on one network."""
+    one = container()
+    one["State"] |= {"Running": True, "Restarting": False}
+    one["NetworkSettings"] = {"Networks": {"shop_default": {**NETWORK, **network}}, "Ports": {}}
+    return one
+
+
+def listed(one: dict[str, Any]) -> dict[str, Any]:
+    """What the list says of a container."""
+    return {"Id": one["Id"], "Names": [one["Name"]], "NetworkSettings": one["NetworkSettings"]}
+
+
+@pytest.mark.parametrize(
+    ("now", "same"),
+    [
+        (connected(), True),
+        (connected(Gateway="172.18.0.99"), True),
+        (connected(EndpointID="e2"), False),
+        (connected(EndpointID=""), False),
+        (connected(IPAddress="172.18.0.6"), False),
+        (connected(GlobalIPv6Address="fd00::5"), False),
+        ({**connected(), "NetworkSettings": {"Networks": {}}}, False),
+        ({**connected(), "NetworkSettings": None}, False),
+        ({**connected(), "Name": "/renamed"}, False),
+    ],
+)
+def test_a_container_is_inspected_again_once_the_list_shows_a_change(now: dict[str, Any], same: bool) -> None:
+    """A start gives it new endpoints, also where its addresses stay the same."""
+    assert unchanged(connected(), listed(now)) is same
+
+
+def test_what_the_list_does_not_identify_is_always_inspected() -> None:
+    """An engine that tells no endpoint's id; a container that was between two starts."""
+    nameless, restarting = connected(EndpointID=""), connected()
+    restarting["State"]["Restarting"] = True
+    assert not unchanged(nameless, listed(nameless))
+    assert not unchanged(restarting, listed(restarting))
+
+
+def test_published_ports_are_known() -> None:
+    """On whichever of the host's addresses; what is merely exposed is not published."""
+    one = connected()
+    bound = [{"HostIp": "127.0.0.1", "HostPort": "15432"}, {"HostIp": "::1", "HostPort": "15432"}]
+    one["NetworkSettings"]["Ports"] = {"5432/tcp": bound, "8080/tcp": None, "9/tcp": [{"HostPort": ""}]}
+    assert read_directory([one], {}).tenants[0].published == {15432}
 
 
 @pytest.mark.parametrize(

@@ -98,8 +98,14 @@ class DockerEngine:
 
         return await self._ask("list containers", look)
 
-    async def running(self) -> tuple[dict[str, Any], ...]:
+    async def running(
+        self, known: Callable[[Mapping[str, Any]], dict[str, Any] | None] = lambda _: None
+    ) -> tuple[dict[str, Any], ...]:
         """Inspect every container that runs, whoever it belongs to.
+
+        Args:
+            known: What inspecting a container would tell, by what the list says of it; None to inspect it.
+                Called in another thread.
 
         Raises:
             UnavailableError: The engine did not answer in time.
@@ -107,7 +113,7 @@ class DockerEngine:
         """
 
         def look(client: Client) -> tuple[dict[str, Any], ...]:
-            inspected = (_inspect(client, item["Id"]) for item in client.containers())
+            inspected = (known(item) or _inspect(client, item["Id"]) for item in client.containers())
             return tuple(container for container in inspected if container is not None)
 
         return await self._ask("list running containers", look)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
@@ -36,6 +36,14 @@ class NoAnswerError(UnavailableError):
         self.trouble = trouble
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Both ends of a connection by our account, as addresses and ports."""
+
+    ours: tuple[str, int]
+    theirs: tuple[str, int]
+
+
 @dataclass(slots=True)
 class Connection:
     """A connection that is opened when it is needed and opened again after it broke.
@@ -62,6 +70,19 @@ class Connection:
     def server_address(self) -> str | None:
         """The address connected to; None without a connection, or on a unix socket."""
         return self._open.info.hostaddr or None if self._open is not None else None
+
+    @property
+    def ends(self) -> Ends | None:
+        """Both ends; None without a connection, or on a unix socket."""
+        address = self.server_address
+        if self._open is None or address is None:
+            return None
+        try:
+            with _borrowed(self._open) as borrowed:
+                host, port = borrowed.getsockname()[:2]
+            return Ends((host.partition("%")[0], port), (address.partition("%")[0], self._open.info.port))
+        except (OSError, psycopg.Error):
+            return None
 
     async def fetch(
         self, query: LiteralString, params: Mapping[str, Any] | None = None, *, on: int | None = None
@@ -181,12 +202,18 @@ class Deadline:
 
     def _expire(self) -> None:
         self.trouble = Trouble(TroubleKind.TIMEOUT, f"no answer to a query within {self._seconds:g} s")
-        with suppress(OSError, psycopg.Error):
-            borrowed = socket.socket(fileno=self._connection.fileno())  # works without a free descriptor
-            try:
-                borrowed.shutdown(socket.SHUT_RDWR)
-            finally:
-                borrowed.detach()
+        with suppress(OSError, psycopg.Error), _borrowed(self._connection) as borrowed:
+            borrowed.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def _borrowed(connection: AsyncConnection[TupleRow]) -> Iterator[socket.socket]:
+    """Hold a connection's socket, which goes on belonging to it; works without a free descriptor."""
+    borrowed = socket.socket(fileno=connection.fileno())
+    try:
+        yield borrowed
+    finally:
+        borrowed.detach()
 
 
 class _ForgivingText(Loader):

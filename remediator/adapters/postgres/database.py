@@ -107,7 +107,7 @@ class PostgresDatabase:
         try:
             row, clock_set = await self._read(cutoffs, starts)
             opened = self.connection.opened
-            server = await self._identity.of(server_of(row), opened)
+            server = await self._identity.of(server_of(row, self.connection.ends), opened)
             server = replace(server, rival=not await self.claim.take(opened))
         except NoAnswerError as error:
             if error.trouble.kind in _REFUSED:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from psycopg.rows import TupleRow
 
+from remediator.adapters.postgres.connection import Ends
 from remediator.core.model import (
     Moment,
     Probe,
@@ -18,10 +19,10 @@ from remediator.core.model import (
     SessionId,
     Slots,
 )
-from remediator.core.server import Counters, Server
+from remediator.core.server import Counters, Route, Server
 from remediator.core.trouble import Trouble, TroubleKind
 
-TOLD_TIME = 10
+TOLD_TIME = 13
 """Where a sample's row has the server's clock, in seconds."""
 
 
@@ -48,10 +49,14 @@ def _time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-def server_of(row: TupleRow) -> Server:
-    """Make the server that a sample's row tells of."""
-    version, started, recovery, address, signal = row[5:10]
-    return Server(version, started, recovery, address, signal)
+def server_of(row: TupleRow, ends: Ends | None) -> Server:
+    """Make the server that a sample's row tells of, with the way to it by both ends' account."""
+    version, started, recovery, address, port, peer, peer_port, signal = row[5:13]
+    route = None
+    if ends is not None:
+        direct = ends.theirs == (address, port) and ends.ours == (peer, peer_port)
+        route = Route(*ends.theirs, ends.ours[0], direct)
+    return Server(version, started, recovery, address, signal, route=route)
 
 
 def truly_accepted(probe: Probe | None) -> Probe | None:

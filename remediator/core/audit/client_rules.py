@@ -181,9 +181,8 @@ def unattributed(facts: Facts) -> Iterator[Hit]:
     unknown = sum(g.count for g in facts.sample.groups if not g.owner.known)
     if total and unknown / total >= facts.yardstick.unattributed:
         share = percent(unknown / total)
-        yield Hit(
-            "config", f"{unknown} of {count(total, 'session')} ({share}) belong to nobody that is known"
-        )
+        evidence = f"{unknown} of {count(total, 'session')} ({share}) belong to nobody that is known"
+        yield Hit("config", "; ".join(filter(None, (evidence, facts.sample.untold))))
 
 
 def over_budget(facts: Facts) -> Iterator[Hit]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from time import process_time
 
 import pytest
 
 from remediator.core.attribution import Attribution, Claim
-from remediator.core.directory import Directory, Tenant
+from remediator.core.directory import SKEW, Directory, Tenant
 from remediator.core.owner import Owner, OwnerKind
 from tests.builders import START, make_group, make_sample, make_session
 
@@ -130,6 +131,24 @@ def test_samples_and_sessions_are_attributed_alike() -> None:
 
 
 def test_starts_are_known_by_address() -> None:
-    """For the server, to count apart what is from before them."""
-    assert DIRECTORY.starts["172.19.0.5"] == START
+    """For the server, to count apart what is from before them: by the same measure as a single session."""
+    since = DIRECTORY.starts["172.19.0.5"]
+    assert since == START - SKEW
+    assert owner(HERE, "172.19.0.5", since) == API
+    assert owner(HERE, "172.19.0.5", since - timedelta(microseconds=1)) == Owner(OwnerKind.ORPHAN, "api")
     assert "172.18.0.9" not in DIRECTORY.starts
+
+
+def test_thousands_of_addresses_are_told_quickly() -> None:
+    """As many as a large server has sessions; by the processor's time, of which a busy machine takes none."""
+    networks = frozenset(f"10.{n}.0.0/16" for n in range(100)) | {f"fd00:{n:x}::/64" for n in range(100)}
+    services = tuple(tenant(f"api-{n}", "api", f"10.99.{n}.7") for n in range(200))
+    claims = tuple(Claim(METABASE, addresses=(f"192.168.{n}.0/24",)) for n in range(20))
+    attribution = Attribution(Directory(services, networks=networks), claims)
+    sessions = [
+        replace(make_session(), address=f"203.{n // 65536}.{n // 256 % 256}.{n % 256}") for n in range(20_000)
+    ]
+    begun = process_time()
+    owned = attribution.of_sessions(sessions)
+    assert process_time() - begun < 5.0
+    assert {session.owner for session in owned} == {Owner()}

@@ -2,10 +2,10 @@
 -- Background processes show their type only to roles that may see statistics of other roles; one
 -- that is just leaving shows none to anybody. So a type that is null proves that this role would count
 -- too few sessions only where it lacks that right.
--- Sessions from before whoever has their address now was started are grouped apart.
+-- Sessions from before the time since when whoever has their address now can be theirs are grouped apart.
 -- Ages are without the time by which the server's clock was set ahead while a session was idle.
 with known as (
-    select address, started from unnest(%(addresses)s::text[], %(starts)s::timestamptz[]) as k (address, started)
+    select address, since from unnest(%(addresses)s::text[], %(starts)s::timestamptz[]) as k (address, since)
 ),
 activity as materialized (
     select
@@ -37,7 +37,7 @@ grouped as (
     where backend_type = 'client backend'
     group by
         usename, application_name, client_addr, state, cutoffs_reached, coalesce(unused, false),
-        backend_start < known.started
+        backend_start < known.since
 ),
 -- Rows of pg_stat_database as JSON, because before PostgreSQL 14 it does not have these columns.
 counted as (
@@ -53,6 +53,9 @@ select
     pg_postmaster_start_time(),
     pg_is_in_recovery(),
     host(inet_server_addr()),
+    inet_server_port(),
+    host(inet_client_addr()),
+    inet_client_port(),
     pg_has_role(current_user, 'pg_signal_backend', 'usage'),
     extract(epoch from clock_timestamp())::float8,
     (
