@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from remediator.core.assess import Watch, assess
-from remediator.core.attribution import SKEW
 from remediator.core.audit.catalogue import Catalogue
 from remediator.core.grace import StopGrace
 from remediator.core.leak import leak_age
@@ -147,7 +146,7 @@ class Facts:
     Attributes:
         sample: Counted by `cutoffs`, with owners.
         catalogue: None when it could not be read.
-        starts: When whoever has an address now was started, by address.
+        starts: From when on a session can be of whoever has its address now, by address.
         busiest: None where nothing was recorded.
         churn: None when it was not watched, or the server does not count sessions (before PostgreSQL 14).
     """
@@ -179,8 +178,7 @@ class Facts:
 
     def orphaned_before(self, address: str) -> datetime:
         """Before when a session from this address must have begun to be nobody's any more."""
-        started = self.starts.get(address)
-        return self.sample.moment.at if started is None else started - SKEW
+        return self.starts.get(address, self.sample.moment.at)
 
     @property
     def max_ages(self) -> tuple[timedelta, ...]:
