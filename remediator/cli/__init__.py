@@ -9,6 +9,7 @@ import click
 
 from remediator import __version__, log
 from remediator.cli.audit import audit
+from remediator.cli.common import say
 from remediator.cli.config import config_group
 from remediator.cli.demo import demo
 from remediator.cli.doctor import doctor
@@ -80,5 +81,5 @@ def run(arguments: Sequence[str]) -> int:
 def _fail(code: Exit, *lines: str) -> int:
     priority = log.ERROR_PREFIX if log.is_journal(sys.stderr) else ""
     for line in lines:
-        click.echo(f"{priority}remediator: {line}", err=True)
+        say(f"{priority}remediator: {line}", err=True)
     return code

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
@@ -17,9 +16,12 @@ from remediator.adapters.clock import SystemClock
 from remediator.cli.common import (
     config_option,
     format_option,
+    json_text,
     mode_of,
     mode_option,
+    print_text,
     quiet_logs,
+    say,
     settings_from,
 )
 from remediator.cli.exits import Exit
@@ -95,17 +97,17 @@ def audit(
     chosen = mode_of(settings, mode)
     now = SystemClock().now().at
     if watch and sys.stderr.isatty():
-        click.echo(f"watching sessions come and go for {duration(watch)} ...", err=True)
+        say(f"watching sessions come and go for {duration(watch)} ...", err=True)
     reports = _compared(settings, asyncio.run(auditing.audit(settings, chosen, watch)))
     if keep:
         kept = settings.audit.keep if settings.audit else _KEEP
         AuditFiles(settings.state_dir).keep(audit_record(reports, chosen, now), now, kept)
-    click.echo(_written(reports, chosen, form), nl=False)
+    print_text(_written(reports, chosen, form), nl=False)
     for path in output:
         try:
             path.write_text(_written(reports, chosen, _FORMS[path.suffix]), encoding="utf-8")
         except OSError as error:
-            click.echo(f"remediator: {path}: {error.strerror or error}", err=True)
+            say(f"remediator: {path}: {error.strerror or error}", err=True)
             return Exit.LEDGER
     return _code(reports, fail_on)
 
@@ -113,7 +115,7 @@ def audit(
 def _compared(settings: Settings, reports: Sequence[Report]) -> tuple[Report, ...]:
     before, unreadable = AuditFiles(settings.state_dir).latest(read_snapshots)
     for one in unreadable:
-        click.echo(f"remediator: {one.path}: {one.because}; not compared with it", err=True)
+        say(f"remediator: {one.path}: {one.because}; not compared with it", err=True)
     return tuple(compared(r, (before or {}).get(r.facts.database)) for r in reports)
 
 
@@ -121,7 +123,7 @@ def _written(reports: Sequence[Report], mode: Mode, form: str) -> str:
     match form:
         case "json":
             record = audit_record(reports, mode, SystemClock().now().at)
-            return json.dumps(record, ensure_ascii=False) + "\n"
+            return json_text(record) + "\n"
         case "md":
             return audit_markdown(reports)
         case "html":

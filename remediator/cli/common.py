@@ -15,6 +15,7 @@ from remediator import log
 from remediator.adapters.notify import url_fault
 from remediator.config import Settings, find, load
 from remediator.core.model import Mode
+from remediator.core.text import visible
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -69,10 +70,35 @@ def quiet_logs(settings: Settings) -> None:
 def print_json(records: Iterable[object]) -> None:
     """Print one JSON document per line."""
     for record in records:
-        click.echo(json.dumps(record, default=str, ensure_ascii=False))
+        print_text(json_text(record))
+
+
+def json_text(record: object) -> str:
+    """A record as one line of JSON; what cannot be seen is escaped, whichever characters those are."""
+    text = json.dumps(record, default=str, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def print_lines(lines: Iterable[str]) -> None:
     """Print lines for a person."""
     for line in lines:
-        click.echo(line)
+        say(line)
+
+
+def say(line: str, *, err: bool = False, mark: tuple[str, str] | None = None) -> None:
+    """Print a line for a person. Names in it come from strangers: they are seen, and do nothing else.
+
+    Args:
+        line: The line.
+        err: To standard error.
+        mark: A word that stands before it, and its colour.
+    """
+    before = click.style(f"{mark[0]:<8}", fg=mark[1]) + " " if mark else ""
+    click.echo(before + visible(line), err=err)
+
+
+def print_text(text: str, *, nl: bool = True) -> None:
+    """Print a text as it is: one in which whoever made it has seen to what strangers chose."""
+    click.echo(text, nl=nl)

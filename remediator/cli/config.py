@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from remediator.cli.common import config_option, settings_from
+from remediator.cli.common import config_option, print_text, say, settings_from
 from remediator.cli.exits import Exit
 from remediator.config import schema as json_schema
 from remediator.config import show as shown
@@ -29,17 +29,17 @@ def check(config: Path | None) -> int:
     """
     settings = settings_from(config, thorough=True)
     for warning in settings.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     databases = count(len(settings.databases), "database")
     services = count(len(settings.services), "service")
-    click.echo(f"{settings.source}: valid ({settings.mode}, {databases}, {services})")
+    say(f"{settings.source}: valid ({settings.mode}, {databases}, {services})")
     return Exit.OK
 
 
 @config_group.command("schema")
 def schema() -> int:
     """Print the JSON Schema of the config file, for editors and CI."""
-    click.echo(json.dumps(json_schema(), indent=2))
+    print_text(json.dumps(json_schema(), indent=2))
     return Exit.OK
 
 
@@ -47,5 +47,5 @@ def schema() -> int:
 @config_option
 def show(config: Path | None) -> int:
     """Print the effective config: defaults filled in, variables resolved, secrets masked."""
-    click.echo(shown(settings_from(config)), nl=False)
+    print_text(shown(settings_from(config)), nl=False)
     return Exit.OK

@@ -15,6 +15,7 @@ from remediator.cli.common import (
     mode_option,
     print_json,
     quiet_logs,
+    say,
     settings_from,
 )
 
@@ -47,5 +48,5 @@ def doctor(config: Path | None, mode: str | None, form: str) -> int:
         if form == "json":
             print_json([{"grade": mark, "subject": finding.subject, "text": finding.text}])
         else:
-            click.echo(f"{click.style(f'{mark:<8}', fg=colour)} {finding.subject}: {finding.text}")
+            say(f"{finding.subject}: {finding.text}", mark=(mark, colour))
     return max(finding.grade for finding in findings)

@@ -20,6 +20,7 @@ from remediator.cli.common import (
     print_json,
     print_lines,
     quiet_logs,
+    say,
     settings_from,
 )
 from remediator.cli.exits import Exit
@@ -69,7 +70,7 @@ def history(
         print_json([render.standing_record(standings.values(), windows, chosen)])
         return Exit.OK
     if not incidents:
-        click.echo(asyncio.run(_no_incidents(settings, chosen, since)))
+        say(asyncio.run(_no_incidents(settings, chosen, since)))
     for incident in incidents:
         print_lines(render.history_lines(incident, by_incident[incident.id], chosen, now))
     print_lines(render.standing_lines(standings, windows))
@@ -120,7 +121,7 @@ def show(context: click.Context, config: Path | None, mode: str | None, form: st
     chosen = mode_of(settings, mode or above.get("mode"))
     bundle = asyncio.run(_bundle(settings, chosen, incident))
     if bundle is None:
-        click.echo(f"no incident {incident} ({chosen}); `remediator history` lists them", err=True)
+        say(f"no incident {incident} ({chosen}); `remediator history` lists them", err=True)
         return Exit.FAILED
     if form == "json":
         print_json([render.bundle_record(bundle)])

@@ -9,7 +9,7 @@ import click
 
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.notify import Target, try_out
-from remediator.cli.common import config_option, mode_of, mode_option, quiet_logs, settings_from
+from remediator.cli.common import config_option, mode_of, mode_option, quiet_logs, say, settings_from
 from remediator.cli.exits import Exit
 from remediator.core.model import Mode
 from remediator.log import Redactor
@@ -45,7 +45,7 @@ def test(name: str | None, config: Path | None, mode: str | None) -> int:
                 f"no target has this name; {f'defined: {known}' if known else 'none is defined'}",
                 param_hint="NAME",
             )
-        click.echo("the config has no `notify`: there is nobody to send to")
+        say("the config has no `notify`: there is nobody to send to")
         return Exit.FAILED
     mask = Redactor([secret.reveal() for secret in settings.secrets]).text
     now, dry_run = SystemClock().now().at, mode_of(settings, mode) is Mode.DRY_RUN
@@ -57,5 +57,5 @@ def test(name: str | None, config: Path | None, mode: str | None) -> int:
     with ThreadPoolExecutor(len(targets)) as pool:
         outcomes = list(pool.map(tried, targets))
     for tried_name, because in outcomes:
-        click.echo(f"{tried_name}: {f'not delivered: {because}' if because else 'delivered'}")
+        say(f"{tried_name}: {f'not delivered: {because}' if because else 'delivered'}")
     return Exit.FAILED if any(because for _, because in outcomes) else Exit.OK

@@ -13,7 +13,7 @@ import click
 from remediator.adapters import heartbeat
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.ledger import SqliteLedger
-from remediator.cli.common import config_option, mode_of, mode_option, settings_from
+from remediator.cli.common import config_option, mode_of, mode_option, say, settings_from
 from remediator.cli.exits import Exit
 from remediator.cli.types import DURATION
 from remediator.config import Settings
@@ -51,7 +51,7 @@ def pause(config: Path | None, length: timedelta | None, reason: str) -> int:
 
     order = _with_ledger(settings, settings.mode, put_in_force)
     until = f"until {order.until:%Y-%m-%d %H:%M:%S} UTC" if order.until else "until `remediator resume`"
-    click.echo(f"paused {until}")
+    say(f"paused {until}")
     return Exit.OK
 
 
@@ -61,7 +61,7 @@ def resume(config: Path | None) -> int:
     """End a pause."""
     settings = settings_from(config)
     was_paused = _with_ledger(settings, settings.mode, lambda store: store.resume())
-    click.echo("resumed" if was_paused else "was not paused")
+    say("resumed" if was_paused else "was not paused")
     return Exit.OK
 
 
@@ -79,9 +79,9 @@ def ack(config: Path | None, mode: str | None) -> int:
     chosen = mode_of(settings, mode)
     locks = _with_ledger(settings, chosen, lambda store: store.acknowledge())
     for lock in locks:
-        click.echo(f"unlocked {lock.scope}: {lock.reason}")
+        say(f"unlocked {lock.scope}: {lock.reason}")
     if not locks:
-        click.echo(f"nothing was locked ({chosen})")
+        say(f"nothing was locked ({chosen})")
     return Exit.OK
 
 
@@ -111,5 +111,5 @@ def health(config: Path | None) -> int:
     settings = settings_from(config)
     status = heartbeat.read(settings.state_dir, SystemClock().now().at)
     age = f", last cycle {duration(status.age)} ago" if status.age is not None else ""
-    click.echo(f"{status.pulse}{age}" + (f": {status.detail}" if status.detail else ""))
+    say(f"{status.pulse}{age}" + (f": {status.detail}" if status.detail else ""))
     return Exit.OK if status.pulse is heartbeat.Pulse.FRESH else Exit.FAILED

@@ -38,6 +38,17 @@ def percent(ratio: float) -> str:
     return f"{ratio * 100:.1f}".rstrip("0").rstrip(".") + "%"
 
 
+def visible(text: str) -> str:
+    r"""Write text from outside, such as names of roles, as one line in which everything can be seen.
+
+    What could steer a terminal, break the line or turn the direction of writing becomes an escape such as
+    `\x1b`, `\n` or `\u202e`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def count(number: int, singular: str, plural: str | None = None) -> str:
     """Write a number with its noun: `1 session`, `2 sessions`."""
     return f"{number} {singular if number == 1 else plural or singular + 's'}"

@@ -15,6 +15,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from remediator.core.events import Event, Severity
+from remediator.core.text import visible
 from remediator.log.outlet import Gap, Outlet
 from remediator.log.redact import Redactor
 
@@ -174,7 +175,7 @@ class _Handler(logging.Handler):
 
 def _renderers(*, console: bool, journal: bool) -> list[Processor]:
     if console:
-        return [_event_first, structlog.dev.ConsoleRenderer(columns=_columns(), sort_keys=False)]
+        return [_event_first, _seen, structlog.dev.ConsoleRenderer(columns=_columns(), sort_keys=False)]
     json = structlog.processors.JSONRenderer(default=str)
     return [_event_first, _note_priority, json, _prefix_priority] if journal else [_event_first, json]
 
@@ -212,6 +213,11 @@ def _event_first(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
     leading = ("at", "severity", "event", "database", "incident", "mode")
     ordered = {key: event[key] for key in leading if key in event}
     return ordered | {key: value for key, value in event.items() if key not in ordered}
+
+
+def _seen(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Let nothing that a stranger chose steer the terminal or pass for a line of its own."""
+    return {key: visible(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 def _library(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

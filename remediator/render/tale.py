@@ -10,12 +10,12 @@ from remediator.core.ledger import Incident
 from remediator.core.model import Mode
 from remediator.core.plan import Objection
 from remediator.core.reading import Reading
-from remediator.core.text import count, duration, percent
+from remediator.core.text import count, duration, percent, visible
 from remediator.render.bundle import Bundle, Record, holders
+from remediator.render.markdown import as_text
 
 _WORDS = {o.value: o.meaning for o in Objection}
 _MOST_TARGETS = 20
-_ESCAPES = str.maketrans({"|": "\\|", "<": "&lt;", "\n": " ", "`": "'"})
 
 Table = Sequence[Sequence[str]]
 
@@ -144,11 +144,11 @@ def _utc(at: datetime) -> str:
 
 class _Markdown:
     def note(self, text: str) -> Iterator[str]:
-        yield text.translate(_ESCAPES)
+        yield as_text(text)
         yield ""
 
     def heading(self, depth: int, text: str) -> Iterator[str]:
-        yield f"{'#' * depth} {text.translate(_ESCAPES)}"
+        yield f"{'#' * depth} {as_text(text)}"
         yield ""
 
     def table(self, head: Sequence[str], rows: Table) -> Iterator[str]:
@@ -159,7 +159,7 @@ class _Markdown:
             yield f"| {' | '.join(head or [''] * width)} |"
             yield f"|{'---|' * width}"
         for row in rows:
-            yield f"| {' | '.join(cell.translate(_ESCAPES) for cell in row)} |"
+            yield f"| {' | '.join(as_text(cell) for cell in row)} |"
         yield ""
 
     def block(self, text: str) -> Iterator[str]:
@@ -179,10 +179,7 @@ class _Plain:
             yield "=" * len(text)
 
     def table(self, head: Sequence[str], rows: Table) -> Iterator[str]:
-        lines = [
-            tuple(cell.replace("\n", " ") for cell in row)
-            for row in ([head, *rows] if head and rows else rows)
-        ]
+        lines = [tuple(visible(cell) for cell in row) for row in ([head, *rows] if head and rows else rows)]
         widths = [max(len(row[n]) for row in lines) for n in range(len(lines[0]))] if lines else []
         for row in lines or [("nothing",)]:
             cells = (cell.ljust(width) for cell, width in zip(row, widths or [0], strict=False))

@@ -110,3 +110,11 @@ def test_the_values_of_the_core_are_frozen_and_slotted() -> None:
                     f"{name_of(path)}:{node.lineno} {node.name}"
                 )
     assert found > 20
+
+
+def test_commands_print_in_one_place() -> None:
+    """There, and only there, is seen to what strangers chose."""
+    commands = [path for path in MODULES if path.parent.name == "cli"]
+    assert len(commands) > 8
+    echoing = {path.name for path in commands if "click.echo" in path.read_text(encoding="utf-8")}
+    assert echoing == {"common.py"}

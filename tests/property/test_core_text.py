@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remediator.config.units import parse_duration, parse_percent
-from remediator.core.text import count, duration, percent
+from remediator.core.text import count, duration, percent, visible
 
 
 @given(st.integers(0, 3599))
@@ -44,3 +44,12 @@ def test_counts_begin_with_the_number(number: int) -> None:
     figure, noun = count(number, "session").split()
     assert int(figure) == number
     assert noun == ("session" if number == 1 else "sessions")
+
+
+@given(st.text())
+def test_whatever_is_in_a_text_it_can_be_seen_and_is_one_line(text: str) -> None:
+    """What can be seen stays as it is."""
+    shown = visible(text)
+    assert shown.isprintable()
+    assert text.isprintable() == (shown == text)
+    assert visible(shown) == shown

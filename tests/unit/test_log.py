@@ -113,6 +113,18 @@ def test_the_format_can_be_forced() -> None:
     assert not pipe.getvalue().startswith("{")
 
 
+def test_nothing_of_a_name_steers_the_terminal_or_begins_a_line() -> None:
+    """A person's line stays one, whatever a role is called."""
+    stream = io.StringIO()
+    log.configure("console", "info", stream)
+    log.LogObserver().emit(Event.CYCLE, database="a\x1b[2J\x9b1m\u202e\nfake", owners={"b\x1b[2J\nfake": 1})
+    text = stream.getvalue()
+    assert text.count("\n") == 1
+    for live in ("\x1b[2J", "\x9b", "\u202e"):
+        assert live not in text
+    assert "a\\x1b[2J\\x9b1m\\u202e\\nfake" in text
+
+
 def test_secrets_are_masked_by_key_by_value_and_in_urls() -> None:
     """However deep they are, and in the words of an error too."""
     stream = io.StringIO()

@@ -10,12 +10,14 @@ from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from remediator.adapters.web.kitchen import Kitchen
+from remediator.core.text import visible
 
 Context = Mapping[str, Any]
 
@@ -53,6 +55,7 @@ def routes(board: Board) -> list[Route]:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_seen,
     )
     page_of, incident_of = environment.get_template("page.html"), environment.get_template("incident.html")
 
@@ -87,6 +90,13 @@ def routes(board: Board) -> list[Route]:
         Route("/series", series),
         Route("/static/{name}", _Assets()),
     ]
+
+
+def _seen(value: Any) -> Any:
+    """Show what cannot be seen of a text; its lines stay lines."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return "\n".join(map(visible, value.split("\n")))
 
 
 def _found(context: Context | None) -> Context:

@@ -11,9 +11,8 @@ from markupsafe import Markup, escape
 
 from remediator.core.audit.report import Report
 from remediator.core.model import Mode
-from remediator.core.text import percent
+from remediator.core.text import percent, visible
 from remediator.render.audit.sections import sections, summary
-from remediator.render.audit.shown import shown
 
 
 def audit_html(reports: Sequence[Report], mode: Mode) -> str:
@@ -37,7 +36,7 @@ def audit_html(reports: Sequence[Report], mode: Mode) -> str:
 
 
 def _finalized(value: Any) -> Any:
-    return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _code(text: str) -> Markup:

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from remediator.core.audit.finding import Finding
 from remediator.core.audit.report import Report
+from remediator.core.text import visible
 from remediator.render.audit.sections import Section, sections, summary
-from remediator.render.audit.shown import shown
-
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
+from remediator.render.markdown import as_text
 
 
 def audit_markdown(reports: Sequence[Report]) -> str:
@@ -18,16 +17,12 @@ def audit_markdown(reports: Sequence[Report]) -> str:
     return "".join(f"{line}\n" for report in reports for line in _report(report))
 
 
-def _text(text: str) -> str:
-    return _SPECIAL.sub(r"\\\1", shown(text))
-
-
 def _report(report: Report) -> Iterator[str]:
-    yield f"# Audit of {_text(report.facts.database)}"
+    yield f"# Audit of {as_text(report.facts.database)}"
     yield ""
     yield f"{report.at:%Y-%m-%d %H:%M:%S} UTC"
     yield ""
-    yield from (f"- {_text(line)}" for line in summary(report))
+    yield from (f"- {as_text(line)}" for line in summary(report))
     yield ""
     yield "## Findings"
     yield ""
@@ -36,7 +31,7 @@ def _report(report: Report) -> Iterator[str]:
     for finding in report.findings:
         yield from _finding(finding)
     for section in sections(report):
-        yield f"## {_text(section.title)}"
+        yield f"## {as_text(section.title)}"
         yield ""
         yield from _section(section)
 
@@ -44,7 +39,7 @@ def _report(report: Report) -> Iterator[str]:
 def _finding(finding: Finding) -> Iterator[str]:
     yield f"### {finding.severity.label}: {finding.title} (`{finding.id}`)"
     yield ""
-    yield f"**{_text(finding.subject)}**: {_text(finding.evidence)}"
+    yield f"**{as_text(finding.subject)}**: {as_text(finding.evidence)}"
     yield ""
     yield finding.why
     yield ""
@@ -58,7 +53,7 @@ def _section(section: Section) -> Iterator[str]:
     if section.verbatim:
         yield from _fenced("text", section.lines)
     elif section.lines:
-        yield from (f"- {_text(line)}" for line in section.lines)
+        yield from (f"- {as_text(line)}" for line in section.lines)
         yield ""
     if section.bars:
         yield from _table(("", " sessions"), [(bar.label, str(bar.value)) for bar in section.bars])
@@ -69,10 +64,10 @@ def _section(section: Section) -> Iterator[str]:
 
 
 def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(_text(header.strip()) for header in headers)} |"
+    yield f"| {' | '.join(as_text(header.strip()) for header in headers)} |"
     yield f"|{'|'.join('---:' if header.startswith(' ') else '---' for header in headers)}|"
     for row in rows:
-        yield f"| {' | '.join(_text(cell) for cell in row)} |"
+        yield f"| {' | '.join(as_text(cell) for cell in row)} |"
     yield ""
 
 
@@ -80,6 +75,6 @@ def _fenced(language: str, lines: Sequence[str]) -> Iterator[str]:
     ticks = (len(run) for line in lines for run in re.findall("`+", line))
     fence = "`" * max(3, 1 + max(ticks, default=0))
     yield f"{fence}{language}"
-    yield from (shown(line) for line in lines)
+    yield from (visible(line) for line in lines)
     yield fence
     yield ""

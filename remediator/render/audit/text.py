@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from remediator.core.audit.finding import Finding
 from remediator.core.audit.report import Report
+from remediator.core.text import visible
 from remediator.render.audit.sections import Section, sections, summary
-from remediator.render.audit.shown import shown
 
 _WIDTH = 110
 _BAR = 40
@@ -17,7 +17,7 @@ _BAR = 40
 def audit_lines(report: Report) -> Iterator[str]:
     """One database's report for a person; nothing in it can steer the terminal."""
     for line in _lines(report):
-        yield shown(line)
+        yield visible(line)
 
 
 def _lines(report: Report) -> Iterator[str]:
