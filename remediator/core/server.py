@@ -32,13 +32,15 @@ class Route:
         dialled: The address connected to.
         port: The port connected to.
         ours: Our own address, by our account.
-        direct: Both ends call each other by the same addresses and ports: no translation, proxy or tunnel
-            is between them.
+        seen: Our own address as the server sees it.
+        direct: What was dialled is what the server calls its own end, and it sees the port that we come
+            from: the two ends are of one connection, without a proxy or a tunnel.
     """
 
     dialled: str
     port: int
     ours: str
+    seen: str
     direct: bool
 
 

@@ -44,8 +44,10 @@ def _elsewhere(directory: Directory, server: Server) -> str:
     if route is None:
         return f"the way to the server at {server.address} is not known"
     if route.direct:
-        # From the server's own machine; from the host into one of its networks; from a container of it.
-        if route.ours == server.address or route.ours in directory.gateways or directory.at(route.ours):
+        # What is sent to an address of our own machine does not leave it. Else we are a container, or the
+        # host on a network of its containers, and are seen as such.
+        among = route.ours in directory.gateways or directory.at(route.ours) is not None
+        if route.ours == route.dialled or (route.seen == route.ours and among):
             return ""
         return f"the server at {server.address} is not shown to run beside the Docker engine"
     if _published(directory, server.address, route):

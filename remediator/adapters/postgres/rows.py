@@ -53,9 +53,10 @@ def server_of(row: TupleRow, ends: Ends | None) -> Server:
     """Make the server that a sample's row tells of, with the way to it by both ends' account."""
     version, started, recovery, address, port, peer, peer_port, signal = row[5:13]
     route = None
-    if ends is not None:
-        direct = ends.theirs == (address, port) and ends.ours == (peer, peer_port)
-        route = Route(*ends.theirs, ends.ours[0], direct)
+    if ends is not None and peer is not None:
+        ours, our_port = ends.ours
+        direct = ends.theirs == (address, port) and our_port == peer_port
+        route = Route(*ends.theirs, ours, peer, direct)
     return Server(version, started, recovery, address, signal, route=route)
 
 

@@ -32,6 +32,11 @@ DIRECTORY = Directory(
 SERVER = make_server()
 
 
+def way(dialled: str, ours: str, seen: str = "", *, port: int = 5432, direct: bool = True) -> Route:
+    """How a server is reached; it sees us by our own address unless told."""
+    return Route(dialled, port, ours, seen or ours, direct)
+
+
 def told(address: str | None, route: Route | None) -> bool:
     """Whether sessions of a server are told by containers' addresses."""
     directory, untold = believable(DIRECTORY, replace(SERVER, address=address, route=route))
@@ -43,27 +48,16 @@ def told(address: str | None, route: Route | None) -> bool:
     ("address", "route"),
     [
         pytest.param(None, None, id="a unix socket"),
-        pytest.param("127.0.0.1", Route("127.0.0.1", 5432, "127.0.0.1", direct=True), id="loopback"),
-        pytest.param(
-            "10.0.0.7", Route("10.0.0.7", 5432, "10.0.0.7", direct=True), id="the host's own address"
-        ),
-        pytest.param(
-            "172.18.0.2", Route("172.18.0.2", 5432, "172.18.0.9", direct=True), id="a container's view"
-        ),
-        pytest.param(
-            "fd00::2", Route("fd00::2", 5432, "fd00::9", direct=True), id="a container's view, IPv6"
-        ),
-        pytest.param(
-            "10.0.0.7", Route("10.0.0.7", 5432, "172.18.0.9", direct=True), id="host, from a container"
-        ),
-        pytest.param("172.18.0.2", Route("172.18.0.2", 5432, "172.18.0.1", direct=True), id="from the host"),
-        pytest.param(
-            "172.18.0.2", Route("127.0.0.1", 5432, "127.0.0.1", direct=False), id="a published port"
-        ),
-        pytest.param(
-            "172.18.0.2", Route("10.0.0.7", 5432, "10.0.0.7", direct=False), id="on the host's address"
-        ),
-        pytest.param("172.18.0.2", Route("172.18.0.1", 5432, "172.18.0.9", direct=False), id="on a gateway"),
+        pytest.param("127.0.0.1", way("127.0.0.1", "127.0.0.1"), id="loopback"),
+        pytest.param("10.0.0.7", way("10.0.0.7", "10.0.0.7"), id="the host's own address"),
+        pytest.param("172.18.0.2", way("172.18.0.2", "172.18.0.9"), id="a container's view"),
+        pytest.param("fd00::2", way("fd00::2", "fd00::9"), id="a container's view, IPv6"),
+        pytest.param("10.0.0.7", way("10.0.0.7", "172.18.0.9"), id="host, from a container"),
+        pytest.param("172.18.0.2", way("172.18.0.2", "172.18.0.1"), id="from the host"),
+        pytest.param("172.17.0.1", way("172.17.0.1", "172.17.0.1", "10.0.0.7"), id="masqueraded"),
+        pytest.param("172.18.0.2", way("127.0.0.1", "127.0.0.1", direct=False), id="a published port"),
+        pytest.param("172.18.0.2", way("10.0.0.7", "10.0.0.7", direct=False), id="on the host's address"),
+        pytest.param("172.18.0.2", way("172.18.0.1", "172.18.0.9", direct=False), id="on a gateway"),
     ],
 )
 def test_a_server_beside_the_engine_sees_its_addresses(address: str | None, route: Route | None) -> None:
@@ -74,14 +68,17 @@ def test_a_server_beside_the_engine_sees_its_addresses(address: str | None, rout
 @pytest.mark.parametrize(
     ("address", "route"),
     [
-        pytest.param("10.0.0.8", Route("10.0.0.8", 5432, "10.0.0.7", direct=True), id="another machine"),
-        pytest.param("10.0.0.8", Route("10.0.0.8", 5432, "172.18.0.9", direct=False), id="from a container"),
-        pytest.param("172.18.0.2", Route("10.0.0.8", 5432, "10.0.0.7", direct=False), id="its container"),
-        pytest.param("172.18.0.2", Route("10.0.0.8", 5432, "172.18.0.9", direct=False), id="its, from ours"),
-        pytest.param("127.0.0.1", Route("127.0.0.1", 5432, "127.0.0.1", direct=False), id="a tunnel"),
-        pytest.param("172.18.0.2", Route("127.0.0.1", 15432, "127.0.0.1", direct=False), id="to a container"),
-        pytest.param("172.18.0.5", Route("127.0.0.1", 5432, "127.0.0.1", direct=False), id="another's port"),
-        pytest.param("172.18.0.2", Route("172.18.0.5", 6432, "172.18.0.9", direct=False), id="a proxy"),
+        pytest.param("10.0.0.8", way("10.0.0.8", "10.0.0.7"), id="another machine"),
+        pytest.param("10.0.0.8", way("10.0.0.8", "172.18.0.9", "10.0.0.7"), id="from a container"),
+        pytest.param("10.0.0.8", way("10.0.0.8", "172.18.0.9", "10.0.0.7", direct=False), id="and its port"),
+        pytest.param("172.18.0.2", way("10.0.0.8", "10.0.0.7", direct=False), id="its container"),
+        pytest.param("172.18.0.2", way("10.0.0.8", "172.18.0.9", direct=False), id="its, from ours"),
+        pytest.param("127.0.0.1", way("127.0.0.1", "127.0.0.1", direct=False), id="a tunnel"),
+        pytest.param(
+            "172.18.0.2", way("127.0.0.1", "127.0.0.1", port=15432, direct=False), id="to a container"
+        ),
+        pytest.param("172.18.0.5", way("127.0.0.1", "127.0.0.1", direct=False), id="another's port"),
+        pytest.param("172.18.0.2", way("172.18.0.5", "172.18.0.9", port=6432, direct=False), id="a proxy"),
         pytest.param("172.18.0.2", None, id="a way that was not told"),
     ],
 )
@@ -94,7 +91,7 @@ def test_a_server_elsewhere_may_mean_other_containers_by_the_same_addresses(
 
 def test_of_a_server_elsewhere_only_patterns_tell() -> None:
     """All of them, as if there were no engine."""
-    elsewhere = replace(SERVER, address="10.0.0.8", route=Route("10.0.0.8", 5432, "10.0.0.7", direct=True))
+    elsewhere = replace(SERVER, address="10.0.0.8", route=way("10.0.0.8", "10.0.0.7"))
     directory, untold = believable(DIRECTORY, elsewhere)
     assert "10.0.0.8" in untold
     attribution = Attribution(directory, (Claim(API, applications=("gunicorn*",)),))
@@ -102,7 +99,7 @@ def test_of_a_server_elsewhere_only_patterns_tell() -> None:
     assert attribution.owner("172.18.0.5", "shop", "gunicorn", None) == API
 
 
-BESIDE = replace(SERVER, route=Route("172.18.0.2", 5432, "172.18.0.9", direct=True))
+BESIDE = replace(SERVER, route=way("172.18.0.2", "172.18.0.9"))
 GROUP = replace(make_group(count=40), oldest=START)
 
 
