@@ -10,6 +10,7 @@ from remediator.core.leak import leak_age, leaked_groups
 from remediator.core.model import IDLE, Level, Sample
 from remediator.core.owner import Owner
 from remediator.core.policy import Policy
+from remediator.core.signs import signs
 from remediator.core.text import duration, percent
 
 _MOST = 0.5
@@ -29,10 +30,17 @@ class Diagnosis:
 
     Attributes:
         text: The evidence in words.
+        signs: What else is seen, and what it points to.
     """
 
     kind: Kind
     text: str
+    signs: tuple[str, ...] = ()
+
+    @property
+    def evidence(self) -> str:
+        """All of it in one line."""
+        return "; ".join((self.text, *self.signs))
 
 
 def diagnose(policy: Policy, level: Level, sample: Sample) -> Diagnosis | None:
@@ -52,7 +60,8 @@ def diagnose(policy: Policy, level: Level, sample: Sample) -> Diagnosis | None:
     age = leak_age(policy, level)
     held: Counter[Owner] = Counter()
     unused = 0
-    for group in leaked_groups(policy, age, sample):
+    groups = leaked_groups(policy, age, sample)
+    for group in groups:
         held[group.owner] += group.count
         unused += group.count if group.unused else 0
     leaked = sum(held.values())
@@ -63,4 +72,4 @@ def diagnose(policy: Policy, level: Level, sample: Sample) -> Diagnosis | None:
         text += f", {most} of them of {owner.label}" if owner.known else ""
         text += f", {unused} never used" if unused else ""
     kind = Kind.LEAK if leaked / total >= _MOST else Kind.PEAK if busy / total >= _MOST else Kind.UNCLEAR
-    return Diagnosis(kind, f"{text}; {busy} busy")
+    return Diagnosis(kind, f"{text}; {busy} busy", tuple(signs(groups, sample)))

@@ -45,6 +45,41 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Endings:
+    """Sessions that did not end by a client's leave.
+
+    Attributes:
+        abandoned: Their client was lost.
+        fatal: They met a fatal error, such as a time-out of the server's own.
+        killed: Somebody else than we ended them.
+    """
+
+    abandoned: int = 0
+    fatal: int = 0
+    killed: int = 0
+
+    def __add__(self, other: Endings) -> Endings:
+        return Endings(self.abandoned + other.abandoned, self.fatal + other.fatal, self.killed + other.killed)
+
+
+def endings(before: Counters | None, now: Counters | None, ours: int) -> Endings | None:
+    """Tell how sessions ended between two readings of one server; None when that cannot be told.
+
+    Args:
+        before: The earlier counters, None where the server has none.
+        now: The later ones; some are lower when the statistics were reset or a database was dropped.
+        ours: How many of those that were killed were, or may have been, killed by us.
+    """
+    if before is None or now is None:
+        return None
+    abandoned, fatal = now.abandoned - before.abandoned, now.fatal - before.fatal
+    killed = now.killed - before.killed
+    if min(abandoned, fatal, killed, now.begun - before.begun) < 0:
+        return None
+    return Endings(abandoned, fatal, max(0, killed - ours))
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """Which server answered.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import correlation, linear_regression
 from typing import TYPE_CHECKING
 
-from remediator.core.server import Counters
+from remediator.core.server import Counters, Endings, endings
 from remediator.core.text import duration
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ class Reading:
     Attributes:
         mono: When it was taken, on the monotonic clock.
         recent: Sessions that began within the minute before.
+        signalled: Sessions that we had told to end by then.
+        ended: How sessions ended since the reading before; None when that cannot be told.
+        owed: Sessions that we told to end and that the server had not counted as killed by then.
     """
 
     mono: float
@@ -37,6 +40,9 @@ class Reading:
     free: int
     counters: Counters | None
     recent: int
+    signalled: int = 0
+    ended: Endings | None = None
+    owed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +82,9 @@ class Trend:
         if slots is None:
             return self
         mono = sample.moment.mono
-        reading = Reading(mono, slots.used, slots.free, sample.counters, sample.recent)
-        kept = (r for r in self.readings if mono - WINDOW <= r.mono < mono)
-        return Trend((*kept, reading))
+        reading = Reading(mono, slots.used, slots.free, sample.counters, sample.recent, sample.signalled)
+        kept = tuple(r for r in self.readings if mono - WINDOW <= r.mono < mono)
+        return Trend((*kept, _since(kept[-1], reading) if kept else reading))
 
     def growth(self) -> Growth | None:
         """Fit a line to the used slots; None while there is too little to go by."""
@@ -117,6 +123,37 @@ class Trend:
         if last.mono - mono < _LEAST_SECONDS or begun < 0:  # the statistics were reset
             return None
         return begun / (last.mono - mono)
+
+    def endings(self, since: float | None = None) -> Endings | None:
+        """How sessions ended; None while that cannot be told, and before PostgreSQL 14.
+
+        Args:
+            since: A time on the monotonic clock; that of the first reading unless given.
+        """
+        if not self.readings:
+            return None
+        start = self.readings[0].mono if since is None else since
+        told = [r.ended for r in self.readings if r.ended is not None and r.mono > start]
+        return sum(told[1:], told[0]) if told else None
+
+    @property
+    def seconds(self) -> float:
+        """How far the readings reach back."""
+        return self.readings[-1].mono - self.readings[0].mono if self.readings else 0.0
+
+
+def _since(before: Reading, now: Reading) -> Reading:
+    """Tell how sessions ended between two readings, those apart that we ended.
+
+    A session counts as killed when it ends, which may be later than our signal. Whoever counts signals anew,
+    another process or one that was started again, cannot tell whose those are that were killed meanwhile.
+    """
+    if now.signalled < before.signalled or before.counters is None or now.counters is None:
+        return now
+    owed = before.owed + now.signalled - before.signalled
+    killed = now.counters.killed - before.counters.killed
+    ended = endings(before.counters, now.counters, owed)
+    return replace(now, ended=ended, owed=max(0, owed - killed) if ended is not None else owed)
 
 
 NO_TREND = Trend()

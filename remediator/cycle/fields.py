@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from remediator.core.assess import Assessment
+from remediator.core.idling import idle_in_transaction, never_used
+from remediator.core.leak import MINUTE
 from remediator.core.model import Evidence
 from remediator.core.plan import Action, Plan, RestartReplica, StepPlan, TerminateSession
 
@@ -24,10 +27,21 @@ def unknown_because(assessment: Assessment) -> str:
     return "; ".join(dict.fromkeys(f.text for f in assessment.findings if f.evidence is Evidence.UNKNOWN))
 
 
-def motion(assessment: Assessment) -> dict[str, object]:
-    """Where things are going, as far as that is known, and what kind of trouble it is."""
-    fields: dict[str, object] = {}
-    growth, churn = assessment.sample.trend.growth(), assessment.sample.trend.churn()
+def motion(assessment: Assessment, since: float | None) -> dict[str, object]:
+    """Where things are going, as far as that is known, and what kind of trouble it is.
+
+    Args:
+        assessment: The newest.
+        since: When this was asked last, on the monotonic clock.
+    """
+    sample = assessment.sample
+    fields: dict[str, object] = {
+        "never_used": never_used(sample, MINUTE),
+        "idle_in_transaction": idle_in_transaction(sample, MINUTE),
+    }
+    growth, churn, ended = sample.trend.growth(), sample.trend.churn(), sample.trend.endings(since)
+    if ended is not None:
+        fields["ended"] = asdict(ended)
     if growth is not None:
         fields["growth"] = round(growth.per_second * 60, 2)
         if growth.exhausted_in is not None:

@@ -66,6 +66,7 @@ class Teller:
     _pending: Level | None = None
     _untold: float | None = None
     _plan: object = None
+    _told: float | None = None
 
     def emit(self, event: Event, incident: Incident | None = None, **fields: object) -> None:
         """Emit an event with what every event of a database carries."""
@@ -144,7 +145,7 @@ class Teller:
             used=incident.used,
             usable=incident.usable,
             diagnosis=diagnosis.kind.value if diagnosis else None,
-            evidence=diagnosis.text if diagnosis else None,
+            evidence=diagnosis.evidence if diagnosis else None,
         )
 
     def maintenance(self, window: Window | None) -> None:
@@ -167,7 +168,8 @@ class Teller:
             fields |= {"used": slots.used, "usable": slots.usable, "utilization": round(slots.utilization, 4)}
             fields["states"] = states(assessment)
             fields["owners"] = owners(assessment)
-            fields |= motion(assessment)
+            fields |= motion(assessment, self._told)
+            self._told = sample.moment.mono
         if sample.probe is not None:
             fields["probe"] = sample.probe.result.value
             fields["probe_seconds"] = round(sample.probe.seconds, 4)

@@ -41,6 +41,7 @@ def _motion_lines(assessment: Assessment) -> Iterator[str]:
     diagnosis = assessment.diagnosis
     if diagnosis is not None:
         yield f"  looks like {_LOOKS[diagnosis.kind]}: {diagnosis.text}"
+        yield from (f"    {sign}" for sign in diagnosis.signs)
     growth = assessment.sample.trend.growth()
     if growth is not None and growth.steady:
         yield f"  {growth}"

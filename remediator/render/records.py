@@ -14,6 +14,7 @@ from remediator.core.model import Sample
 from remediator.core.owner import Owner
 from remediator.core.plan import Act, Action, Hold, Plan, Proposal, RestartReplica, StepPlan, TerminateSession
 from remediator.core.record import to_record
+from remediator.core.trend import Trend
 from remediator.render.standing import budget_records, in_force_record
 from remediator.render.verdicts import reasons, verdict
 
@@ -30,6 +31,7 @@ def assessment_record(name: str, assessment: Assessment, window: Window | None =
         "because": reasons(assessment),
         "maintenance": maintenance,
         "diagnosis": _diagnosis_record(assessment),
+        "trend": _trend_record(assessment.sample.trend),
         **sample_record(assessment.sample),
         "conditions": [
             {
@@ -45,7 +47,23 @@ def assessment_record(name: str, assessment: Assessment, window: Window | None =
 
 def _diagnosis_record(assessment: Assessment) -> Record | None:
     diagnosis = assessment.diagnosis
-    return {"kind": diagnosis.kind.value, "text": diagnosis.text} if diagnosis else None
+    if diagnosis is None:
+        return None
+    return {"kind": diagnosis.kind.value, "text": diagnosis.text, "signs": list(diagnosis.signs)}
+
+
+def _trend_record(trend: Trend) -> Record | None:
+    """Where things have been going in the last minutes; None of a single look, which cannot tell."""
+    if not trend.seconds:
+        return None
+    growth, churn, ended = trend.growth(), trend.churn(), trend.endings()
+    return {
+        "seconds": round(trend.seconds, 1),
+        "growth": round(growth.per_second * 60, 2) if growth else None,
+        "exhausted_in": round(growth.exhausted_in, 1) if growth and growth.exhausted_in is not None else None,
+        "churn": round(churn, 3) if churn is not None else None,
+        "ended": asdict(ended) if ended else None,
+    }
 
 
 def sample_record(sample: Sample) -> Record:

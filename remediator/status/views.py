@@ -203,7 +203,7 @@ def _motion(assessment: Assessment) -> Iterator[str]:
     level = max(assessment.level, assessment.pending or Level.NORMAL)
     found = assessment.diagnosis
     if found is not None and assessment.evidence.get(level) is Evidence.BREACH:
-        yield f"{_KINDS[found.kind]}: {found.text}"
+        yield from (f"{_KINDS[found.kind]}: {found.text}", *found.signs)
     growth = sample.trend.growth()
     if growth is not None and growth.exhausted_in is not None:
         yield f"no slot is left in {duration(round(growth.exhausted_in))} if it goes on so: {growth}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count
 
@@ -25,6 +25,7 @@ from remediator.core.trouble import Trouble, TroubleKind
 from remediator.errors import UnavailableError
 from remediator.ports import NO_STARTS, Clock, Receipt
 from remediator.testing.claim import FakeClaim
+from remediator.testing.counters import FakeCounters
 from remediator.testing.session import TICK, FakeSession, grouped
 
 _HIDDEN = Trouble(TroubleKind.HIDDEN, "our role may not see other roles' sessions")
@@ -49,6 +50,7 @@ class FakeDatabase:
         can_signal: Our role may terminate other roles' sessions.
         break_after: The connection is lost at this attempt to terminate, counted from 0, once the
             server has done it; then this is None again.
+        counters: What the server has counted.
         gate: While set, every call waits for this event first, as for a server that is slow.
         claim: The right to act, which nobody asks for unless the test says so.
         signals: The sessions that were signalled, in order.
@@ -70,6 +72,7 @@ class FakeDatabase:
     readable: bool = True
     can_signal: bool = True
     break_after: int | None = None
+    counters: FakeCounters = field(default_factory=FakeCounters)
     gate: asyncio.Event | None = None
     claim: FakeClaim = field(default_factory=FakeClaim)
     signals: list[SessionId] = field(default_factory=list)
@@ -128,11 +131,22 @@ class FakeDatabase:
             own=own,
         )
         self._sessions[session.id] = session
+        self.counters.begun += 1
         return session
 
     def leave(self, session: FakeSession) -> None:
         """Close a session from the client's side; it is no error when it is gone."""
         self._sessions.pop(session.id, None)
+
+    def vanish(self, session: FakeSession) -> None:
+        """Let a session's client be lost without a word, which the server notices at once."""
+        self.leave(session)
+        self.counters.abandoned += 1
+
+    def dismiss(self, session: FakeSession) -> None:
+        """Let an operator end a session."""
+        self.leave(session)
+        self.counters.killed += 1
 
     def exists(self, session: FakeSession) -> bool:
         """Tell whether the server still has this session."""
@@ -152,7 +166,8 @@ class FakeDatabase:
         if not self.readable:
             return Sample(moment, probe=self._probe(self._slots()), trouble=_HIDDEN, server=server)
         slots, groups = self._slots(), self._groups(starts)
-        return Sample(moment, slots, groups, self._probe(slots), server=server, recent=self._recent())
+        sample = Sample(moment, slots, groups, self._probe(slots), server=server, recent=self._recent())
+        return replace(sample, counters=self.counters.read(self.version), signalled=len(self.signals))
 
     async def sessions(self) -> tuple[Session, ...]:
         """Read every session with what decides whether it may be terminated.
@@ -193,7 +208,7 @@ class FakeDatabase:
         there = [session for wanted in ids if (session := self._sessions.get(wanted)) is not None]
         for session in there:
             if not self._lives(session, then):
-                self.leave(session)
+                self.dismiss(session)
         return frozenset(session.id for session in there if self._lives(session, then))
 
     async def close(self) -> None:
@@ -232,6 +247,7 @@ class FakeDatabase:
         now = self.now()
         there = [session for session in self._sessions.values() if self._lives(session, now)]
         if len(there) != len(self._sessions):
+            self.counters.killed += len(self._sessions) - len(there)
             self._sessions = {session.id: session for session in there}
         return there
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
@@ -52,6 +54,14 @@ class Client(ABC):
     @abstractmethod
     def leave(self) -> None:
         """End the session from this side."""
+
+    @abstractmethod
+    def vanish(self) -> None:
+        """End without a word to the server, as a process does that is killed."""
+
+    @abstractmethod
+    def be_killed(self) -> None:
+        """Be ended by an operator."""
 
     @abstractmethod
     def lives(self) -> bool:
@@ -169,6 +179,14 @@ class FakeClient(Client):
         """Leave."""
         self._world.server.leave(self._session)
 
+    def vanish(self) -> None:
+        """Vanish."""
+        self._world.server.vanish(self._session)
+
+    def be_killed(self) -> None:
+        """Go."""
+        self._world.server.dismiss(self._session)
+
     def lives(self) -> bool:
         """Ask the fake."""
         return self._world.server.exists(self._session)
@@ -268,6 +286,20 @@ class RealClient(Client):
     def leave(self) -> None:
         """Close."""
         self._connection.close()
+        self._ended()
+
+    def vanish(self) -> None:
+        """Shut the connection down below the protocol."""
+        with socket.socket(fileno=os.dup(self._connection.fileno())) as wire:
+            wire.shutdown(socket.SHUT_RDWR)
+        self._ended()
+
+    def be_killed(self) -> None:
+        """As a superuser."""
+        self._server.rows(f"SELECT pg_terminate_backend({self.pid})")
+        self._ended()
+
+    def _ended(self) -> None:
         wait_until(lambda: not self.lives(), what="the session to end")
 
     def lives(self) -> bool:

@@ -16,7 +16,8 @@ from remediator.core.model import (
     Session,
     SessionId,
 )
-from remediator.core.server import Server, replaced, restarted
+from remediator.core.server import Endings, Server, replaced, restarted
+from remediator.core.trend import NO_TREND
 from remediator.core.trouble import TroubleKind
 from remediator.errors import UnavailableError
 from remediator.ports import Receipt
@@ -178,6 +179,40 @@ async def test_young_sessions_are_counted(world: World) -> None:
     sample = await world.database.sample(world.moment())
     assert sample.slots is not None
     assert 3 <= sample.recent <= sample.slots.used
+
+
+async def test_how_sessions_end_is_counted_and_by_whom(world: World) -> None:
+    """By the server; those that we end count as told to end when they do, not before."""
+    leaving, vanishing, killed, ours = (world.open() for _ in range(4))
+    world.age()
+    chosen = await _choose(world, ours)
+    before = await world.database.sample(world.moment())
+    assert await world.database.terminate(chosen, SHORT) == (Receipt.SENT,)
+    assert await _gone(world, chosen)
+    leaving.leave()
+    vanishing.vanish()
+    killed.be_killed()
+    world.age()
+    after = await world.database.sample(world.moment())
+    assert before.counters is not None
+    assert after.counters is not None
+    assert after.counters.abandoned - before.counters.abandoned == 1
+    assert after.counters.fatal == before.counters.fatal
+    assert after.counters.killed - before.counters.killed == 2
+    assert after.signalled - before.signalled == 1
+    trend = NO_TREND.tell(before).tell(after)
+    assert trend.endings() == Endings(abandoned=1, killed=1)
+
+
+async def test_a_session_that_changed_was_not_told_to_end(world: World) -> None:
+    """Only what the server was asked to signal counts as ours."""
+    client = world.open()
+    world.age()
+    chosen = await _choose(world, client)
+    client.query()
+    before = (await world.database.sample(world.moment())).signalled
+    assert await world.database.terminate(chosen, SHORT) == (Receipt.CHANGED,)
+    assert (await world.database.sample(world.moment())).signalled == before
 
 
 async def test_idle_sessions_are_counted_by_cutoff(world: World) -> None:

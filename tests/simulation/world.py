@@ -114,7 +114,8 @@ class SimDatabase(FakeDatabase):
         kept, server = self._kept, self._server()
         if kept.server == server:
             server = kept.server
-        return Sample(moment, kept.slots, kept.groups, kept.probe, server=server)
+        sample = Sample(moment, kept.slots, kept.groups, kept.probe, server=server)
+        return replace(sample, counters=self.counters.read(self.version), signalled=len(self.signals))
 
     async def fresh_sample(self, moment: Moment) -> Sample:
         """Read everything anew, as the fake does it."""

@@ -30,6 +30,9 @@ CYCLE: dict[str, Any] = {
     "growth": 6.0,
     "exhausted_in": 370.0,
     "churn": 0.5,
+    "never_used": 7,
+    "idle_in_transaction": 2,
+    "ended": {"abandoned": 4, "fatal": 1, "killed": 0},
     "diagnosis": "leak",
     "seconds": 0.02,
 }
@@ -74,12 +77,26 @@ def test_a_cycle_is_shown_whole() -> None:
     assert found["growth_slots_per_second{database=shop}"] == 0.1
     assert found["exhaustion_seconds{database=shop}"] == 370
     assert found["churn_sessions_per_second{database=shop}"] == 0.5
+    assert found["never_used_sessions{database=shop}"] == 7
+    assert found["idle_in_transaction_sessions{database=shop}"] == 2
     assert [found[f"diagnosis{{database=shop,kind={x}}}"] for x in ("leak", "peak", "unclear")] == [1, 0, 0]
     assert found["cycles_total{database=shop}"] == 1
     assert found["cycle_duration_seconds_count{database=shop}"] == 1
     assert found["mode_info{mode=dry-run}"] == 1
     assert found["mode_info{mode=enforce}"] == 0
     assert found["build_info{version=1.2.3}"] == 1
+
+
+def test_how_sessions_ended_adds_up() -> None:
+    """From check to check; one that does not know adds nothing, and takes nothing away."""
+    metrics = started()
+    causes = ("abandoned", "fatal", "killed")
+    ended = [f"sessions_ended_total{{cause={cause},database=shop}}" for cause in causes]
+    assert [read(metrics)[name] for name in ended] == [0, 0, 0]
+    metrics.emit(Event.CYCLE, **CYCLE)
+    metrics.emit(Event.CYCLE, **{key: value for key, value in CYCLE.items() if key != "ended"})
+    metrics.emit(Event.CYCLE, **CYCLE | {"ended": {"abandoned": 0, "fatal": 1, "killed": 3}})
+    assert [read(metrics)[name] for name in ended] == [4, 2, 3]
 
 
 def test_what_is_no_longer_known_is_no_longer_shown() -> None:
@@ -94,7 +111,7 @@ def test_what_is_no_longer_known_is_no_longer_shown() -> None:
     assert found["cycles_total{database=shop}"] == 2
     gone = {"used_slots", "usable_slots", "utilization_ratio", "sessions", "probe_result", "probe_seconds"}
     gone |= {"growth_slots_per_second", "exhaustion_seconds", "churn_sessions_per_second"}
-    gone |= {"sessions_by_owner"}
+    gone |= {"sessions_by_owner", "never_used_sessions", "idle_in_transaction_sessions"}
     assert not [name for name in found if name.split("{")[0] in gone]
 
 

@@ -163,8 +163,29 @@ def test_an_assessment_as_json_has_the_servers_counters_and_the_diagnosis() -> N
     assert record["counters"] == {"begun": 9, "abandoned": 1, "fatal": 2, "killed": 3}
     assert record["diagnosis"]["kind"] == "leak"
     assert "90 never used" in record["diagnosis"]["text"]
+    assert "90 never ran a statement" in record["diagnosis"]["signs"][0]
+    assert record["trend"] is None
     lines = list(render.assessment_lines("shop", judged(sample)))
     assert any(line.startswith("  looks like a leak: 90 of 96") for line in lines)
+
+
+def test_an_assessment_as_json_has_the_trend() -> None:
+    """Growth, churn and how sessions ended, over the readings that there are."""
+    counted = [
+        replace(make_sample(used=60 + n, at=moment(n * 10)), counters=Counters(50 * n, n, 0, 2 * n))
+        for n in range(7)
+    ]
+    watch = Watch()
+    for sample in counted[:-1]:
+        watch = assess(make_policy(), watch, sample).watch
+    record = render.assessment_record("shop", assess(make_policy(), watch, counted[-1]))
+    assert record["trend"] == {
+        "seconds": 60.0,
+        "growth": 6.0,
+        "exhausted_in": 340.0,
+        "churn": 5.0,
+        "ended": {"abandoned": 6, "fatal": 0, "killed": 12},
+    }
 
 
 def test_an_assessment_says_whose_the_sessions_are_where_any_of_it_is_known() -> None:

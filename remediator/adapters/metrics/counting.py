@@ -5,6 +5,7 @@ Labels hold nothing that a stranger chooses: names from the config and words fro
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
@@ -17,6 +18,7 @@ from remediator.core.diagnosis import Kind
 from remediator.core.events import Event
 from remediator.core.ledger import Result, database_scope
 from remediator.core.model import Level, Mode, ProbeResult
+from remediator.core.server import Endings
 from remediator.ports import Clock
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -27,6 +29,7 @@ STATES = (
     *("fastpath function call", "disabled", "starting", "other"),
 )
 _HOLDS = ("held", "suspended")
+_CAUSES = tuple(field.name for field in dataclasses.fields(Endings))
 
 
 class Metrics(Declared):
@@ -118,6 +121,8 @@ class Metrics(Declared):
                 counter.labels(database)
             for hold in _HOLDS:
                 self.hold.labels(database, hold).set(0)
+            for cause in _CAUSES:
+                self.ended.labels(database, cause)
 
     def _cycle(self, database: str, fields: Mapping[str, Any]) -> None:
         self.cycles.labels(database).inc()
@@ -134,12 +139,16 @@ class Metrics(Declared):
             (self.growth, None if growth is None else growth / 60),
             (self.exhaustion, fields.get("exhausted_in")),
             (self.churn, fields.get("churn")),
+            (self.never_used, fields.get("never_used")),
+            (self.resting, fields.get("idle_in_transaction")),
             (self.used, fields.get("used")),
             (self.usable, fields.get("usable")),
             (self.utilization, fields.get("utilization")),
             (self.probe_seconds, fields.get("probe_seconds")),
         ):
             _set(gauge, value, database)
+        for cause, number in (fields.get("ended") or {}).items():
+            self.ended.labels(database, cause).inc(number)
         for kind in Kind:
             self.diagnosis.labels(database, kind.value).set(fields.get("diagnosis") == kind.value)
         for result in ProbeResult:

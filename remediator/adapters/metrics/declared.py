@@ -53,6 +53,19 @@ class Declared:
             "exhaustion_seconds", "Until no slot is left, where growth is steady.", "database"
         )
         self.churn = self._gauge("churn_sessions_per_second", "How many sessions begin.", "database")
+        self.ended = self._counter(
+            "sessions_ended_total", "Sessions that did not end by their client's leave.", "database", "cause"
+        )
+        self.never_used = self._gauge(
+            "never_used_sessions",
+            "Sessions idle for a minute or longer that never ran a statement.",
+            "database",
+        )
+        self.resting = self._gauge(
+            "idle_in_transaction_sessions",
+            "Sessions idle in a transaction for a minute or longer.",
+            "database",
+        )
         self.diagnosis = self._gauge(
             "diagnosis", "1 for what holds the slots, from alert on, else 0.", "database", "kind"
         )

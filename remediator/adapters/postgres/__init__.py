@@ -10,7 +10,8 @@ from psycopg import ProgrammingError, conninfo
 from remediator.adapters.postgres.catalogue import read_catalogue
 from remediator.adapters.postgres.claim import Claim
 from remediator.adapters.postgres.connection import Connection
-from remediator.adapters.postgres.database import PostgresDatabase, Privileges
+from remediator.adapters.postgres.database import PostgresDatabase
+from remediator.adapters.postgres.rows import Privileges
 from remediator.errors import ConfigError
 
 __all__ = ["PostgresDatabase", "Privileges", "open_database", "read_catalogue"]

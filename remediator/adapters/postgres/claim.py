@@ -25,10 +25,12 @@ class Claim:
     Attributes:
         connection: The long-lived connection.
         wanted: Whether we are to act at all; a dry run leaves the lock to those who do.
+        ended: How many sessions of ours were ended so.
     """
 
     connection: Connection
     wanted: bool
+    ended: int = field(default=0, init=False)
     _held_on: int | None = field(default=None, init=False)
     _held_by: SessionId | None = field(default=None, init=False)
 
@@ -64,6 +66,7 @@ class Claim:
         session = {"pid": lost.pid, "backend_start": lost.backend_start}
         rows = await self.connection.fetch(queries.RECLAIM, {**session, **LOCK}, on=on)
         self._held_by = None
+        self.ended += len(rows)
         return bool(rows)
 
     async def confirm(self, on: int) -> bool:

@@ -21,6 +21,8 @@ from remediator.adapters.postgres.connection import Connection, NoAnswerError
 from remediator.adapters.postgres.identity import Identity, Whereabouts
 from remediator.adapters.postgres.rows import (
     TOLD_TIME,
+    Privileges,
+    privileges_of,
     sample_of,
     server_of,
     session_of,
@@ -43,24 +45,6 @@ _MOVED = Trouble(TroubleKind.MOVED, "new connections reach another server than t
 _REFUSED = frozenset({TroubleKind.DENIED, TroubleKind.FAILED})
 _LOOK_EVERY = 0.05
 _SECONDS_PER_TERMINATION = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Privileges:
-    """What our role may do on a server, for `doctor`.
-
-    Attributes:
-        reserved_slot: A slot is kept for our role when ordinary ones have run out.
-        connection_limit: The role's own limit, -1 for none.
-    """
-
-    user: str
-    superuser: bool
-    read_all_stats: bool
-    signal_backend: bool
-    reserved_slot: bool
-    connection_limit: int
-    server_version: str
 
 
 @dataclass(slots=True)
@@ -88,6 +72,7 @@ class PostgresDatabase:
     _identity: Identity = field(init=False)
     _whereabouts: Whereabouts = field(default_factory=Whereabouts, init=False)
     _ages: Ages = field(default_factory=Ages, init=False)
+    _signalled: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._identity = Identity(self.connection)
@@ -113,7 +98,9 @@ class PostgresDatabase:
             if error.trouble.kind in _REFUSED:
                 await self.connection.close()
             return await self._without_reading(moment, error.trouble)
-        sample = replace(sample_of(moment, row, cutoffs), server=server, clock_set=clock_set)
+        sample = sample_of(moment, row, cutoffs)
+        signalled = self._signalled + self.claim.ended
+        sample = replace(sample, server=server, clock_set=clock_set, signalled=signalled)
         if self._read_on != self.connection.opened:
             self._probe = None  # it may have met another server
         self._server, self._read_on = server, self.connection.opened
@@ -207,7 +194,7 @@ class PostgresDatabase:
                 for session in sessions:
                     receipts.append(await self._terminate(cursor, session, older_than))  # noqa: PERF401
         except NoAnswerError:
-            pass
+            self._signalled += 1  # the one that was asked for last may have been told to end
         return tuple(receipts) + (Receipt.UNKNOWN,) * (len(sessions) - len(receipts))
 
     async def _terminate(
@@ -227,7 +214,10 @@ class PostgresDatabase:
         except psycopg.errors.InsufficientPrivilege:
             return Receipt.DENIED
         # False comes with a warning that the pid is no server process any more: it has just gone.
-        return Receipt.SENT if row is not None and row[0] else Receipt.CHANGED
+        if row is None or not row[0]:
+            return Receipt.CHANGED
+        self._signalled += 1
+        return Receipt.SENT
 
     async def may_act(self) -> bool:
         """Ask the server whether no other remediator may act on it; never raises.
@@ -268,18 +258,7 @@ class PostgresDatabase:
         Raises:
             UnavailableError: The server did not answer in time.
         """
-        user, superuser, stats, signal, may_reserve, reserved, limit, version = (
-            await self.connection.fetch(queries.PRIVILEGES)
-        )[0]
-        return Privileges(
-            user=user,
-            superuser=superuser,
-            read_all_stats=stats,
-            signal_backend=signal,
-            reserved_slot=bool(may_reserve and reserved) or superuser,
-            connection_limit=limit,
-            server_version=version,
-        )
+        return privileges_of((await self.connection.fetch(queries.PRIVILEGES))[0])
 
     async def clock_skew(self, at: datetime) -> timedelta:
         """Read by how much the server's clock is ahead of ours.

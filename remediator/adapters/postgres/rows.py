@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from psycopg.rows import TupleRow
@@ -24,6 +24,38 @@ from remediator.core.trouble import Trouble, TroubleKind
 
 TOLD_TIME = 13
 """Where a sample's row has the server's clock, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Privileges:
+    """What our role may do on a server, for `doctor`.
+
+    Attributes:
+        reserved_slot: A slot is kept for our role when ordinary ones have run out.
+        connection_limit: The role's own limit, -1 for none.
+    """
+
+    user: str
+    superuser: bool
+    read_all_stats: bool
+    signal_backend: bool
+    reserved_slot: bool
+    connection_limit: int
+    server_version: str
+
+
+def privileges_of(row: TupleRow) -> Privileges:
+    """Make the privileges of our role."""
+    user, superuser, stats, signal, may_reserve, reserved, limit, version = row
+    return Privileges(
+        user=user,
+        superuser=superuser,
+        read_all_stats=stats,
+        signal_backend=signal,
+        reserved_slot=bool(may_reserve and reserved) or superuser,
+        connection_limit=limit,
+        server_version=version,
+    )
 
 
 def sample_of(moment: Moment, row: TupleRow, cutoffs: Sequence[float]) -> Sample:
