@@ -148,7 +148,7 @@ class Scene:
         """What the page says of the daemon itself."""
         settings = self.settings()
         if self._known is None or self._known[0] is not settings:  # writing YAML takes its time
-            facts = Facts(self.mode, __version__, str(settings.source), show(settings))
+            facts = Facts(self.mode, __version__, str(settings.source), show(settings, arguments=False))
             self._known = settings, facts
         return self._known[1]
 

@@ -36,15 +36,21 @@ from remediator.core.policy import (
     Step,
     TerminateIdle,
 )
+from remediator.core.text import count
 
 _SHORTEST_SECRET = 4
 """Characters; shorter ones would blacken innocent text."""
 
 
-def show(settings: Settings) -> str:
+def show(settings: Settings, *, arguments: bool = True) -> str:
     """Write the settings as YAML that `load` reads again, every key with its effective value.
 
     A secret from a file shows as that file; any other shows as a mask, which is then the secret.
+
+    Args:
+        settings: The settings.
+        arguments: Whether to show those of commands, which may hold a secret that only their writer knows to
+            be one, or one that came from the environment.
     """
     policies = {database.policy.name: database.policy for database in settings.databases}
     content: dict[str, Any] = {
@@ -53,7 +59,7 @@ def show(settings: Settings) -> str:
         "state_dir": str(settings.state_dir),
         "docker": {"host": settings.docker_host},
         "databases": [_database(database) for database in settings.databases],
-        "services": [_service(service, settings) for service in settings.services],
+        "services": [_service(service, settings, arguments=arguments) for service in settings.services],
         "clients": [
             {"name": claim.owner.name, **_looks(claim), "pooler": claim.owner.kind is OwnerKind.POOLER}
             for claim in settings.claims
@@ -124,15 +130,18 @@ def _target(target: NotifySettings) -> dict[str, Any]:
     }
 
 
-def _service(service: ServiceSettings, settings: Settings) -> dict[str, Any]:
+def _service(service: ServiceSettings, settings: Settings, *, arguments: bool) -> dict[str, Any]:
+    def argv(words: tuple[str, ...]) -> list[str]:
+        return _arguments(words, settings.secrets) if arguments else _program(words)
+
     runtime, verification = service.runtime, service.service.verification
     shown: dict[str, Any] = {"name": service.service.name}
     if isinstance(runtime, ComposeTarget):
         shown["compose"] = {"project": runtime.project, "service": runtime.service}
     else:
         shown["command"] = {
-            "restart": _arguments(runtime.restart, settings.secrets),
-            "inspect": _arguments(runtime.inspect, settings.secrets),
+            "restart": argv(runtime.restart),
+            "inspect": argv(runtime.inspect),
             "deadline": runtime.deadline,
         }
     owner = Owner(OwnerKind.SERVICE, service.service.name)
@@ -142,8 +151,7 @@ def _service(service: ServiceSettings, settings: Settings) -> dict[str, Any]:
         shown["connections"] = _connections(service.connections)
     shown["verify"] = {"within": verification.within, "steady_for": verification.steady_for}
     if service.diagnose is not None:
-        run = _arguments(service.diagnose.run, settings.secrets)
-        shown["diagnose"] = {"run": run, "within": service.diagnose.within}
+        shown["diagnose"] = {"run": argv(service.diagnose.run), "within": service.diagnose.within}
     return shown
 
 
@@ -152,6 +160,11 @@ def _connections(connections: Connections) -> dict[str, Any]:
     if connections.processes is None:
         del shown["threads"]  # they are those of a process
     return shown
+
+
+def _program(words: tuple[str, ...]) -> list[str]:
+    """The program alone, and how many arguments it has."""
+    return [words[0], *([f"({count(len(words) - 1, 'argument')})"] if len(words) > 1 else [])]
 
 
 def _arguments(arguments: tuple[str, ...], secrets: tuple[Secret, ...]) -> list[str]:

@@ -52,6 +52,22 @@ def test_a_leak_shows_in_the_metrics_from_its_beginning_to_its_end(
     assert after["remediator_paused"] == 0
 
 
+def test_arguments_of_commands_are_shown_to_nobody_who_looks(watch: str, tmp_path: Path) -> None:
+    """Given secrets in them, from the environment and as they are, then no page and no metric has one."""
+    port, service = free_port(), dict[str, object]()
+    service |= {"name": "worker", "diagnose": {"run": ["echo", "--key=${CANARY_KEY}"]}}
+    service["command"] = {"restart": ["true", "written-c4nary"], "inspect": ["echo", "${CANARY_KEY}"]}
+    env = {"CANARY_KEY": "environment-c4nary"}
+    config = serving(port) | {"services": [service]}
+    with Daemon(tmp_path / "daemon", watch, config=config, env=env) as daemon:
+        daemon.wait(lambda: ask(port, "/readyz").status == 200, "being ready")
+        pages = [ask(port, path).body for path in ("/", "/metrics", "/series?database=shop")]
+        assert daemon.terminate() == 0
+    assert "worker" in pages[0]
+    assert "(1 argument)" in pages[0]
+    assert not [page for page in pages if "c4nary" in page]
+
+
 def test_a_port_in_use_does_not_keep_it_from_watching(watch: str, tmp_path: Path) -> None:
     """It says so, and takes the port once it is free; ending it frees the port at once."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -238,6 +239,65 @@ async def test_thousands_of_connections_hold_nobody_up() -> None:
     assert len(gaps) > 50
     assert max(gaps[-50:]) < 1.0
     assert told.names() == ["web_available"]
+
+
+async def test_who_asks_and_leaves_leaves_nothing_behind() -> None:
+    """Given a page that takes for ever, when hundreds ask for it and are gone at once, then so is their work.
+
+    The next one is served, and never more than a few are waited for.
+    """
+    port, told, hung = free_port(), Told(), asyncio.Event()
+    asked = most = 0
+
+    async def slow() -> bytes:
+        nonlocal asked
+        asked += 1
+        await hung.wait()
+        return b"up 1\n"
+
+    async with serving(port, told, sources=replace(_sources(), metrics=slow)):
+        await told_of(told, Event.WEB_AVAILABLE)
+        before = len(asyncio.all_tasks())
+        for _ in range(200):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+            writer.transport.abort()
+            most = max(most, len(asyncio.all_tasks()) - before)
+        async with asyncio.timeout(20):
+            while len(asyncio.all_tasks()) > before:  # noqa: ASYNC110  they have no way to wake anybody
+                await asyncio.sleep(0.02)
+        hung.set()
+        assert (await get(port, "/metrics")).body == "up 1\n"
+    assert asked > 1
+    assert most <= QUICK.connections
+
+
+async def test_one_thing_is_made_at_a_time() -> None:
+    """Pages and metrics are asked for at once; side by side each would have its own quarter."""
+    port, told = free_port(), Told()
+    at_once: list[int] = [0]
+
+    async def make(*_: str) -> bytes:
+        at_once.append(at_once[-1] + 1)
+        await asyncio.sleep(0.1)
+        at_once.append(at_once[-1] - 1)
+        return b"up 1\n"
+
+    async def incident(_: str) -> None:
+        await make()
+
+    sources = _sources()
+    sources = replace(sources, metrics=make, board=replace(sources.board, incident=incident))
+    async with serving(port, told, sources=sources):
+        await told_of(told, Event.WEB_AVAILABLE)
+        answers = await asyncio.gather(
+            *(get(port, path) for path in ("/metrics", "/incidents/1", "/incidents/2"))
+        )
+    assert [answer.status for answer in answers] == [200, 404, 404]
+    assert len(at_once) == 7
+    assert max(at_once) == 1
 
 
 async def test_a_port_in_use_is_told_once_and_taken_when_it_is_free(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ def make_app(sources: Sources, hosts: Collection[str], observer: Observer, clock
     fault = _Fault(observer, clock)
     app = Starlette(
         routes=[
-            *routes(sources.board),
+            *routes(sources.board, kitchen),
             Route("/metrics", metrics),
             Route("/healthz", alive),
             Route("/readyz", ready),

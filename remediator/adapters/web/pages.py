@@ -44,8 +44,8 @@ class Board:
     series: Callable[[str], Awaitable[Context | None]]
 
 
-def routes(board: Board) -> list[Route]:
-    """Make the routes.
+def routes(board: Board, kitchen: Kitchen) -> list[Route]:
+    """Make the routes; what they show is made in that kitchen.
 
     Whatever is shown came from strangers, names of their applications above all: templates escape it.
     """
@@ -58,8 +58,6 @@ def routes(board: Board) -> list[Route]:
         finalize=_seen,
     )
     page_of, incident_of = environment.get_template("page.html"), environment.get_template("incident.html")
-
-    kitchen = Kitchen()
 
     async def page(_: Request) -> Response:
         async def make() -> bytes:

@@ -88,10 +88,9 @@ class WebServer:
                     self._unavailable(error)
                 await asyncio.sleep(_RETRY)
         finally:
-            for task in tuple(self._state.tasks):
-                task.cancel()
             for connection in tuple(self._state.connections):
-                connection.transport.abort()
+                if isinstance(connection, _Connection):
+                    connection.abandon()
 
     def _unavailable(self, error: Exception) -> None:
         because = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
@@ -155,9 +154,11 @@ class _Connection(H11Protocol):
 
     def __init__(self, config: Config, state: ServerState, limits: Limits, ended: Callable[[], Any]) -> None:
         super().__init__(config, state, {})
+        self.tasks = set()  # its own, to be ended with it; the server would let them go on
         self._limits = limits
         self._ended = ended
         self._deadlines: list[asyncio.TimerHandle] = []
+        self._gone = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to count its time."""
@@ -175,11 +176,25 @@ class _Connection(H11Protocol):
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Make room for the next one."""
+        """End what nobody waits for any more, and make room for the next one once it has ended."""
         for deadline in self._deadlines:
             deadline.cancel()
         super().connection_lost(exc)
-        self._ended()
+        for task in self.tasks:
+            task.cancel()
+            task.add_done_callback(self._make_room)
+        self._make_room()
+
+    def abandon(self) -> None:
+        """End it, and what is under way for it, at once."""
+        for task in self.tasks:
+            task.cancel()
+        self.transport.abort()
+
+    def _make_room(self, *_: object) -> None:
+        if not self._gone and all(task.done() for task in self.tasks):
+            self._gone = True
+            self._ended()
 
     def _without_request(self) -> None:
         if getattr(self, "scope", None) is None:  # set by the first request
