@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from remediator.core.clock import ClockMark
 from remediator.core.deposition import Deposition
@@ -124,6 +124,15 @@ class Runtime(Protocol):
             UnavailableError: No answer; it may have been restarted or not.
             RejectedError: Refused; it was not restarted.
         """
+        ...
+
+
+@runtime_checkable
+class Questioned(Protocol):
+    """A runtime whose replicas are asked something before they are restarted, which may take long."""
+
+    async def question(self, replica: Replica) -> None:
+        """Ask, and keep the answer; takes no longer than agreed, and never raises."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""A runtime that first asks a replica what is wrong with it, for as long as agreed, and restarts it then."""
+"""A runtime whose replicas can be asked what is wrong with them before they are restarted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SLACK = 0.5
 class DiagnosingRuntime:
     """Stands in for a runtime whose service has a diagnostic; only where something may be done at all.
 
-    Whatever becomes of the diagnostic, the restart follows, at its deadline at the latest.
+    Whatever becomes of the diagnostic, it is over at its deadline.
 
     Attributes:
         runtime: The real one.
@@ -42,7 +42,11 @@ class DiagnosingRuntime:
         return await self.runtime.replicas()
 
     async def restart(self, replica: Replica) -> Receipt:
-        """Examine the replica, then restart it if it still is what it was."""
+        """Restart the replica if it still is what it was."""
+        return await self.runtime.restart(replica)
+
+    async def question(self, replica: Replica) -> None:
+        """Examine the replica, and keep what is learned."""
         begun = self.clock.now()
         result, output = await self._examined(replica)
         seconds = round(self.clock.now().mono - begun.mono, 3)
@@ -50,7 +54,6 @@ class DiagnosingRuntime:
         self.keep(
             Deposition(replica.service, replica.id, replica.name, begun.at, seconds, self.mask(result), kept)
         )
-        return await self.runtime.restart(replica)
 
     async def _examined(self, replica: Replica) -> tuple[str, str]:
         try:

@@ -7,11 +7,15 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from remediator.core import incident as incidents
-from remediator.core.ledger import Entry, Incident, Intent, Outcome, Result
+from remediator.core.assess import Assessment
+from remediator.core.ledger import Entry, Incident, Intent, Ledger, Outcome, Result
+from remediator.core.maintenance import Window
 from remediator.core.model import Moment, Session
-from remediator.core.plan import RestartReplica, StepPlan, TerminateSession
-from remediator.core.policy import Step, TerminateIdle
-from remediator.cycle.sight import Sight
+from remediator.core.plan import Objection, RestartReplica, StepPlan, TerminateSession
+from remediator.core.policy import Policy, Step, TerminateIdle
+from remediator.core.reconsider import second_thoughts
+from remediator.cycle.questioning import Questioner
+from remediator.cycle.sight import Sight, lasted
 from remediator.cycle.telling import Teller
 from remediator.cycle.verifying import Verifier, immediate
 from remediator.ports import Database, LedgerStore, Receipt
@@ -19,6 +23,7 @@ from remediator.ports import Database, LedgerStore, Receipt
 # An idle backend ends within milliseconds of its signal; looking that long spares a whole cycle.
 _LOOK_AFTER = timedelta(seconds=1)
 _NO_LONGER_OURS = "it is not certain any more that no other remediator acts on the database"
+_NOT_AFTER = "not done after it was asked what is wrong"
 _TOO_LATE = "not done: too long after the reading that it rests on"
 
 
@@ -31,6 +36,7 @@ class Actor:
     verifier: Verifier
     teller: Teller
     sight: Sight
+    questioner: Questioner
 
     async def intend(
         self, incident: Incident, step: StepPlan, moment: Moment
@@ -62,20 +68,58 @@ class Actor:
         Nothing is done if recording them took so long that what they rest on has grown old.
         """
         if self.sight.aged(moment):
-            dropped = Outcome(Result.CHANGED, self.sight.clock.now().at, _TOO_LATE)
-            return [(entry, dropped) for entry in entries]
+            return [self._dropped(entry, _TOO_LATE) for entry in entries]
         if isinstance(step, TerminateIdle):
             return await self._terminate(step, entries, moment)
         found: list[tuple[Entry, Outcome]] = []
         for entry in entries:
-            if not isinstance(entry.intent.action, RestartReplica):
-                continue
-            # Between the sample and now we may have been suspended, and another one have taken over.
-            if await self.database.may_act():
-                self.verifier.request(entry, entry.intent.action.replica)
-            else:
-                found.append((entry, Outcome(Result.CHANGED, self.sight.clock.now().at, _NO_LONGER_OURS)))
+            if not self.questioner.ask(entry, step):
+                found += await self._restart(entry)
         return found
+
+    async def outcomes(
+        self,
+        policy: Policy,
+        assessment: Assessment,
+        incident: Incident | None,
+        ledger: Ledger,
+        window: Window | None,
+    ) -> list[tuple[Entry, Outcome]]:
+        """Find the outcomes that can be told by now of what is open, whoever began it.
+
+        What has been asked before its restart is restarted now, unless something has come between: asking
+        takes its time.
+        """
+        entries = ledger.open_entries(self.database.name)
+        found: list[tuple[Entry, Outcome]] = []
+        for entry, step in self.questioner.answered(entries):
+            if self.verifier.lineage.elsewhere(entry):
+                because = "another server answers now"
+            else:
+                because = second_thoughts(
+                    self.database.name, policy, assessment, incident, ledger, window, step
+                )
+                if not because and not lasted(policy, assessment):
+                    because = Objection.UNCONFIRMED.meaning
+            found += (
+                [self._dropped(entry, f"{_NOT_AFTER}: {because}")] if because else await self._restart(entry)
+            )
+        done = {entry.id for entry, _ in found}
+        rest = [entry for entry in entries if entry.id not in done]
+        return found + await self.verifier.outcomes(rest, assessment.sample.moment)
+
+    async def _restart(self, entry: Entry) -> list[tuple[Entry, Outcome]]:
+        """Request a restart; return its outcome if it is not to be."""
+        # Between the sample and now we may have been suspended, and another one have taken over.
+        if not isinstance(entry.intent.action, RestartReplica):
+            return []
+        if not await self.database.may_act():
+            return [self._dropped(entry, _NO_LONGER_OURS)]
+        self.verifier.request(entry, entry.intent.action.replica)
+        return []
+
+    def _dropped(self, entry: Entry, because: str) -> tuple[Entry, Outcome]:
+        return entry, Outcome(Result.CHANGED, self.sight.clock.now().at, because)
 
     async def _terminate(
         self, step: TerminateIdle, entries: Sequence[Entry], moment: Moment

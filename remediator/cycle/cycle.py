@@ -28,6 +28,7 @@ from remediator.cycle.attributing import Attributor
 from remediator.cycle.bookkeeping import Bookkeeping
 from remediator.cycle.concluding import Concluder
 from remediator.cycle.lineage import Lineage
+from remediator.cycle.questioning import Questioner
 from remediator.cycle.sight import Sight, confirmed, lasted
 from remediator.cycle.surveying import survey
 from remediator.cycle.telling import Teller
@@ -93,7 +94,7 @@ class Cycle:
         self._attributor = attributor or Attributor()
         self._follower = follower
         self._sight = Sight(database, self._attributor, self._lineage, self._teller, clock, self._timekeeper)
-        self._actor = Actor(database, store, self._verifier, self._teller, self._sight)
+        self._actor = Actor(database, store, self._verifier, self._teller, self._sight, Questioner(runtimes))
         self._concluder = Concluder(store, self._teller)
         self._books = Bookkeeping(store, self._teller, fence)
         self._resumed = False
@@ -178,7 +179,9 @@ class Cycle:
         if incident is not None:
             incident = await self._bounded(incident, assessment.sample)
         # After a crash this is how the past is caught up with: the same look as at any other time.
-        found = await self._verifier.outcomes(ledger.open_entries(self.database.name), moment)
+        found = await self._actor.outcomes(
+            self.policy, assessment, incident, ledger, self.maintenance(moment)
+        )
         if found:
             incident = await self._conclude(found, incident, moment)
             ledger = await self._load(moment)

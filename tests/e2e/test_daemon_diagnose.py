@@ -50,6 +50,28 @@ def test_one_that_hangs_holds_up_the_restart_no_longer_than_agreed(
         assert said["seconds"] < 10
 
 
+def test_a_pause_while_it_is_asked_is_kept(app: str, watch: str, tmp_path: Path) -> None:
+    """Given an operator who sees the diagnostic run and says hands off, then the restart does not follow."""
+    worker = LeakingService("worker", tmp_path / "worker", app)
+    mark = tmp_path / "asked"
+    code = f"open({str(mark)!r}, 'w').close(); import time; time.sleep(600)"
+    diagnose = {"run": [sys.executable, "-S", "-c", code], "within": "15s"}
+    config = {"services": [worker.config | {"diagnose": diagnose}]}
+    steps = ladder("worker", terminate=False)
+    with Daemon(tmp_path / "d", watch, worker, policy=steps, config=config) as daemon:
+        daemon.wait(mark.exists, "the diagnostic")
+        daemon.run("pause", "--reason", "I am on it")
+        finished = daemon.wait_for("action_finished", action="restart")
+        assert (finished["outcome"], worker.restarts) == ("changed", 0)
+        assert "I am on it" in finished["detail"]
+        daemon.wait_cycles(3)
+        assert worker.restarts == 0
+        daemon.run("resume")
+        daemon.wait_for("action_finished", action="restart", outcome="confirmed")
+        assert worker.restarts == 1
+        assert daemon.terminate() == 0
+
+
 def test_nothing_is_asked_in_a_dry_run(app: str, watch: str, tmp_path: Path) -> None:
     """A program of the operator's may do more than look."""
     worker = LeakingService("worker", tmp_path / "worker", app)

@@ -54,9 +54,10 @@ def command(state: Path, told: list[Deposition], code: str, within: timedelta) -
 
 
 async def restart(runtime: DiagnosingRuntime) -> tuple[Receipt, float]:
-    """Restart the only replica; tell how long that took."""
+    """Ask the only replica, and restart it; tell how long that took."""
     (replica,) = await runtime.replicas()
     begun = time.monotonic()
+    await runtime.question(replica)
     receipt = await runtime.restart(replica)
     return receipt, time.monotonic() - begun
 
