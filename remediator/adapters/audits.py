@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from remediator.adapters.place import check_state_dir, create_private, create_private_directory
 from remediator.adapters.worker import Worker
+from remediator.core.text import one_line
 from remediator.errors import LedgerError
 
 _DIRECTORY = "audits"
@@ -83,7 +84,7 @@ class AuditFiles:
             try:
                 return read(json.loads(_content(path))), tuple(passed)
             except (OSError, ValueError, RecursionError) as error:
-                passed.append(Unreadable(path, " ".join(str(error).split()) or type(error).__name__))
+                passed.append(Unreadable(path, one_line(str(error)) or type(error).__name__))
         return None, tuple(passed)
 
     def keep(self, record: Mapping[str, Any], at: datetime, keep: int) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from remediator.core.model import Evidence, Level, Sample
@@ -15,6 +16,22 @@ class Finding:
     condition: str
     evidence: Evidence
     text: str
+
+
+def texts(findings: Iterable[Finding], sample: Sample) -> list[str]:
+    """Say findings on a sample, each fact once.
+
+    A server that cannot be read leaves nearly every condition unknown, all for one reason.
+    """
+    why = why_unknown(sample)
+    unread = f": {why}"
+    said = (
+        f"the server cannot be read{unread}"
+        if finding.evidence is Evidence.UNKNOWN and finding.text.endswith(unread)
+        else finding.text
+        for finding in findings
+    )
+    return list(dict.fromkeys(said))
 
 
 def why_unknown(sample: Sample) -> str:

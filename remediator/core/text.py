@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import lru_cache
 
+_MARKS = ".,:;!?"
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 
 
@@ -36,6 +37,21 @@ def duration(value: timedelta | float) -> str:
 def percent(ratio: float) -> str:
     """Write a ratio as a percentage with at most one decimal: 0.5 is `50%`, 0.958 is `95.8%`."""
     return f"{ratio * 100:.1f}".rstrip("0").rstrip(".") + "%"
+
+
+def one_line(text: str, longest: int | None = None) -> str:
+    """Make one line of what a server, an engine or a library says in several.
+
+    Args:
+        text: What it says; where a line begins a sentence, a semicolon divides it from the one before.
+        longest: After how many characters it is cut.
+    """
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    said = ""
+    for line in filter(None, lines):
+        begins = said != "" and line[0].isupper() and said[-1] not in _MARKS
+        said += f"{'; ' if begins else ' ' if said else ''}{line}"
+    return said if longest is None or len(said) <= longest else f"{said[:longest]}..."
 
 
 def visible(text: str) -> str:

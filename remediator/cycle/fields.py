@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from remediator.core.assess import Assessment
+from remediator.core.finding import texts
 from remediator.core.idling import idle_in_transaction, never_used
 from remediator.core.leak import MINUTE
 from remediator.core.model import Evidence
@@ -24,7 +25,8 @@ def states(assessment: Assessment) -> Mapping[str, int]:
 
 def unknown_because(assessment: Assessment) -> str:
     """What is not known of an assessment, in words."""
-    return "; ".join(dict.fromkeys(f.text for f in assessment.findings if f.evidence is Evidence.UNKNOWN))
+    unknown = (f for f in assessment.findings if f.evidence is Evidence.UNKNOWN)
+    return "; ".join(texts(unknown, assessment.sample))
 
 
 def motion(assessment: Assessment, since: float | None) -> dict[str, object]:

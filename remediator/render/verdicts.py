@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from remediator.core.assess import Assessment
+from remediator.core.finding import texts
 from remediator.core.model import Evidence, Level
 
 
@@ -27,8 +28,9 @@ def reasons(assessment: Assessment) -> list[str]:
     wanted = Evidence.UNKNOWN if shown_unknown(assessment) else Evidence.BREACH
     level = shown_level(assessment)
     found = [
-        f.text
+        f
         for f in assessment.findings
         if f.evidence is wanted and (wanted is Evidence.UNKNOWN or f.level is level)
     ]
-    return list(dict.fromkeys(found)) or [f.text for f in assessment.findings if f.level is Level.CRITICAL]
+    found = found or [f for f in assessment.findings if f.level is Level.CRITICAL]
+    return texts(found, assessment.sample)

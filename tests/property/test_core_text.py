@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from remediator.config.units import parse_duration, parse_percent
-from remediator.core.text import count, duration, percent, visible
+from remediator.core.text import count, duration, one_line, percent, visible
 
 
 @given(st.integers(0, 3599))
@@ -53,3 +54,27 @@ def test_whatever_is_in_a_text_it_can_be_seen_and_is_one_line(text: str) -> None
     assert shown.isprintable()
     assert text.isprintable() == (shown == text)
     assert visible(shown) == shown
+
+
+@given(st.text(), st.integers(1, 50))
+def test_whatever_is_said_in_lines_is_one_line_with_every_word(text: str, longest: int) -> None:
+    """Nothing but white space and the division of sentences changes; said again it stays."""
+    line = one_line(text)
+    assert len(line.splitlines()) <= 1
+    assert "".join(line.split()).replace(";", "") == "".join(text.split()).replace(";", "")
+    assert one_line(line) == line
+    assert len(one_line(text, longest)) <= longest + len("...")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("Connection refused\n\tIs the server running?\n", "Connection refused; Is the server running?"),
+        ("Is it?\nNo", "Is it? No"),
+        ("the container is\nmarked for removal", "the container is marked for removal"),
+        ("\n \n", ""),
+    ],
+)
+def test_sentences_on_lines_of_their_own_are_divided(text: str, line: str) -> None:
+    """A line that was only wrapped is not."""
+    assert one_line(text) == line

@@ -16,6 +16,8 @@ from remediator.core.maintenance import Window
 from remediator.core.model import (
     Level,
     Mode,
+    Probe,
+    ProbeResult,
     Sample,
 )
 from remediator.core.owner import Owner, OwnerKind
@@ -31,6 +33,7 @@ from remediator.core.plan import (
 from remediator.core.policy import Backoff, Conditions, LevelRule, Rate, RestartService
 from remediator.core.server import Counters
 from remediator.core.trouble import Trouble, TroubleKind
+from remediator.cycle.fields import unknown_because
 from tests.builders import (
     ACCEPTED,
     REFUSED,
@@ -97,7 +100,7 @@ def test_a_level_that_might_be_higher_is_unknown() -> None:
         (MONITOR, "30 of 100 usable slots used (30%), above 20%"),
         (ALERT, "60 of 100 usable slots used (60%), above 50%"),
         (CRITICAL, "96 of 100 usable slots used (96%), above 90%"),
-        (UNKNOWN, "utilization unknown: no route to host"),
+        (UNKNOWN, "the server cannot be read: no route to host"),
     ],
 )
 def test_the_first_reason_is_the_most_telling(assessment: Assessment, reason: str) -> None:
@@ -105,6 +108,16 @@ def test_the_first_reason_is_the_most_telling(assessment: Assessment, reason: st
     reasons = render.reasons(assessment)
     assert reasons[0] == reason
     assert len(reasons) == len(set(reasons))
+
+
+def test_a_server_that_is_down_is_one_line() -> None:
+    """It leaves every condition unknown, all for the one reason that somebody has to read at night."""
+    down = Trouble(TroubleKind.UNREACHABLE, "Connection refused")
+    probe = Probe(ProbeResult.UNAVAILABLE, detail="Connection refused")
+    assessment = judged(replace(make_sample(used=None, probe=probe), trouble=down))
+    assert len({f.text for f in assessment.findings}) > 2
+    assert render.reasons(assessment) == ["the server cannot be read: Connection refused"]
+    assert unknown_because(assessment) == "the server cannot be read: Connection refused"
 
 
 def test_an_assessment_as_json_holds_all_figures() -> None:

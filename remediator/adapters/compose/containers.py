@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any
 
-from remediator.adapters.compose.failure import one_line
 from remediator.core.model import Exempt, Health, Replica, ReplicaState
+from remediator.core.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

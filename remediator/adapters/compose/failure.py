@@ -7,11 +7,13 @@ import re
 from docker.errors import APIError, DockerException
 from requests.exceptions import JSONDecodeError, RequestException, Timeout
 
+from remediator.core.text import one_line
 from remediator.errors import RejectedError, UnavailableError
 
 # Everything a call may raise, an answer of an unexpected shape included.
 FAILURES = (DockerException, RequestException, OSError, ValueError, LookupError, TypeError, AttributeError)
 
+_LONGEST = 200
 _HUNG = "no answer in time; is the engine hung?"
 _HINTS: tuple[tuple[type[Exception], str], ...] = (
     (FileNotFoundError, "there is no such socket; is the engine running, the socket mounted?"),
@@ -43,9 +45,9 @@ def translate(error: Exception, host: str, what: str) -> UnavailableError | Reje
         if isinstance(system, kind) or isinstance(error, kind):
             return UnavailableError(f"{start}: {hint}")
     if isinstance(error, RequestException | OSError):
-        return UnavailableError(f"{start}: {one_line(str(system or error))}")
+        return UnavailableError(f"{start}: {one_line(str(system or error), _LONGEST)}")
     if isinstance(error, DockerException):
-        return RejectedError(f"{start}: {one_line(str(error))}")
+        return RejectedError(f"{start}: {one_line(str(error), _LONGEST)}")
     return UnavailableError(f"{start}: the answer is not one of a Docker Engine")
 
 
@@ -61,7 +63,7 @@ def shown(host: str) -> str:
 
 def _answered(error: APIError, start: str) -> UnavailableError | RejectedError:
     status = error.status_code or 0
-    said = one_line(str(error.explanation or ""))
+    said = one_line(str(error.explanation or ""), _LONGEST)
     # A proxy in front of the engine answers with a web page, which tells nothing more than its status.
     answer = f"HTTP {status}" if not said or said.startswith("<") else f"HTTP {status}: {said}"
     if status == _FORBIDDEN:
@@ -84,9 +86,3 @@ def _system_error(error: BaseException) -> OSError | None:
         seen.add(current)
         waiting += [*current.args, getattr(current, "reason", None), current.__context__, current.__cause__]
     return None
-
-
-def one_line(text: str, longest: int = 200) -> str:
-    """Make a line that can be shown of what the engine says, cut after so many characters."""
-    text = " ".join(text.split())
-    return text if len(text) <= longest else f"{text[:longest]}..."

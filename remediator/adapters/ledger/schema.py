@@ -6,6 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from remediator.adapters.ledger.connection import transaction
+from remediator.core.text import one_line
 from remediator.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def examine(connection: sqlite3.Connection, path: Path) -> int:
     (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     (journal,) = connection.execute("PRAGMA journal_mode").fetchone()
     if verdict != "ok" or journal != "wal":
-        found = " ".join(verdict.split()) if verdict != "ok" else f"journal mode {journal}"
+        found = one_line(verdict) if verdict != "ok" else f"journal mode {journal}"
         raise LedgerError(
             f"ledger {path}: is damaged ({found}); it is left as it is: put a sound copy back, or move it "
             "away together with its mark to start a new one, with empty budgets"

@@ -23,6 +23,7 @@ from psycopg.pq.abc import PGconn
 from psycopg.rows import TupleRow
 
 from remediator.adapters.postgres.resolve import addresses_of, several
+from remediator.core.text import one_line
 from remediator.core.trouble import Trouble, TroubleKind
 
 _VERBOSITY_DEFAULT, _VERBOSITY_VERBOSE = 1, 2
@@ -99,7 +100,7 @@ async def connect(params: Mapping[str, str], within: float) -> AsyncConnection[T
         text = f"cannot find the address of {_host(params)}: {error.strerror or error}"
         raise ConnectError(Trouble(TroubleKind.UNREACHABLE, text)) from None
     except Error as error:
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = one_line(str(error)) or type(error).__name__
         raise ConnectError(Trouble(TroubleKind.FAILED, text)) from None
     connection: AsyncConnection[TupleRow] = AsyncConnection(pgconn)
     await connection.set_autocommit(True)
@@ -180,7 +181,7 @@ def _error(message: str) -> ConnectError:
     """Class libpq's verbose message; with several hosts the last one that answered counts."""
     answers = _CODE.findall(message)
     if not answers:
-        text = " ".join(message.split())
+        text = one_line(message)
         return ConnectError(Trouble(TroubleKind.UNREACHABLE, text))
     sqlstate, text = answers[-1]
     if sqlstate == "53300" and _ROLE_LIMIT.search(message):

@@ -19,6 +19,7 @@ from psycopg.types.json import set_json_loads
 
 from remediator.adapters.postgres import queries
 from remediator.adapters.postgres.connect import ConnectError, connect
+from remediator.core.text import one_line
 from remediator.core.trouble import Trouble, TroubleKind
 from remediator.errors import UnavailableError
 
@@ -228,7 +229,7 @@ def _forgiving_json(data: str | bytes) -> Any:
 
 
 def _trouble(error: psycopg.Error) -> Trouble:
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = one_line(str(error)) or type(error).__name__
     match error.sqlstate:
         case "57P01" | "57P02":
             return Trouble(TroubleKind.STOPPING, f"our own session was ended: {text}")
