@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
 
 from remediator import render
 from remediator.adapters.clock import SystemClock
+from remediator.adapters.recording import SqliteRecording
 from remediator.cli.common import (
     config_option,
     format_option,
@@ -21,9 +25,12 @@ from remediator.cli.common import (
 )
 from remediator.cli.exits import Exit
 from remediator.config import Settings
-from remediator.core.assess import Assessment
-from remediator.core.model import Level, Mode
+from remediator.core.assess import Assessment, Watch, assess
+from remediator.core.model import Level, Mode, Sample
+from remediator.core.trend import NO_TREND, WINDOW, recalled
 from remediator.core.turn import Turn
+from remediator.cycle import Cycle
+from remediator.errors import RecordingError
 from remediator.looking import looking
 
 
@@ -33,7 +40,8 @@ from remediator.looking import looking
 def check(config: Path | None, form: str) -> int:
     """Take one sample of each database and say its level and why.
 
-    The level is what this one sample shows; the daemon enters it once it has lasted (`for:`).
+    The level is what this one sample shows; the daemon enters it once it has lasted (`for:`). Growth
+    and churn are told where a daemon has recorded the minutes before.
 
     \b
     Exit codes: 0 normal, 1 monitor or alert, 2 critical, 3 not known
@@ -69,11 +77,37 @@ def _code(assessment: Assessment) -> Exit:
 async def _check(settings: Settings) -> dict[str, Turn]:
     now = SystemClock().now()
     async with looking(settings, settings.mode) as (_, cycles, _store):
+        recording = asyncio.ensure_future(_recorded(settings, now.at))
         found = await asyncio.gather(*(cycle.look(now) for cycle in cycles))
+        recorded = await recording
         return {
-            c.database.name: Turn(a, maintenance=c.maintenance(now))
+            c.database.name: Turn(_with_past(c, a, recorded[c.database.name]), maintenance=c.maintenance(now))
             for c, a in zip(cycles, found, strict=True)
         }
+
+
+async def _recorded(settings: Settings, until: datetime) -> dict[str, list[Sample]]:
+    """What a daemon beside us saw of each database in the last minutes; nothing where that cannot be read."""
+    found: dict[str, list[Sample]] = {database.name: [] for database in settings.databases}
+    recording = SqliteRecording(settings.state_dir, settings.mode)
+    try:
+        for name in found:
+            readings = await recording.readings(name, until - timedelta(seconds=WINDOW), until)
+            found[name] = [reading.renewed or reading.sample for reading in readings]
+    except (RecordingError, OSError):
+        pass  # it only adds to what is seen now
+    finally:
+        await recording.close()
+    return found
+
+
+def _with_past(cycle: Cycle, assessment: Assessment, before: Sequence[Sample]) -> Assessment:
+    """Judge a look anew by what was recorded before it, if anything was."""
+    sample = replace(
+        assessment.sample, trend=NO_TREND, signalled=None
+    )  # the daemon may have ended some since
+    trend = recalled(before, sample)
+    return assess(cycle.policy, Watch(trend=trend), sample) if trend.readings else assessment
 
 
 @click.command()

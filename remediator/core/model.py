@@ -178,7 +178,8 @@ class Sample:
         replaced: How the server differs from the one that answered before, when it is another one.
         recent: Sessions that are there and began within the last minute.
         counters: The server's own counters of sessions, None where it has none.
-        signalled: Sessions that we have told to end so far, as whoever took the sample counts.
+        signalled: Sessions that we have told to end so far, as whoever took the sample counts; None where
+            that is not all that we are.
         trend: The readings up to this one.
         clock_set: Seconds by which the server's clock was set since the last sample, negative when back.
         untold: Why containers' addresses do not tell whose sessions these are; empty where they do, and
@@ -195,7 +196,7 @@ class Sample:
     clock_set: float = 0.0
     recent: int = 0
     counters: Counters | None = None
-    signalled: int = 0
+    signalled: int | None = 0
     trend: Trend = NO_TREND
     untold: str = ""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from statistics import correlation, linear_regression
 from typing import TYPE_CHECKING
 
-from remediator.core.server import Counters, Endings, endings
+from remediator.core.server import Counters, Endings, endings, replaced, restarted
 from remediator.core.text import duration
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Reading:
     Attributes:
         mono: When it was taken, on the monotonic clock.
         recent: Sessions that began within the minute before.
-        signalled: Sessions that we had told to end by then.
+        signalled: Sessions that we had told to end by then, None if that is not known.
         ended: How sessions ended since the reading before; None when that cannot be told.
         owed: Sessions that we told to end and that the server had not counted as killed by then.
     """
@@ -40,7 +41,7 @@ class Reading:
     free: int
     counters: Counters | None
     recent: int
-    signalled: int = 0
+    signalled: int | None = 0
     ended: Endings | None = None
     owed: int = 0
 
@@ -148,12 +149,30 @@ def _since(before: Reading, now: Reading) -> Reading:
     A session counts as killed when it ends, which may be later than our signal. Whoever counts signals anew,
     another process or one that was started again, cannot tell whose those are that were killed meanwhile.
     """
-    if now.signalled < before.signalled or before.counters is None or now.counters is None:
+    if before.signalled is None or now.signalled is None or now.signalled < before.signalled:
+        return now
+    if before.counters is None or now.counters is None:
         return now
     owed = before.owed + now.signalled - before.signalled
     killed = now.counters.killed - before.counters.killed
     ended = endings(before.counters, now.counters, owed)
     return replace(now, ended=ended, owed=max(0, owed - killed) if ended is not None else owed)
+
+
+def recalled(before: Iterable[Sample], now: Sample) -> Trend:
+    """Make the trend that leads up to a single look of what another process has recorded.
+
+    Args:
+        before: Samples with the times of another process; those of a server that is gone are left out.
+        now: The look.
+    """
+    trend = Trend()
+    for sample in before:
+        age = (now.moment.at - sample.moment.at).total_seconds()
+        same = not (restarted(sample.server, now.server) or replaced(sample.server, now.server))
+        if same and 0 < age <= WINDOW:
+            trend = trend.tell(replace(sample, moment=replace(now.moment, mono=now.moment.mono - age)))
+    return trend
 
 
 NO_TREND = Trend()

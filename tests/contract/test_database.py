@@ -187,6 +187,8 @@ async def test_how_sessions_end_is_counted_and_by_whom(world: World) -> None:
     world.age()
     chosen = await _choose(world, ours)
     before = await world.database.sample(world.moment())
+    told = before.signalled
+    assert told is not None
     assert await world.database.terminate(chosen, SHORT) == (Receipt.SENT,)
     assert await _gone(world, chosen)
     leaving.leave()
@@ -199,7 +201,7 @@ async def test_how_sessions_end_is_counted_and_by_whom(world: World) -> None:
     assert after.counters.abandoned - before.counters.abandoned == 1
     assert after.counters.fatal == before.counters.fatal
     assert after.counters.killed - before.counters.killed == 2
-    assert after.signalled - before.signalled == 1
+    assert (before.signalled, after.signalled) == (told, told + 1)
     trend = NO_TREND.tell(before).tell(after)
     assert trend.endings() == Endings(abandoned=1, killed=1)
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
 from tests.testbed.daemon import Daemon, ladder
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.sessions import open_idle
+from tests.testbed.waiting import wait_until
 from tests.testbed.web import ask, free_port
 
 CAUSES = ("abandoned", "fatal", "killed")
@@ -60,6 +63,33 @@ def test_a_kill_is_somebody_elses_unless_it_is_ours(
     for cause in CAUSES:
         value = float(wanted.get(cause, 0))
         assert f'remediator_sessions_ended_total{{cause="{cause}",database="shop"}} {value}' in metrics
+
+
+def test_a_check_beside_the_daemon_knows_the_minutes_before(
+    server: PostgresServer, app: str, watch: str, tmp_path: Path
+) -> None:
+    """Given sessions that an operator ended and some that were opened, a single look tells of them."""
+    with Daemon(tmp_path, watch, mode="dry-run") as daemon, ExitStack() as stack:
+        (victim,) = stack.enter_context(open_idle(app, 1))
+        daemon.wait_cycles(2)
+        server.rows(f"SELECT pg_terminate_backend({victim})")
+        daemon.wait(lambda: told(daemon)["killed"] == 1, "the kill to be told")
+        stack.enter_context(open_idle(app, 3))
+        daemon.wait_cycles(3)
+
+        def look() -> dict[str, Any]:
+            looked = daemon.run("check")
+            assert looked.stderr == ""
+            trend: dict[str, Any] = json.loads(looked.stdout)["trend"] or {}
+            return trend
+
+        # What was seen is written beside the checks, a moment later.
+        wait_until(lambda: (look().get("ended") or {}).get("killed") == 1, what="the kill to be recorded")
+        trend = look()
+        assert trend["ended"] == {"abandoned": 0, "fatal": 0, "killed": 1}
+        assert 0 < trend["seconds"] <= 300
+    alone = Daemon(tmp_path / "alone", watch)
+    assert json.loads(alone.run("check").stdout)["trend"] is None
 
 
 def test_the_story_of_an_incident_names_what_its_sessions_point_to(

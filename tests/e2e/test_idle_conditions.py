@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.testbed.daemon import Daemon
+from tests.testbed.daemon import Daemon, merged
 from tests.testbed.sessions import open_idle
 
 NEVER_USED = {"older_than": "200ms", "count": 5}
@@ -89,10 +89,7 @@ def test_the_level_rises_and_falls_with_them(
         "level normal, was alert",
     ]
     other = tmp_path / "other.yaml"
-    levels = {"alert": {kind: 30}}
-    policy = daemon.config["policies"][0]
-    other.write_text(
-        json.dumps(daemon.config | {"policies": [policy | {"levels": policy["levels"] | levels}]})
-    )
+    policy = merged(daemon.config["policies"][0], {"levels": {"alert": {kind: 30}}})
+    other.write_text(json.dumps(daemon.config | {"policies": [policy]}))
     other.chmod(0o600)
     assert replayed(daemon, other) == []

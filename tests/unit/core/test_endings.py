@@ -12,12 +12,12 @@ from remediator.core.assess import Watch, assess
 from remediator.core.diagnosis import Diagnosis
 from remediator.core.model import Sample, SessionGroup
 from remediator.core.server import Counters, Endings
-from remediator.core.trend import NO_TREND, WINDOW, Trend
-from tests.builders import make_group, make_policy, make_sample, moment
+from remediator.core.trend import NO_TREND, WINDOW, Trend, recalled
+from tests.builders import make_group, make_policy, make_sample, make_server, moment
 
 
 def sample(
-    at: float, counters: Counters | None, *, signalled: int = 0, groups: tuple[SessionGroup, ...] = ()
+    at: float, counters: Counters | None, *, signalled: int | None = 0, groups: tuple[SessionGroup, ...] = ()
 ) -> Sample:
     """One reading of a server's counters."""
     taken = make_sample(used=96, at=moment(at), groups=groups)
@@ -139,6 +139,23 @@ def test_endings_are_those_of_the_window_or_since_a_moment() -> None:
     assert trend.endings() == Endings(abandoned=10)
     assert trend.endings(moment(17 * 30.0).mono) == Endings(abandoned=2)
     assert trend.endings(moment(19 * 30.0).mono) is None
+
+
+def test_a_single_look_is_led_up_to_by_what_was_recorded() -> None:
+    """Of the same server, by another process, whose monotonic clock is not ours."""
+    recorded = [
+        replace(sample(n * 10.0, Counters(n, 0, 0, n), signalled=4), moment=moment(n * 10.0, jumped=-5.0))
+        for n in range(10)
+    ]
+    away = replace(recorded[2], server=replace(make_server(), started_at=moment(5).at))
+    late, early = (replace(recorded[0], moment=moment(at)) for at in (95, -400))
+    recorded = [early, *recorded[:5], away, *recorded[5:], make_sample(used=None), late]
+    now = replace(sample(90.0, Counters(30, 0, 0, 30), signalled=None), server=make_server())
+    recorded = [replace(one, server=one.server or make_server()) for one in recorded]
+    trend = recalled(recorded, now).tell(now)
+    assert [round(reading.mono - 1000) for reading in trend.readings] == [*range(-5, 90, 10), 90]
+    assert trend.endings() == Endings(killed=9)  # who ended the others since the last record is not known
+    assert recalled([], now) == NO_TREND
 
 
 def diagnosed(*groups: SessionGroup, ended: Endings | None = None) -> Diagnosis:
