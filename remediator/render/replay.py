@@ -109,6 +109,7 @@ def replay_lines(replayed: Replayed) -> Iterator[str]:
     span = replayed.span
     if span.first is None or span.last is None:
         yield f"{replayed.database}: nothing was recorded in this time"
+        yield from (f"  note: {caveat}" for caveat in caveats(replayed))
         return
     policies = ", ".join(dict.fromkeys(name for name, _ in span.policies))
     yield (

@@ -14,6 +14,7 @@ from remediator.adapters.recording import file
 from remediator.adapters.recording.codec import MOST, unpack, unpack_deposition, unpack_survey
 from remediator.adapters.recording.recorder import microseconds
 from remediator.adapters.worker import Worker
+from remediator.core.text import duration
 from remediator.errors import RecordingError
 
 if TYPE_CHECKING:
@@ -153,7 +154,10 @@ class SqliteRecording:
         except RecordingError as error:
             raise RecordingError(f"recording {self._path}: {error}") from error
         except (sqlite3.Error, OSError, ValueError, OverflowError) as error:
-            raise RecordingError(f"recording {self._path}: {error}") from error
+            said = (
+                f"it takes more than {duration(_DEADLINE)} to look through" if _interrupted(error) else error
+            )
+            raise RecordingError(f"recording {self._path}: {said}") from error
 
 
 @dataclass(slots=True)
