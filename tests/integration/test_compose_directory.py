@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from remediator.adapters.compose import ComposeDirectory, DockerEngine
 from remediator.adapters.compose import directory as under_test
+from remediator.adapters.compose.containers import started_at
 from remediator.core.attribution import Attribution
 from remediator.core.directory import SKEW
 from remediator.core.owner import Owner, OwnerKind
 from tests.testbed.engine import BUSYBOX_IMAGE
+from tests.testbed.sockets import Forwarder
+from tests.testbed.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,6 +146,84 @@ async def test_addresses_tell_who_is_who(
     directory = await book.read()
     assert owner(directory, address) == Owner(OwnerKind.ORPHAN, "web"), "it is remembered who lived there"
     await book.close()
+
+
+async def test_only_what_has_changed_is_inspected_again(
+    compose_project: MakeProject,
+    docker_engine: testbed.DockerEngine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each kind of start is noticed, whoever makes it, and so are a new name and another network."""
+    monkeypatch.setattr(under_test, "FRESH", 0.0)
+    monkeypatch.setattr(under_test, "_PATIENCE", 10.0)
+    project = compose_project(CHANGING)
+    changing, still = (project.container(name) for name in ("changing", "still"))
+    client = docker_engine.client
+    with Forwarder(tmp_path / "docker.sock", docker_engine.url) as forwarder:
+        engine = DockerEngine(forwarder.url, read_only=True)
+        book = ComposeDirectory(engine, {})
+
+        async def inspected(container: Container) -> bool:
+            """Whether a container is inspected when the directory is read now; then it is as it is told."""
+            before = len(forwarder.requests)
+            directory = await book.read()
+            assert (directory.trouble, directory.age < 10) == (None, True)
+            container.reload()
+            entry = next(t for t in directory.tenants if t.name == container.name)
+            assert entry.started_at == started_at(container.attrs)
+            assert entry.addresses == frozenset(addresses(container))
+            return any(f"/{container.id}/" in line for line in forwarder.requests[before:])
+
+        async def noticed() -> None:
+            """The change is noticed, once, and the other container is left alone."""
+            assert await inspected(changing)
+            assert not await inspected(changing)
+            assert not await inspected(still)
+
+        assert await inspected(still)
+        assert not await inspected(changing)
+        changing.restart(timeout=0)
+        await noticed()
+        changing.stop(timeout=0)
+        changing.start()
+        await noticed()
+        changing.pause()
+        assert not await inspected(changing)
+        changing.unpause()
+        before = changing.attrs["State"]["StartedAt"]
+        changing.exec_run(["kill", "-9", "-1"])  # its policy starts it again
+        wait_until(lambda: state(changing)["StartedAt"] != before, what="another start")
+        await noticed()
+        client.networks.get(f"{project.name}_other").connect(changing)
+        await noticed()
+        changing.rename(f"{changing.name}-renamed")
+        changing.reload()
+        await noticed()
+        await book.close()
+        engine.close()
+
+
+def state(container: Container) -> dict[str, Any]:
+    """What the engine says of a container's state now."""
+    container.reload()
+    return dict(container.attrs["State"])
+
+
+CHANGING = f"""
+services:
+  changing:
+    image: {BUSYBOX_IMAGE}
+    command: [sh, -c, "sleep 3600 & wait"]
+    init: true
+    restart: always
+  still:
+    image: {BUSYBOX_IMAGE}
+    command: [sleep, "3600"]
+    stop_signal: SIGKILL
+    networks: [default, other]
+networks: {{other: {{}}}}
+"""
 
 
 async def test_an_engine_that_is_not_there_is_told_and_costs_no_sample_its_time() -> None:

@@ -20,7 +20,9 @@ from remediator.core.ledger import Lock, Pause
 from remediator.core.model import Mode, Moment
 from remediator.doctor import Finding, Grade, examine
 from tests.testbed.daemon import Daemon, LeakingService
-from tests.testbed.engine import BUSYBOX_IMAGE, DockerEngine
+from tests.testbed.engine import BUSYBOX_IMAGE, ComposeProject, DockerEngine
+from tests.testbed.haproxy import HAProxy
+from tests.testbed.namespaces import Tunnel
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.roles import PASSWORD, create_app_role, create_watch_role
 from tests.testbed.sessions import open_idle
@@ -203,6 +205,61 @@ async def test_compose_services(
     assert about(findings, "API 1.").grade is Grade.OK
     assert about(findings, "whoever holds it is root").grade is Grade.WARNING
     assert daemon.run("doctor").returncode == 2
+
+
+@pytest.fixture
+def project(compose_project: MakeProject) -> ComposeProject:
+    """A project with one service."""
+    return compose_project(f"""services: {{api: {{image: "{BUSYBOX_IMAGE}", command: [sleep, "3600"]}}}}""")
+
+
+CULPRIT = {"remediate": {"steps": [{"restart": {"service": "culprit", "among": ["api"]}}]}}
+BY_NAME = {"sessions": {"applications": ["gunicorn*"]}}
+
+
+async def test_whether_addresses_tell_whose_sessions_are_whose(
+    server: PostgresServer, docker_engine: DockerEngine, project: ComposeProject, tmp_path: Path
+) -> None:
+    """It matters where a culprit is to be found and no pattern says what its sessions look like."""
+    watch = create_watch_role(server, reserved=True)
+    api = compose_service(project.name, "api")
+    docker = {"host": docker_engine.url}
+    here = await found_by(written(tmp_path / "here", watch, api, docker=docker))
+    assert about(here, "told by container").grade is Grade.OK
+    assert about(here, "with addresses").grade is Grade.OK
+    with Tunnel(None, server.host, server.port) as tunnel:
+        beyond = watch.replace(f":{server.port}/", f":{tunnel.port}/")
+        dull = Daemon(tmp_path / "dull", beyond, config={"services": [api], "docker": docker})
+        blind = Daemon(
+            tmp_path / "blind", beyond, policy=CULPRIT, config={"services": [api], "docker": docker}
+        )
+        told = Daemon(
+            tmp_path / "told", beyond, policy=CULPRIT, config={"services": [api | BY_NAME], "docker": docker}
+        )
+        grades = [about(await found_by(d), "a way that is not known").grade for d in (dull, blind, told)]
+    assert grades == [Grade.OK, Grade.WARNING, Grade.OK]
+
+
+async def test_an_engine_that_does_not_tell_who_lives_where(
+    server: PostgresServer, docker_engine: DockerEngine, project: ComposeProject, tmp_path: Path
+) -> None:
+    """A proxy that shows the services' own containers only, so that addresses have no owners."""
+    text = (Path(__file__).parents[2] / "examples" / "compose" / "haproxy.cfg").read_text()
+    denial = "http-request deny if { path_end /containers/json } !{ query -m sub filters }"
+    config = tmp_path / "haproxy.cfg"
+    config.write_text(text.replace("    http-request allow", f"    {denial}\n    http-request allow", 1))
+    with HAProxy(config, tmp_path / "docker.sock", Path(docker_engine.url.removeprefix("unix://"))):
+        daemon = written(
+            tmp_path / "d",
+            create_watch_role(server, reserved=True),
+            compose_service(project.name, "api"),
+            docker={"host": f"unix://{tmp_path}/docker.sock"},
+        )
+        findings = await found_by(daemon, Mode.DRY_RUN)
+    silent = about(findings, "sessions cannot be told by container")
+    assert (silent.grade, silent.subject) == (Grade.PROBLEM, "docker")
+    assert "list running containers" in silent.text
+    assert "api-1 is running" in about(findings, "is running").text
 
 
 async def test_a_command_that_is_wrong(server: PostgresServer, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A PostgreSQL server in a network namespace of its own, behind a virtual cable that a test can spoil."""
+"""Networks that are not ours: behind a virtual cable that a test can spoil, or a container's."""
 
 from __future__ import annotations
 
@@ -6,19 +6,78 @@ import ctypes
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from tests.testbed.missing import missing
 from tests.testbed.postgres import PostgresServer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
+    from docker.models.containers import Container
+
 _CLONE_NEWNET = 0x40000000
+_T = TypeVar("_T")
+
+
+class Place(Protocol):
+    """A network namespace that can be entered; `far` is its address, `near` ours on the way to it."""
+
+    near: str
+    far: str
+
+    def enter(self) -> None:
+        """Move the calling thread, and the processes that it starts, there."""
+
+
+def inside(place: Place, call: Callable[[], _T]) -> _T:
+    """Call a function in another network namespace: that is a thread's, and what it opens stays there."""
+    results: list[_T] = []
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            place.enter()
+            results.append(call())
+        except BaseException as error:  # noqa: BLE001  raised again below
+            failures.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
+    return results[0]
+
+
+def _enter(path: Path) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    with path.open("rb") as namespace:
+        if libc.setns(namespace.fileno(), _CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "setns")
+
+
+class Inhabited:
+    """The network of a container that runs, on the only network it is on."""
+
+    def __init__(self, container: Container) -> None:
+        """Look up where it is."""
+        container.reload()
+        self._pid = int(container.attrs["State"]["Pid"])
+        (network,) = container.attrs["NetworkSettings"]["Networks"].values()
+        self.near, self.far = str(network["Gateway"]), str(network["IPAddress"])
+
+    def enter(self) -> None:
+        """Move the calling thread there."""
+        if os.geteuid() != 0:
+            missing("a container's network cannot be entered (needs root)")
+        _enter(Path(f"/proc/{self._pid}/ns/net"))
 
 
 class Namespace:
@@ -87,10 +146,7 @@ class Namespace:
 
     def enter(self) -> None:
         """Move the calling thread, and the processes that it starts, into the namespace."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        with Path(f"/run/netns/{self.name}").open("rb") as namespace:
-            if libc.setns(namespace.fileno(), _CLONE_NEWNET):
-                raise OSError(ctypes.get_errno(), "setns")
+        _enter(Path(f"/run/netns/{self.name}"))
 
     def _cable(self) -> None:
         ours = f"{self._link}h"
@@ -109,34 +165,76 @@ class Namespace:
 
 
 class RemoteServer(PostgresServer):
-    """A server that is reached through the cable only; its Unix socket is for the test itself."""
+    """A server in another network; its Unix socket is for the test itself."""
 
-    def __init__(self, version: int, bin_dir: Path, namespace: Namespace, **settings: str | int) -> None:
+    def __init__(self, version: int, bin_dir: Path, place: Place, **settings: str | int) -> None:
         """Make the cluster; nothing runs yet."""
         super().__init__(version, bin_dir, settings)
-        self.host = namespace.far
-        self._namespace = namespace
+        self.host = place.far
+        self._place = place
         with (self._data / "pg_hba.conf").open("a") as rules:
-            rules.write(f"host all all {namespace.near}/32 scram-sha-256\n")
+            rules.write("host all all samenet scram-sha-256\n")
 
     def start(self) -> None:
-        """Start it inside: a namespace is a thread's, and a process inherits it from the thread."""
-        failures: list[BaseException] = []
-
-        def inside() -> None:
-            try:
-                self._namespace.enter()
-                PostgresServer.start(self)
-            except BaseException as error:  # noqa: BLE001  raised again below
-                failures.append(error)
-
-        thread = threading.Thread(target=inside)
-        thread.start()
-        thread.join()
-        if failures:
+        """Start it there."""
+        try:
+            inside(self._place, super().start)
+        except BaseException:
             with suppress(Exception):
                 self.stop("immediate")
-            raise failures[0]
+            raise
+
+
+class Tunnel:
+    """A port on loopback that leads into another network, as `ssh -L` makes one; a context manager."""
+
+    def __init__(self, place: Place | None, host: str, port: int) -> None:
+        """Listen; nobody is answered yet.
+
+        Args:
+            place: Where it ends; None for here.
+            host: Where it leads from there.
+            port: The port there.
+        """
+        self._place, self._to = place, (host, port)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = []
+        self.port = int(self._server.getsockname()[1])
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for one in (self._server, *self._open):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                self._open.append(client)
+                server = self._connect()
+                self._open.append(server)
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=_pass_on, args=pair, daemon=True).start()
+
+    def _connect(self) -> socket.socket:
+        if self._place is None:
+            return socket.create_connection(self._to)
+        return inside(self._place, lambda: socket.create_connection(self._to))
+
+
+def _pass_on(one: socket.socket, other: socket.socket) -> None:
+    with suppress(OSError):
+        while data := one.recv(65536):
+            other.sendall(data)
+    with suppress(OSError):
+        other.shutdown(socket.SHUT_RDWR)
 
 
 def _run(*argv: str) -> subprocess.CompletedProcess[str]:

@@ -7,15 +7,17 @@ from datetime import timedelta
 
 import pytest
 
+from remediator.core.assess import Watch, assess
 from remediator.core.events import Event, Severity
 from remediator.core.ledger import Lock, Pause
 from remediator.core.maintenance import Recurrence
+from remediator.core.model import Mode
 from remediator.core.plan import Objection, Plan
 from remediator.core.policy import Spare
 from remediator.core.trouble import Trouble, TroubleKind
-from remediator.cycle.telling import REMIND_EVERY
-from tests.builders import make_policy
-from tests.unit.cycle_world import PACE, RESTART, TERMINATE, World
+from remediator.cycle.telling import REMIND_EVERY, Teller
+from tests.builders import make_policy, make_sample, moment
+from tests.unit.cycle_world import PACE, RESTART, TERMINATE, Told, World
 
 TURNS_PER_REMINDER = int(REMIND_EVERY.total_seconds() / PACE)
 TROUBLE = Trouble(TroubleKind.UNREACHABLE, "no route")
@@ -44,6 +46,18 @@ async def test_evidence_that_stays_unknown_is_said_louder_and_again() -> None:
     assert world.told.names() == ["evidence_lost", *["evidence_overdue"] * 3, "evidence_regained"]
     lasted = patience + PACE + 2 * REMIND_EVERY.total_seconds()
     assert world.told.of(Event.EVIDENCE_REGAINED)[0]["seconds"] == lasted
+
+
+def test_that_addresses_tell_no_owners_is_said_once_and_when_they_do_again() -> None:
+    """A sample that tells nothing at all changes nothing about it."""
+    told, policy = Told(), make_policy()
+    teller = Teller(told, "shop", Mode.ENFORCE)
+    reasons = ("", "silent", None, "still silent", "", "")
+    for turn, untold in enumerate(reasons):
+        sample = make_sample(used=None if untold is None else 10, at=moment(turn * 10.0))
+        teller.assessment(assess(policy, Watch(), replace(sample, untold=untold or "")), policy.patience)
+    (lost,), (regained,) = told.of(Event.DIRECTORY_LOST), told.of(Event.DIRECTORY_REGAINED)
+    assert (lost["because"], regained["seconds"]) == ("silent", 30.0)
 
 
 async def test_each_stretch_of_unknown_evidence_begins_anew() -> None:

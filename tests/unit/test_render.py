@@ -217,6 +217,15 @@ def test_an_assessment_says_whose_the_sessions_are_where_any_of_it_is_known() ->
     ]
 
 
+def test_why_addresses_do_not_tell_whose_the_sessions_are_is_said() -> None:
+    """Where patterns are all there is; for JSON it has a key of its own."""
+    sample = replace(make_sample(used=45), untold="the way is not known")
+    lines = list(render.assessment_lines("shop", judged(sample)))
+    assert "  sessions are told by the config's patterns only: the way is not known" in lines
+    assert render.assessment_record("shop", judged(sample))["untold"] == "the way is not known"
+    assert render.assessment_record("shop", CALM)["untold"] is None
+
+
 def _plan() -> Plan:
     terminate = (
         Act(TerminateSession(make_session(pid=1)), "idle for 20m, longer than 10m"),
