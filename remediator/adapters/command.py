@@ -37,7 +37,7 @@ class _Ended:
     errors: str
 
     def reason(self, mask: Callable[[str], str]) -> str:
-        lines = mask(self.errors).strip().splitlines()
+        lines = mask(_words(self.errors)).strip().splitlines()
         how = f"was killed by signal {-self.code}" if self.code < 0 else f"exited {self.code}"
         return f"{how}: {lines[-1].strip()[:_LONGEST_LINE]}" if lines else how
 
@@ -126,7 +126,7 @@ class CommandRuntime:
         """
         ended = await _run(tuple(argv), within, self._environment())
         how = f"exit {ended.code}" if ended.code >= 0 else f"killed by signal {-ended.code}"
-        return how, "\n".join(filter(None, (ended.output.rstrip(), ended.errors.rstrip())))
+        return how, "\n".join(filter(None, (_words(ended.output), _words(ended.errors))))
 
     def _environment(self) -> dict[str, str]:
         """What a command inherits; a secret may have been given to us under any name."""
@@ -283,6 +283,11 @@ class _Beginning(asyncio.Protocol):
 
 def _same(current: Replica, before: Replica) -> bool:
     return current.state is ReplicaState.RUNNING and current.started == before.started
+
+
+def _words(text: str) -> str:
+    """What was written, for people, with a mark where the rest of it was thrown away."""
+    return f"{text}..." if len(text.encode()) >= OUTPUT_LIMIT else text.rstrip()
 
 
 def _shown(argv: tuple[str, ...]) -> str:

@@ -31,6 +31,20 @@ _WORDS = {
 }
 
 
+# There may be ever new ones of these, with names of their own.
+_MANY = {
+    OwnerKind.CONTAINER: "other containers",
+    OwnerKind.ORPHAN: "orphans",
+    OwnerKind.POOLER: "poolers",
+}
+
+
+def folded(label: str) -> str:
+    """An owner's label, with one for all containers, one for all orphans and one for all poolers."""
+    kinds = (kind for kind in _MANY if label.startswith(_WORDS[kind].partition("{}")[0]))
+    return next((_MANY[kind] for kind in kinds), label)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Owner:
     """Who holds a session.

@@ -18,6 +18,9 @@ _SECRET_KEY = re.compile(r"passw|secret|token|dsn|authorization|credential", re.
 _PASSWORD_IN_URL = re.compile(r"(?P<before>\w{1,32}://[^\s:/@]{0,256}:)[^\s@]{1,1024}(?=@)")
 _SHORTEST_SECRET = 4
 _SHORTEST_ENCODED = 8
+# What those who cut a long text put in place of the rest.
+_CUT, _MOST_CUTS = "...", 64
+_SHORTEST_BEGINNING = 6
 # What different libraries leave as it is when they write a path, besides a slash.
 _KEPT_IN_URLS = ("@", "/@", "/:@", "!#$%&'()*+,/:;=?@[]~")
 
@@ -49,7 +52,9 @@ class Redactor:
             case str():
                 return self.text(value)
             case Mapping():
-                return {k: _MASK if _names_secret(str(k)) else self.clean(v) for k, v in value.items()}
+                return {
+                    self.clean(k): _MASK if _names_secret(str(k)) else self.clean(v) for k, v in value.items()
+                }
             case list() | tuple():
                 return [self.clean(item) for item in value]
             case _:
@@ -59,7 +64,30 @@ class Redactor:
         """Mask secrets in a text."""
         for secret in self._secrets:
             text = text.replace(secret, _MASK)
+        if _CUT in text:
+            text = self._without_beginnings(text)
         return _PASSWORD_IN_URL.sub(rf"\g<before>{_MASK}", text) if "://" in text else text
+
+    def _without_beginnings(self, text: str) -> str:
+        """Mask the beginning of a secret where a text was cut in the middle of it."""
+        cuts = [match.start() for match in re.finditer(re.escape(_CUT), text)][-_MOST_CUTS:]
+        for cut in reversed(cuts):
+            found = (_beginning(secret, text, cut) for secret in self._secrets)
+            begin = next((begin for begin in found if begin is not None), cut)
+            text = text if begin == cut else text[:begin] + _MASK + text[cut:]
+        return text
+
+
+def _beginning(secret: str, text: str, cut: int) -> int | None:
+    """Where a text, cut there, begins with a part of a secret that is long enough to tell something."""
+    if len(secret) < _SHORTEST_ENCODED:
+        return None
+    start = max(0, cut - len(secret))
+    while (begin := text.find(secret[:_SHORTEST_BEGINNING], start, cut)) >= 0:
+        if secret.startswith(text[begin:cut]):
+            return begin
+        start = begin + 1
+    return None
 
 
 def _forms(secret: str) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from remediator.adapters.compose import ComposeRuntime, DockerEngine
 from remediator.adapters.diagnosing import DiagnosingRuntime
 from remediator.core.deposition import MOST, Deposition
 from remediator.errors import RejectedError
+from remediator.log import Redactor
 from remediator.ports import Receipt
 from tests.testbed.engine import BUSYBOX_IMAGE
 from tests.testbed.haproxy import HAProxy
@@ -76,6 +78,16 @@ async def test_what_it_prints_is_kept_and_it_is_restarted(tmp_path: Path) -> Non
     assert deposition.output.startswith("busy with ***xxx")
     assert SECRET not in deposition.output
     assert len(deposition.output) <= MOST
+
+
+async def test_a_secret_at_the_end_of_what_is_kept_is_masked(tmp_path: Path) -> None:
+    """Given output that is cut in the middle of a password, then its beginning is not kept either."""
+    told: list[Deposition] = []
+    code = f"print('x' * {MOST - 8} + ' {SECRET}' + 'y' * 100)"
+    runtime = replace(command(tmp_path / "state", told, code, 20 * SECOND), mask=Redactor([SECRET]).text)
+    await restart(runtime)
+    assert told[0].output.startswith("xxx")
+    assert "hunter" not in told[0].output
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,21 @@ def test_the_format_can_be_forced() -> None:
     assert not pipe.getvalue().startswith("{")
 
 
+@pytest.mark.parametrize("length", range(6, len(CANARY)))
+def test_a_secret_that_was_cut_with_its_text_is_masked(length: int) -> None:
+    """Whoever cut it did not know what it was; the beginning of one tells much of it."""
+    mask = log.Redactor([CANARY]).text
+    assert mask(f"refused: {CANARY[:length]}... and more") == "refused: ********... and more"
+    assert mask(f"refused: {CANARY[:length]} and more...") == f"refused: {CANARY[:length]} and more..."
+
+
+def test_a_secret_that_repeats_itself_is_masked_from_its_beginning() -> None:
+    """And what is no secret stays."""
+    mask = log.Redactor(["hunter2hunter2hunter3"]).text
+    assert mask("a hunter2hunter2...") == "a ********..."
+    assert mask("hunters hunt ... hunter... end...") == "hunters hunt ... ********... end..."
+
+
 def test_nothing_of_a_name_steers_the_terminal_or_begins_a_line() -> None:
     """A person's line stays one, whatever a role is called."""
     stream = io.StringIO()

@@ -11,6 +11,7 @@ from remediator.adapters.metrics import Metrics
 from remediator.core.budgets import Budget, Standing
 from remediator.core.events import Event
 from remediator.core.ledger import Lock, Pause
+from remediator.core.owner import Owner, OwnerKind
 from remediator.testing import FakeClock
 from tests.builders import START
 from tests.unit.cycle_world import World
@@ -113,6 +114,25 @@ def test_what_is_no_longer_known_is_no_longer_shown() -> None:
     gone |= {"growth_slots_per_second", "exhaustion_seconds", "churn_sessions_per_second"}
     gone |= {"sessions_by_owner", "never_used_sessions", "idle_in_transaction_sessions"}
     assert not [name for name in found if name.split("{")[0] in gone]
+
+
+def test_containers_that_come_and_go_make_no_series_of_their_own() -> None:
+    """Given a job in a new container every minute, then there are as many series as services and kinds."""
+    metrics = started()
+    series = set()
+    for number in range(1440):
+        owners = {"api": 9, "unattributed": 1, "through the host": 2}
+        owners |= {Owner(OwnerKind.CONTAINER, f"shop-job-run-{number:x}{n}").label: 1 for n in range(3)}
+        owners |= {Owner(OwnerKind.ORPHAN, f"shop-job-run-{number - 1:x}").label: 4}
+        owners |= {Owner(OwnerKind.POOLER, f"pooler-{number}").label: 5}
+        metrics.emit(Event.CYCLE, **CYCLE, owners=owners)
+        found = {name: value for name, value in read(metrics).items() if name.startswith("sessions_by_owner")}
+        series |= set(found)
+        assert sum(found.values()) == 24
+    assert series == {
+        f"sessions_by_owner{{database=shop,owner={owner}}}"
+        for owner in ("api", "unattributed", "through the host", "other containers", "orphans", "poolers")
+    }
 
 
 def test_everything_an_alert_may_ask_for_is_there_from_the_start() -> None:

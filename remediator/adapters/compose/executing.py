@@ -39,7 +39,7 @@ def execute(
     with closing(connect()) as client:
         made = client.exec_create(container_id, list(argv))
         output, late = _read(client, made["Id"], end)
-        text = output.decode(errors="replace")
+        text = output.decode(errors="replace") + ("..." if len(output) >= MOST else "")
         if late:
             return f"did not end within {duration(within)}", text
         code = client.exec_inspect(made["Id"])["ExitCode"]

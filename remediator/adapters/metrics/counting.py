@@ -6,6 +6,7 @@ Labels hold nothing that a stranger chooses: names from the config and words fro
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
@@ -18,6 +19,7 @@ from remediator.core.diagnosis import Kind
 from remediator.core.events import Event
 from remediator.core.ledger import Result, database_scope
 from remediator.core.model import Level, Mode, ProbeResult
+from remediator.core.owner import folded
 from remediator.core.server import Endings
 from remediator.ports import Clock
 
@@ -159,11 +161,14 @@ class Metrics(Declared):
         self._own(database, fields.get("owners") or {})
 
     def _own(self, database: str, owners: Mapping[str, int]) -> None:
-        for owner in self._owners.get(database, set()) - set(owners):
-            self.by_owner.remove(database, owner)
+        counted: Counter[str] = Counter()
         for owner, sessions in owners.items():
+            counted[folded(owner)] += sessions
+        for owner in self._owners.get(database, set()) - set(counted):
+            self.by_owner.remove(database, owner)
+        for owner, sessions in counted.items():
             self.by_owner.labels(database, owner).set(sessions)
-        self._owners[database] = set(owners)
+        self._owners[database] = set(counted)
 
     def _plan(self, database: str, fields: Mapping[str, Any]) -> None:
         steps: Sequence[Mapping[str, Any]] = fields["steps"]

@@ -15,7 +15,10 @@ TITLE, BODY = 200, 3000
 
 _LINE = 600
 # Names of clients are chosen by strangers; nobody is to be mentioned or linked to by one.
+# Services make links of what looks like an address, too.
 _DEFUSED = str.maketrans({"<": "\u2039", ">": "\u203a", "@": "\uff20"})
+_LINK = re.compile(r"(?i):(?=//)|(?<=\bwww)\.|(?<=\bmailto):")
+_DOMAIN = re.compile(r"(?<=\w)\.(?=[^\W\d_]{2})")
 _OUTCOMES = {
     "confirmed": "verified",
     "simulated": "only on paper",
@@ -119,7 +122,7 @@ class Writer:
         restarted = [act for act in acts if act.text("action") == "restart"]
         said = [*_terminated(ended, dry_run=self._dry_run), *_restarted(restarted, dry_run=self._dry_run)]
         lines = [
-            ("Would be done" if self._dry_run else "Done", "; ".join((*said, *_clients(ended)))),
+            ("Would be done" if self._dry_run else "Done", "; ".join((*said, *_clients(ended, self._mask)))),
             ("Why", "; ".join(dict.fromkeys(act.text("because") for act in restarted))),
             ("Detail", "; ".join(dict.fromkeys(line for act in restarted if (line := act.text("detail"))))),
             ("Still open", count(waiting, "action") + " without an outcome" if waiting else ""),
@@ -163,7 +166,8 @@ def slots(told: Told) -> str:
 
 def clean(text: str, limit: int) -> str:
     """Make text safe for one line of any service: printable, defused, and not too long."""
-    shown = "".join(c if c.isprintable() else " " for c in text[: limit + 1]).translate(_DEFUSED)
+    seen = "".join(c if c.isprintable() else " " for c in text[: limit + 1]).translate(_DEFUSED)
+    shown = _LINK.sub(r"[\g<0>]", seen).replace("](", "] (")
     return shown if len(shown) <= limit else shown[: limit - 3] + "..."
 
 
@@ -181,11 +185,11 @@ def _terminated(acts: Sequence[Told], *, dry_run: bool) -> list[str]:
     return [text]
 
 
-def _clients(acts: Sequence[Told]) -> list[str]:
+def _clients(acts: Sequence[Told], mask: Callable[[str], str]) -> list[str]:
     """Whose sessions were terminated, how long they were idle, and what came of those that were not."""
     if not acts:
         return []
-    who = Counter(act.text("application") or act.text("user") or "unnamed" for act in acts)
+    who = Counter(_named(mask(act.text("application") or act.text("user") or "unnamed")) for act in acts)
     idle = max((act.number("idle_for") or 0.0 for act in acts), default=0.0)
     named = ", ".join(f"{number} of {name}" for name, number in who.most_common(5))
     more = f", {len(who) - 5} more clients" if len(who) > 5 else ""  # noqa: PLR2004  those that were named
@@ -194,6 +198,11 @@ def _clients(acts: Sequence[Told]) -> list[str]:
     )
     rest = [f"{number} {_OUTCOMES.get(outcome, outcome)}" for outcome, number in other.items()]
     return [f"{named}{more}; oldest idle for {duration(idle)}", *rest]
+
+
+def _named(name: str) -> str:
+    """A name that a stranger chose; a bare domain is made a link by some services."""
+    return _DOMAIN.sub("[.]", name)
 
 
 def _restarted(acts: Sequence[Told], *, dry_run: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -185,15 +186,38 @@ def test_strangers_names_mention_nobody_and_stay_on_their_line() -> None:
     assert "\nWhy: all" not in text
 
 
+@pytest.mark.parametrize(
+    ("name", "live"),
+    [
+        ("see https://evil.example/x", r"://|evil\.example"),
+        ("WWW.evil.example", r"www\.|evil\.example"),
+        ("[relief](https://evil.example)", r"\]\(|://"),
+        ("![x](//evil.example)", r"\]\(|evil\.example"),
+        ("evil.example", r"evil\.example"),
+        ("mailto:a@evil.example", r"mailto:|@"),
+        ("@here @channel", "@"),
+        ("<!channel> <@U012AB3CD> <https://evil.example|ok>", "[<>@]|://"),
+    ],
+)
+def test_no_link_and_no_mention_comes_from_a_strangers_name(name: str, live: str) -> None:
+    """Who reads it at night finds no button that somebody else put there, and can read it all the same."""
+    events = [*terminated(1, application=name), of_incident(Event.STEP_SETTLING)]
+    (acted,) = taken(events)
+    assert not re.search(live, acted.title + acted.body, re.IGNORECASE)
+    assert re.sub(r"\W", "", name) in re.sub(r"\W", "", acted.body)
+    (held,) = taken([of_incident(Event.INCIDENT_HELD, because="role https://evil.example/x is spared")])
+    assert "://" not in held.title + held.body
+
+
 def test_secrets_are_masked_before_anything_else_is_done_to_the_text() -> None:
     """Defused or cut off, nobody would recognise them any more."""
-    writer = Writer(dry_run=False, origin="db-1", mask=lambda text: text.replace("p@<ss>", "***"))
-    reason = "x" * 598 + "p@<ss> refused"
+    writer = Writer(dry_run=False, origin="db-1", mask=lambda text: text.replace("p@<ss>.word", "***"))
+    reason = "x" * 598 + "p@<ss>.word refused"
     events = [
-        of_incident(Event.INCIDENT_HELD, because="login with p@<ss> refused"),
+        of_incident(Event.INCIDENT_HELD, because="login with p@<ss>.word refused"),
         of_incident(Event.INCIDENT_HELD, because=reason),
-        told(Event.LOCKED, scope="p@<ss>", because="of p@<ss>"),
-        *terminated(1, application="p@<ss>"),
+        told(Event.LOCKED, scope="p@<ss>.word", because="of p@<ss>.word"),
+        *terminated(1, application="p@<ss>.word"),
         of_incident(Event.STEP_SETTLING),
     ]
     notices = taken(events, Digest(writer))
