@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import product
 from time import process_time
+from typing import Any
 
 import pytest
 
 from remediator.core.attribution import Attribution, Claim
 from remediator.core.directory import SKEW, Directory, Tenant
+from remediator.core.model import SessionId
 from remediator.core.owner import Owner, OwnerKind
 from tests.builders import START, make_group, make_sample, make_session
 
@@ -152,3 +155,27 @@ def test_thousands_of_addresses_are_told_quickly() -> None:
     owned = attribution.of_sessions(sessions)
     assert process_time() - begun < 5.0
     assert {session.owner for session in owned} == {Owner()}
+
+
+def test_sessions_that_are_alike_are_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And each as if it were alone, also those that began at the very border of two containers' lives."""
+    since, tick = START - SKEW, timedelta(microseconds=1)
+    kinds = [
+        replace(make_session(), id=SessionId(n, since + n % 3 * tick - tick), address=address, user=user)
+        for n, (address, user) in enumerate(
+            product(["172.18.0.5", "172.18.0.9", "172.18.0.7", None], ["shop", None, "reports"])
+        )
+    ]
+    attribution = Attribution(DIRECTORY, (Claim(METABASE, users=("reports",)),))
+    alone = [attribution.owner(s.address, s.user or "", s.application, s.id.backend_start) for s in kinds]
+    asked = []
+    judge = Attribution.owner
+
+    def counting(self: Attribution, *about: Any) -> Owner:
+        asked.append(about)
+        return judge(self, *about)
+
+    monkeypatch.setattr(Attribution, "owner", counting)
+    owned = attribution.of_sessions(kinds * 100)
+    assert [session.owner for session in owned] == alone * 100
+    assert len(asked) <= len(kinds)
