@@ -162,8 +162,7 @@ def _gate(
     if sample.server is not None and sample.server.in_recovery:
         yield Objection.STANDBY, ""
     if sample.server is not None and sample.server.rival:
-        holder = sample.server.holder
-        yield Objection.ANOTHER_ACTS, holder.text if holder else ""
+        yield Objection.ANOTHER_ACTS, ""
     if sample.replaced:
         yield Objection.SERVER_CHANGED, sample.replaced
     if ledger.open_entries(database):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from remediator.core.ledger import Entry, Occasion
 from remediator.core.model import Moment, Sample
 from remediator.core.plan import RestartReplica
-from remediator.core.policy import Policy
+from remediator.core.policy import Policy, Spare
 
 _SAME = 1e-3  # two readings of the same moment differ by rounding only
 
@@ -38,12 +40,16 @@ class Deed:
         decided: The true time at which the cycle began that decided it, in seconds.
         policies: What was in force when the cycle began and when the intent was recorded.
         effects: How often it took effect.
+        holder: The service that held the session which it ends, nothing when none did.
+        sure: It held it still, beyond doubt.
     """
 
     entry: Entry
     decided: float
     policies: tuple[Policy, Policy]
     effects: int = 0
+    holder: str = ""
+    sure: bool = False
 
     @property
     def database(self) -> str:
@@ -58,6 +64,23 @@ class Deed:
 
 
 @dataclass(slots=True)
+class Held:
+    """Leaked sessions, by who holds them.
+
+    Attributes:
+        total: All of them, whoever holds them.
+        services: Those that a running container of this service holds.
+        doubtful: Those whose container has ended so lately that it may not be known.
+        left: Those whose container has ended.
+    """
+
+    total: int = 0
+    services: Counter[str] = field(default_factory=Counter)
+    doubtful: Counter[str] = field(default_factory=Counter)
+    left: int = 0
+
+
+@dataclass(slots=True)
 class Watched:
     """What is known of one database's cycles.
 
@@ -68,6 +91,7 @@ class Watched:
         running: Whether it runs still.
         sample: What the world answered it.
         told: A person was told that nothing more can be done for now.
+        truth: Who held leaked sessions when it looked, by what counts as leaked.
         quiet: Seconds of cycles that were critical while neither was anything done nor anybody told.
         turned: The true time of the last completed cycle.
     """
@@ -78,17 +102,25 @@ class Watched:
     running: bool = False
     sample: Sample | None = None
     told: bool = False
+    truth: dict[tuple[Spare, timedelta], Held] = field(default_factory=dict)
     quiet: float = 0.0
     turned: float | None = None
 
 
 @dataclass(slots=True)
 class Book:
-    """All deeds, by entry."""
+    """All deeds, by entry; those that are undone came to nothing."""
 
     deeds: dict[int, Deed] = field(default_factory=dict)
     terminations: dict[str, list[float]] = field(default_factory=dict)
     restarts: list[Deed] = field(default_factory=list)
+    undone: set[int] = field(default_factory=set)
+
+    def of_incident(self, incident: str) -> Iterator[Deed]:
+        """What was done, or may have been, in an incident."""
+        for deed in self.deeds.values():
+            if deed.entry.intent.incident == incident and deed.entry.id not in self.undone:
+                yield deed
 
     def terminations_within(self, deed: Deed, per: timedelta) -> int:
         """How many took effect for the deed's database in the window that ends with its decision."""

@@ -15,7 +15,16 @@ from remediator.core.model import Level, Moment
 from remediator.core.turn import Turn
 from remediator.cycle import Cycle, settle_unwatched
 from remediator.errors import ConfigError, LedgerError
-from remediator.ports import KEEP_RECORDS, Clock, Database, Follower, LedgerStore, Observer, Runtime
+from remediator.ports import (
+    KEEP_RECORDS,
+    Clock,
+    Database,
+    Directories,
+    Follower,
+    LedgerStore,
+    Observer,
+    Runtime,
+)
 from remediator.world import World
 from tests.simulation.faults import Life
 
@@ -41,6 +50,7 @@ class SimDaemon:
         settings: What it has read.
         databases: Its side of the databases.
         runtimes: Its side of the runtimes.
+        directory: Tells it who lives where.
         store: Its side of the ledger.
         clock: The machine's clocks.
         witness: Told everything.
@@ -55,6 +65,7 @@ class SimDaemon:
         *,
         databases: dict[str, Database],
         runtimes: dict[str, Runtime],
+        directory: Directories | None,
         store: LedgerStore,
         clock: Clock,
         witness: Witness,
@@ -67,7 +78,7 @@ class SimDaemon:
         self._witness = witness
         self._mode = settings.mode
         self._databases = databases
-        world = World(cast("Any", databases), runtimes, engine=None)
+        world = World(cast("Any", databases), runtimes, engine=None, directory=cast("Any", directory))
         self.cycles = make_cycles(
             settings, settings.mode, world, store=store, observer=witness, clock=clock, follower=follower
         )

@@ -117,11 +117,13 @@ class FaultyDatabase:
         inner: The database.
         life: The process that asks.
         seen: Told of each sample as the process gets it.
+        looked: Told of each sample the moment it is taken.
     """
 
     inner: SimDatabase
     life: Life
     seen: Callable[[str, Sample], None]
+    looked: Callable[[str, Sample], None]
 
     @property
     def name(self) -> str:
@@ -132,6 +134,7 @@ class FaultyDatabase:
         """Read a sample, or trouble."""
         await self.life.point()
         sample = await self.inner.sample(moment, starts)
+        self.looked(self.name, sample)
         await self.life.point()
         if self.life.unlucky(self.life.weather.lost):
             sample = Sample(moment, probe=sample.probe, trouble=_LOST)
@@ -235,11 +238,9 @@ class FaultyStore:
         """Read what matters now."""
         return await self._do(lambda: self._inner.load(since))
 
-    async def history(
-        self, since: datetime, newest: int | None = None, also: str = ""
-    ) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
+    async def history(self, since: datetime) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
         """Read what was."""
-        return await self._do(lambda: self._inner.history(since, newest, also))
+        return await self._do(lambda: self._inner.history(since))
 
     async def clock(self) -> ClockMark | None:
         """Read where all clocks stood."""

@@ -9,14 +9,15 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import cast
 
 from remediator.core.events import Event
-from remediator.core.ledger import Entry, Incident, Result
+from remediator.core.ledger import Entry, Incident, Occasion, Result
 from remediator.core.model import Level, Mode, Moment, Sample, SessionId
 from remediator.core.plan import Objection, RestartReplica, TerminateSession
 from remediator.core.policy import Policy
 from remediator.core.turn import Turn
-from tests.simulation import rules
+from tests.simulation import guilt, rules
 from tests.simulation.book import Book, Deed, Violation, Watched
 from tests.simulation.ledger import LedgerEye, SimLedger
 from tests.simulation.trace import Trace
@@ -50,6 +51,8 @@ class Inspector(LedgerEye):
         self.store = SimLedger(self)
         self.policies: dict[str, Policy] = {}
         self.pause_lasts = 0.0
+        self.told = True
+        """Sessions can be told to be a service's."""
         self._loop = loop
         self._mode = mode
         self._trace = trace
@@ -83,6 +86,20 @@ class Inspector(LedgerEye):
         """The world has answered a cycle."""
         self._watched[database].sample = sample
 
+    def looked(self, database: str, sample: Sample) -> None:
+        """The world is being looked at for a cycle."""
+        watched = self._watched[database]
+        policies = (watched.policy, self.policies[database])
+        wanted = set().union(*(guilt.suspicions(policy) for policy in policies))
+        engaged = any(rules.breached(policy, sample) for policy in policies)
+        engaged = engaged or any(i.database == database for i in self.store.open_incidents())
+        watched.truth.clear()
+        if engaged and sample.slots is not None:
+            now = self._loop.time()
+            for spare, older_than in wanted:
+                held = guilt.held(self.databases[database], spare, older_than, now)
+                watched.truth[spare, older_than] = held
+
     def failed(self, database: str, error: Exception) -> None:
         """A cycle ended in an error."""
         self._watched[database].running = False
@@ -115,6 +132,9 @@ class Inspector(LedgerEye):
             return
         said = " ".join(f"{k}={v}" for k, v in fields.items() if k not in {"mode", "steps", "database"})
         self._trace.note(event.event_name, f"{database} {said}")
+        if event is Event.PLAN_MADE:
+            for step in cast("Sequence[dict[str, list[str]]]", fields["steps"]):
+                self._trace.counts.update(step["objections"])
         if database in self._watched:
             watched = self._watched[database]
             watched.told = (watched.told or event in _TELLING) and event not in _NEWS
@@ -129,7 +149,9 @@ class Inspector(LedgerEye):
         policies = (watched.policy, self.policies[database])
         for entry in entries:
             self._trace.note("intent", f"{entry.id} {database} {entry.intent.action.label}", keep=False)
-            self._book.deeds[entry.id] = Deed(entry, watched.began, policies)
+            self._book.deeds[entry.id] = deed = Deed(entry, watched.began, policies)
+            if isinstance(entry.intent.action, TerminateSession):
+                guilt.note_holder(deed, self.databases[database], entry.intent.action.session.id)
         self._one_at_a_time(database, entries)
         late = watched.moment is None or not entries or entries[0].intent.at != watched.moment.at
         if late or not watched.running:
@@ -142,8 +164,29 @@ class Inspector(LedgerEye):
             return
         runtime = self.runtimes.get(self._book.deeds[entries[0].id].service)
         began = runtime.clock.now().mono - self._loop.time() + watched.began if runtime else 0.0
+        self._to_blame(watched, entries, sample)
         for rule, text in rules.beyond(policies, entries, sample, runtime, began):
             self.check(holds=False, rule=rule, text=f"{database}: {text}")
+
+    def _to_blame(self, watched: Watched, entries: Sequence[Entry], sample: Sample) -> None:
+        """Only who leaks is restarted, where the policy wants that to be shown."""
+        for entry in entries:
+            action, intent = entry.intent.action, entry.intent
+            before = [d for d in self._book.of_incident(intent.incident) if d.entry.id != entry.id]
+            begun = any(Occasion.of(deed.entry.intent) == Occasion.of(intent) for deed in before)
+            if not isinstance(action, RestartReplica) or begun or sample.slots is None:
+                continue
+            why = []
+            for policy in (watched.policy, self.policies[intent.database]):
+                suspicion = guilt.suspicion_of(policy, intent.step, action.replica.service)
+                truth = watched.truth.get((policy.spare, suspicion.older_than)) if suspicion else None
+                if suspicion is None or truth is None:
+                    why.append("")
+                    continue
+                service, told = action.replica.service, self.told
+                why.append(guilt.innocent(suspicion, service, truth, sample.slots, before, told=told))
+                self._trace.counts[f"culprit {suspicion.otherwise}"] += 1
+            self.check(not all(why), "only who leaks is restarted", f"{action.label}: {why[0]}")
 
     def _one_at_a_time(self, database: str, entries: Sequence[Entry]) -> None:
         new = {entry.id for entry in entries}
@@ -176,6 +219,8 @@ class Inspector(LedgerEye):
         outcome, deed = after.outcome, self._book.deeds.get(after.id)
         if outcome is None or deed is None:
             return
+        if outcome.result in {Result.CHANGED, Result.DENIED}:
+            self._book.undone.add(after.id)
         self._trace.note("outcome", f"{after.id} {outcome.result.value} {outcome.detail}", keep=False)
         self._trace.counts[f"outcome {outcome.result.value}"] += 1
         rule = "an outcome is true"
@@ -291,7 +336,8 @@ class Inspector(LedgerEye):
             moment = database.clock.now()
             if database.trouble is not None or not database.readable:
                 continue
-            kept, fresh = await database.sample(moment), await database.fresh_sample(moment)
+            kept = await database.sample(moment, database.starts)
+            fresh = await database.fresh_sample(moment)
             kept, fresh = (replace(s, groups=tuple(sorted(s.groups, key=repr))) for s in (kept, fresh))
             self.check(kept == fresh, "samples are fresh", f"{database.name}: {kept} is not {fresh}")
 

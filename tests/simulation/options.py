@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from remediator.ports import Database, Follower, LedgerStore, Runtime
+from remediator.ports import Database, Directories, Follower, LedgerStore, Runtime
 
 
 class Tamper:
@@ -23,6 +23,10 @@ class Tamper:
     def runtime(self, runtime: Runtime) -> Runtime:
         """A runtime as the cycle gets to see it."""
         return runtime
+
+    def directory(self, directory: Directories) -> Directories:
+        """Who lives where, as the cycle gets to see it."""
+        return directory
 
     def store(self, store: LedgerStore) -> LedgerStore:
         """The ledger as the cycle gets to see it."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from remediator.core.model import Mode
 from remediator.ports import Database, Runtime
+from tests.simulation.addresses import Addresses, SimDirectory
 from tests.simulation.book import Violation
 from tests.simulation.daemon import SimDaemon
 from tests.simulation.faults import FaultyDatabase, FaultyRuntime, FaultyStore, Life, Weather
@@ -88,6 +89,7 @@ class _Simulation:
         self._lingering: set[asyncio.Task[object]] = set()
         self._weather = Weather()
         self._daemon: SimDaemon | None = None
+        self._peaceful = False
 
     async def run(self) -> Report:
         """Go through it."""
@@ -115,7 +117,8 @@ class _Simulation:
         self._trace = Trace(loop, options.tail)
         self._eye = eye = Inspector(loop, self._settings.mode, self._trace, self._break)
         self._policies()
-        clock = TrueClock(loop)
+        eye.told = self._scenery.told_by != "nothing"
+        clock, addresses = TrueClock(loop), Addresses()
         for name, size in self._scenery.sizes.items():
             eye.databases[name] = database = SimDatabase(clock, name, size)
             database.cutoffs = eye.policies[name].cutoffs
@@ -124,11 +127,15 @@ class _Simulation:
         self._services = []
         for scene in self._scenery.services:
             chance = options.chance(f"service {scene.name}")
-            runtime = SimRuntime(scene.name, scene.replicas, clock=clock, chance=chance)
+            runtime = SimRuntime(
+                scene.name, scene.replicas, clock=clock, chance=chance, address=addresses.take
+            )
             eye.runtimes[scene.name] = runtime
-            service = SimService(scene, runtime, eye.databases, chance, self._trace)
+            hurry = options.chance(f"rush {scene.name}")
+            service = SimService(scene, runtime, eye.databases, chance, hurry, self._trace)
             runtime.restarted = Tell(self._restarts(service))
             self._services.append(service)
+        self._directory = SimDirectory(eye.runtimes)
         self._fortunes = [
             Fortune(database, options.chance(f"server {name}"), self._trace)
             for name, database in eye.databases.items()
@@ -155,6 +162,7 @@ class _Simulation:
         for service in self._services:
             self._spawn(service.live(), lasting=True)
             self._spawn(service.feel())
+            self._spawn(service.rush())
             if options.faults:
                 self._spawn(service.maintain())
         if options.faults:
@@ -201,6 +209,9 @@ class _Simulation:
         for task in self._nature:
             task.cancel()
         self._weather.clear_up()
+        self._peaceful = True
+        if self._daemon is not None and self._daemon.life.frozen_until:
+            self._daemon.life.die()  # who sleeps through peace sees no incident end
         for fortune in self._fortunes:
             fortune.heal()
         for rival in self._rivals:
@@ -245,7 +256,10 @@ class _Simulation:
             try:
                 await asyncio.wait_for(life.died.wait(), lasts)
             except TimeoutError:
-                fate = await self._end_daemon(daemon, life)
+                if self._peaceful:
+                    await life.died.wait()
+                else:
+                    fate = await self._end_daemon(daemon, life)
             self._trace.note("daemon", fate)
             for database in self._eye.databases.values():  # its connections end with it
                 if database.rival_since is None:
@@ -281,7 +295,7 @@ class _Simulation:
     def _new_daemon(self, life: Life) -> SimDaemon:
         tamper, eye = self._options.tamper, self._eye
         databases: dict[str, Database] = {
-            name: tamper.database(FaultyDatabase(database, life, eye.sampled))
+            name: tamper.database(FaultyDatabase(database, life, eye.sampled, eye.looked))
             for name, database in eye.databases.items()
         }
         runtimes: dict[str, Runtime] = {
@@ -292,6 +306,7 @@ class _Simulation:
             read_config(tamper.config(self._text)),
             databases=databases,
             runtimes=runtimes,
+            directory=tamper.directory(self._directory) if self._scenery.told_by == "addresses" else None,
             store=tamper.store(FaultyStore(eye.store, life, self._linger)),
             clock=self._clock,
             witness=tamper.witness(eye),

@@ -21,21 +21,31 @@ _SERVICES = ("celery", "api", "web", "cron")
 
 @dataclass(frozen=True, slots=True)
 class ServiceScene:
-    """One service: how many replicas, and which databases they hold sessions of."""
+    """One service: how many replicas, and which databases they hold sessions of.
+
+    Attributes:
+        vanishes: Its processes may end without a word to the server.
+    """
 
     name: str
     replicas: int
     databases: tuple[str, ...]
     checked: bool
+    vanishes: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Scenery:
-    """What there is; it stays for the whole simulation, while the policies may be edited."""
+    """What there is; it stays for the whole simulation, while the policies may be edited.
+
+    Attributes:
+        told_by: How sessions can be told to be a service's: by `addresses`, by `names`, or not at all.
+    """
 
     sizes: dict[str, int]
     services: tuple[ServiceScene, ...]
     mode: str
+    told_by: str
 
     def config(self, chance: Random) -> str:
         """A config for this world."""
@@ -48,7 +58,7 @@ class Scenery:
                     {"name": name, "dsn": f"postgresql://remediator@{name}/{name}", "policy": name}
                     for name in self.sizes
                 ],
-                "services": [_service(service.name) for service in self.services],
+                "services": [_service(service.name, self.told_by) for service in self.services],
                 "policies": [self._policy(name, chance) for name in self.sizes],
             },
             sort_keys=False,
@@ -78,7 +88,7 @@ class Scenery:
             remediate["until"] = {"utilization": chance.choice(["30%", "50%", "80%"])}
         if chance.random() < 0.5:
             remediate |= {"settle": chance.choice(["5s", "15s", "1m"]), "retry": chance.choice(["1m", "10m"])}
-        if chance.random() < 0.7:
+        if chance.random() < 0.8:
             remediate["steps"] = self._steps(name, chance)
         return remediate
 
@@ -87,6 +97,9 @@ class Scenery:
         steps: list[dict[str, Any]] = []
         if chance.random() < 0.8:
             steps.append({"terminate_idle": {"older_than": chance.choice(["2m", "10m", "30m"])}})
+        if chance.random() < 0.6:
+            steps.append({"restart": self._culprit(chance)})
+            return steps
         for service in self.services:
             if name in service.databases or chance.random() < 0.2:
                 step: dict[str, Any] = {"service": service.name}
@@ -97,21 +110,39 @@ class Scenery:
             chance.shuffle(steps)
         return steps or [{"terminate_idle": {"older_than": "5m"}}]
 
+    def _culprit(self, chance: Random) -> dict[str, Any]:
+        """Only who leaks, of all services or of some."""
+        step: dict[str, Any] = {
+            "service": "culprit",
+            "share": chance.choice(["30%", "50%", "80%"]),
+            "older_than": chance.choice(["1m", "2m", "10m"]),
+            "least": chance.choice(["2%", "10%"]),
+            "otherwise": chance.choice(["hold", "hold", "in_order"]),
+        }
+        if chance.random() < 0.5:
+            names = [service.name for service in self.services]
+            step["among"] = chance.sample(names, chance.randint(1, len(names)))
+        if chance.random() < 0.2:
+            step["when"] = "always"
+        return step
+
 
 def draw_scenery(chance: Random) -> Scenery:
     """Draw a world's parts."""
     names = _DATABASES[: chance.choice((1, 1, 2, 2, 3))]
     sizes = dict(zip(names, chance.choices(list(_SIZES), list(_SIZES.values()), k=len(names)), strict=True))
+    told_by = chance.choice(("addresses", "addresses", "addresses", "names", "nothing"))
     services = tuple(
         ServiceScene(
             name,
             chance.choice((1, 1, 2, 3)),
             tuple(chance.sample(list(sizes), chance.randint(1, len(sizes)))),
             chance.random() < 0.5,
+            told_by != "names",  # by its name a session looks alive
         )
         for name in _SERVICES[: chance.randint(1, 4)]
     )
-    return Scenery(sizes, services, "dry-run" if chance.random() < 0.15 else "enforce")
+    return Scenery(sizes, services, "dry-run" if chance.random() < 0.15 else "enforce", told_by)
 
 
 def read_config(text: str) -> Settings:
@@ -123,8 +154,9 @@ def read_config(text: str) -> Settings:
         return load(path, {})
 
 
-def _service(name: str) -> dict[str, Any]:
-    return {
+def _service(name: str, told_by: str) -> dict[str, Any]:
+    told = {"sessions": {"applications": [name, f"etl_{name}"]}} if told_by == "names" else {}
+    return told | {
         "name": name,
         "compose": {"project": "simulated", "service": name},
         "verify": {"within": "90s", "steady_for": "10s"},

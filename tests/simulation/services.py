@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from random import Random
 
-from remediator.core.model import Exempt, Health, ReplicaState
+from remediator.core.model import Exempt, Health, Replica, ReplicaState
 from remediator.testing import FakeSession, Reaction
 from tests.simulation.scenery import ServiceScene
 from tests.simulation.trace import Trace
-from tests.simulation.world import SimDatabase, SimRuntime
+from tests.simulation.world import Holder, SimDatabase, SimRuntime
 
 _REACTIONS = (
     (Reaction.COMPLY, 70.0),
@@ -23,26 +24,42 @@ _REACTIONS = (
     (Reaction.VANISH, 2.0),
 )
 _TICK = 60.0
+_STRETCH = 30.0
+_CLEARLY = timedelta(
+    seconds=3
+)  # between two clocks, a session from just before a start may pass for a later one
 _LEAKED = ("idle",) * 16 + ("transaction", "lock", "listen", "spared")
 
 
 @dataclass(slots=True)
 class Pool:
-    """The sessions of one replica in one database; the first ones are in use, the others leaked."""
+    """The sessions of one replica in one database: some in use, some leaked, some in a rush."""
 
     database: SimDatabase
     replica: str
     baseline: int
     used: list[FakeSession] = field(default_factory=list)
     leaked: list[FakeSession] = field(default_factory=list)
+    rushing: list[FakeSession] = field(default_factory=list)
     _departures: int = 0
 
     def close(self) -> None:
         """The process is gone, and its sessions with it."""
-        for session in (*self.used, *self.leaked):
+        for session in (*self.used, *self.leaked, *self.rushing):
             self.database.leave(session)
         self.used.clear()
         self.leaked.clear()
+        self.rushing.clear()
+
+    def abandon(self, before: datetime, at: float) -> list[FakeSession]:
+        """The process is gone without a word: the server keeps those leaked sessions that began before."""
+        self.look()
+        left = [session for session in self.leaked if session.id.backend_start < before]
+        self.leaked = [session for session in self.leaked if session.id.backend_start >= before]
+        for session in left:
+            self.database.holders[session] = self.database.holders[session]._replace(left_at=at)
+        self.close()
+        return left
 
     def look(self) -> None:
         """Notice which sessions are gone."""
@@ -50,6 +67,7 @@ class Pool:
             self._departures = self.database.departures
             self.used = self.database.those_left(self.used)
             self.leaked = self.database.those_left(self.leaked)
+            self.rushing = self.database.those_left(self.rushing)
 
 
 class SimService:
@@ -59,6 +77,7 @@ class SimService:
         leak: Sessions that each replica forgets in each database, a minute.
         cured: How likely a restart ends the leak.
         dies: How likely a replica dies some time after its restart.
+        vanishes: How likely a process that ends leaves what it has leaked behind on the server.
     """
 
     def __init__(
@@ -67,6 +86,7 @@ class SimService:
         runtime: SimRuntime,
         databases: dict[str, SimDatabase],
         chance: Random,
+        hurry: Random,
         trace: Trace,
     ) -> None:
         self.scene = scene
@@ -74,7 +94,10 @@ class SimService:
         self.leak = 0.0
         self.cured = 0.5
         self.dies = 0.0
+        self.vanishes = 0.0
         self._chance = chance
+        self._hurry = hurry
+        self._abandoned: list[tuple[SimDatabase, FakeSession]] = []
         self._trace = trace
         self._owed = 0.0
         self._starts: dict[str, str] = {}
@@ -117,6 +140,7 @@ class SimService:
         self.leak = size / self.scene.replicas / chance.choice((3.0, 15.0, 60.0, 180.0))
         self.cured = chance.choice((0.0, 0.5, 1.0))
         self.dies = chance.choice((0.0, 0.0, 0.3))
+        self.vanishes = self._hurry.choice((0.0, 0.5, 1.0))
         self.runtime.pretends = chance.choice((0.0, 0.0, 0.1))
         self.runtime.stop_takes = (0.1, chance.choice((1.0, 10.0, 60.0, 200.0)))
         kinds, weights = zip(*_REACTIONS, strict=True)
@@ -125,7 +149,8 @@ class SimService:
 
     def heal(self) -> None:
         """Be well: nothing leaks, everything complies; what was leaked stays."""
-        self.leak, self.dies, self.runtime.pretends = 0.0, 0.0, 0.0
+        self.leak, self.dies, self.vanishes, self.runtime.pretends = 0.0, 0.0, 0.0, 0.0
+        self._calm()
         self.runtime.available = True
         self.runtime.stop_takes = (0.1, 2.0)
         self.runtime.reactions = (Reaction.COMPLY,), (1.0,)
@@ -137,6 +162,40 @@ class SimService:
             for session in pool.leaked:
                 pool.database.leave(session)
             pool.leaked.clear()
+        for database, session in self._abandoned:
+            database.leave(session)
+        self._abandoned.clear()
+
+    async def rush(self) -> None:
+        """Be busy now and then, and leak nothing by it, for ever."""
+        loop, hurry = asyncio.get_running_loop(), self._hurry
+        while True:
+            await asyncio.sleep(hurry.expovariate(1 / (12 * 3600)))
+            part, ends = hurry.choice((0.5, 0.8, 1.0)), loop.time() + hurry.expovariate(1 / 900)
+            self._trace.note("rush", f"{self.scene.name}, {part} of what is free")
+            for pool in self._pools:
+                share = int(part * max(0, pool.database.free()) / self.scene.replicas)
+                if self._up(pool.replica) and pool.database.trouble is None:
+                    pool.rushing += [self._open(pool) for _ in range(share)]
+            while loop.time() < ends:
+                for pool in self._pools:
+                    self._hurry_on(pool)
+                await asyncio.sleep(_STRETCH)
+            self._calm()
+
+    def _hurry_on(self, pool: Pool) -> None:
+        pool.look()
+        for session in pool.rushing:
+            busy = session.state == "active"
+            if self._hurry.random() < (0.1 if busy else 0.9):
+                (session.rest if busy else session.run)()
+                pool.database.touch(session)
+
+    def _calm(self) -> None:
+        for pool in self._pools:
+            for session in pool.rushing:
+                pool.database.leave(session)
+            pool.rushing.clear()
 
     def repair(self) -> None:
         """Deploy what does not run or is not well anew."""
@@ -185,11 +244,22 @@ class SimService:
 
     def sync(self) -> None:
         """End the sessions of replicas that have stopped or been started anew."""
-        now = {r.name: r.started for r in self.runtime.look() if r.state is ReplicaState.RUNNING}
+        there = {r.name: r for r in self.runtime.look() if r.state is ReplicaState.RUNNING}
+        now = {name: replica.started for name, replica in there.items()}
         for pool in self._pools:
-            if now.get(pool.replica) != self._starts.get(pool.replica) and (pool.used or pool.leaked):
-                pool.close()
+            held = pool.used or pool.leaked or pool.rushing
+            if held and now.get(pool.replica) != self._starts.get(pool.replica):
+                self._end(pool, there.get(pool.replica))
         self._starts = now
+
+    def _end(self, pool: Pool, successor: Replica | None) -> None:
+        if self.scene.vanishes and self._hurry.random() < self.vanishes:
+            since = successor.started_at if successor else None
+            before = pool.database.now() if since is None else since - _CLEARLY
+            left = pool.abandon(before, asyncio.get_running_loop().time())
+            self._abandoned += [(pool.database, session) for session in left]
+        else:
+            pool.close()
 
     def _die(self, name: str) -> None:
         if self._up(name):
@@ -220,7 +290,11 @@ class SimService:
             pool.database.touch(session)
 
     def _open(self, pool: Pool) -> FakeSession:
-        return pool.database.open(user="app", application=self.scene.name, address="10.0.0.2")
+        replica = next(r for r in self.runtime.look() if r.name == pool.replica)
+        (address,) = replica.addresses
+        session = pool.database.open(user="app", application=self.scene.name, address=address)
+        pool.database.holders[session] = Holder(self.scene.name)
+        return session
 
     def _forget(self, pool: Pool) -> FakeSession:
         session = self._open(pool)
@@ -232,6 +306,6 @@ class SimService:
             case "listen":
                 session.listen()
             case "spared":
-                session.application = "etl_nightly"
+                session.application = f"etl_{self.scene.name}"
         pool.database.touch(session)
         return session

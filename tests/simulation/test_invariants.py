@@ -12,10 +12,23 @@ from typing import Any
 import pytest
 import yaml
 
+from remediator.core.culprit import Blame
+from remediator.core.directory import Directory
 from remediator.core.events import Event
 from remediator.core.ledger import Entry, Incident, Intent, Ledger
-from remediator.core.model import Moment, Probe, ProbeResult, Replica, Sample, Session, SessionId
-from remediator.ports import NO_STARTS, Database, LedgerStore, Receipt, Runtime
+from remediator.core.model import (
+    Moment,
+    Probe,
+    ProbeResult,
+    Replica,
+    Sample,
+    Session,
+    SessionGroup,
+    SessionId,
+)
+from remediator.core.policy import Policy
+from remediator.core.suspicion import Suspicion
+from remediator.ports import NO_STARTS, Database, Directories, LedgerStore, Receipt, Runtime
 from tests.simulation.options import Options, Tamper
 from tests.simulation.runner import simulate
 
@@ -151,6 +164,10 @@ class _Breaks(Tamper):
         broken: Runtime = self._broken("runtime", runtime)
         return broken
 
+    def directory(self, directory: Directories) -> Directories:
+        broken: Directories = self._broken("directory", directory)
+        return broken
+
     def store(self, store: LedgerStore) -> LedgerStore:
         broken: LedgerStore = self._broken("store", store)
         return broken
@@ -164,6 +181,16 @@ class _Breaks(Tamper):
 
 def _enforcing(config: dict[str, Any]) -> dict[str, Any]:
     return config | {"mode": "enforce"}
+
+
+class _Confused(_Through):
+    async def read(self) -> Directory:
+        """Who lives where, each service by the name of another."""
+        found: Directory = await self.inner.read()
+        names = sorted({tenant.service for tenant in found.tenants if tenant.service})
+        other = dict(zip(names, names[1:] + names[:1], strict=True))
+        tenants = tuple(replace(t, service=other.get(t.service or "")) for t in found.tenants)
+        return replace(found, tenants=tenants)
 
 
 def _unlimited(of: str, **limits: object) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -186,30 +213,31 @@ def _ceaseless(config: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("rule", "tamper", "first"),
     [
-        ("no action without an intent", _Breaks(runtime=_Twice), 0),
-        ("no action without an intent", _Breaks(store=_Lazy), 0),
-        ("nothing is done twice for one intent", _Breaks(database=_Insistent), 6),
-        ("what is spared is not touched", _Breaks(database=_Blind), 8),
+        ("no action without an intent", _Breaks(runtime=_Twice), 4),
+        ("no action without an intent", _Breaks(store=_Lazy), 4),
+        ("nothing is done twice for one intent", _Breaks(database=_Insistent), 10),
+        ("what is spared is not touched", _Breaks(database=_Blind), 9),
         ("what has opted out is left alone", _Breaks(runtime=_Proud), 1),
-        ("unknown evidence never leads to an action", _Breaks(database=_Fearful), 13),
-        ("no budget is exceeded", _Breaks(store=_Forgetful), 6),
-        ("no step exceeds its cap", _Breaks(config=_unlimited("terminate", per_step="100%")), 1),
-        ("no step exceeds its cap", _Breaks(config=_unlimited("restart", per_step="100%")), 11),
+        ("unknown evidence never leads to an action", _Breaks(database=_Fearful), 16),
+        ("no budget is exceeded", _Breaks(store=_Forgetful), 11),
+        ("no step exceeds its cap", _Breaks(config=_unlimited("terminate", per_step="100%")), 5),
+        ("no step exceeds its cap", _Breaks(config=_unlimited("restart", per_step="100%")), 29),
         (
             "a step that wants too much is not taken",
             _Breaks(config=_unlimited("terminate", abort_above=[])),
-            6,
+            26,
         ),
         ("one action in flight for each service", _Breaks(runtime=_Hasty), 0),
-        ("only one of two acts", _Breaks(database=_unclaimed), 3),
+        ("only one of two acts", _Breaks(database=_unclaimed), 4),
         ("nothing is done while paused", _Breaks(store=_Deaf), 7),
-        ("nothing is done while locked", _Breaks(store=_Deaf), 8),
-        ("nothing is done in a maintenance window", _Breaks(config=_ceaseless), 3),
-        ("each intent gets an outcome", _Breaks(store=_Mute), 0),
-        ("an outcome is true", _Breaks(database=_Rosy), 6),
+        ("nothing is done while locked", _Breaks(store=_Deaf), 9),
+        ("nothing is done in a maintenance window", _Breaks(config=_ceaseless), 26),
+        ("each intent gets an outcome", _Breaks(store=_Mute), 1),
+        ("an outcome is true", _Breaks(database=_Rosy), 13),
         ("one incident at a time, closed for good", _Breaks(store=_Amnesiac), 0),
-        ("somebody is told", _Breaks(witness=_Whispering), 3),
+        ("somebody is told", _Breaks(witness=_Whispering), 5),
         ("every incident ends", _Breaks(store=_Clinging), 0),
+        ("only who leaks is restarted", _Breaks(directory=_Confused), 0),
         ("no cycle fails", _Breaks(runtime=_Rude), 0),
         ("a dry run does nothing", _Breaks(config=_enforcing), 1),
     ],
@@ -225,3 +253,29 @@ def test_the_observer_sees_it(rule: str, tamper: Tamper, first: int) -> None:
             if violation.rule == rule:
                 return
     pytest.fail(f"not seen in {SEEDS} worlds; seen instead: {seen}")
+
+
+def _first_suspect(_: Policy, suspicion: Suspicion, *__: object) -> Blame:
+    return Blame(suspicion.among[0], "whoever comes first")
+
+
+def _busy_is_leaked(_: Policy, __: timedelta, sample: Sample) -> tuple[SessionGroup, ...]:
+    return sample.groups
+
+
+@pytest.mark.parametrize(
+    ("place", "broken", "first"),
+    [
+        ("remediator.core.restarting.blame", _first_suspect, 12),
+        ("remediator.core.culprit.leaked_groups", _busy_is_leaked, 0),
+    ],
+)
+def test_a_culprit_wrongly_named_is_seen(
+    place: str, broken: Callable[..., object], first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not what the judgement stands on is broken here, but the judgement."""
+    monkeypatch.setattr(place, broken)
+    seen = (simulate(Options(seed, 0.5)).violation for seed in range(first, first + SEEDS))
+    assert any(
+        violation is not None and violation.rule == "only who leaks is restarted" for violation in seen
+    )

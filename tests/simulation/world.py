@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from itertools import count
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from remediator.core.model import (
     CLIENT_BACKEND,
@@ -25,11 +25,15 @@ from remediator.core.model import (
     SessionId,
     Slots,
 )
+from remediator.core.server import Route, Server
 from remediator.ports import NO_STARTS, Receipt
 from remediator.testing import FakeDatabase, FakeRuntime, FakeSession, Reaction
 from tests.simulation.virtual import TrueClock
 
 _T = TypeVar("_T")
+HOST = "10.1.0.1"
+"""Where the daemon runs: the containers' gateway."""
+_ROUTE = Route("10.0.0.1", 5432, ours=HOST, seen=HOST, direct=True)
 
 
 class Tell(list[_T]):
@@ -45,7 +49,14 @@ class Tell(list[_T]):
         super().append(item)
 
 
-_Group = tuple[str, str, str | None, str, float, bool]
+class Holder(NamedTuple):
+    """Who holds a session: a service, by a container that has not ended unless it says when, in true time."""
+
+    service: str
+    left_at: float | None = None
+
+
+_Group = tuple[str, str, str | None, str, float, bool, bool]
 
 
 class SimDatabase(FakeDatabase):
@@ -55,11 +66,15 @@ class SimDatabase(FakeDatabase):
 
     Attributes:
         departures: How many sessions have gone.
+        holders: Who really holds a session; nobody who is watched holds the others.
+        starts: When whoever has an address now was started, as somebody said who asked.
         rival_since: Since when another remediator has the right to act, in seconds of true time.
     """
 
     def __init__(self, clock: TrueClock, name: str, size: int) -> None:
         self.departures = 0
+        self.holders: dict[FakeSession, Holder] = {}
+        self.starts: Mapping[str, datetime] = NO_STARTS
         self.rival_since: float | None = None
         self._kept: Sample | None = None
         self._groups_of: dict[FakeSession, _Group] = {}
@@ -108,6 +123,7 @@ class SimDatabase(FakeDatabase):
         """Read slots, grouped sessions and the probe."""
         if self.trouble is not None or not self.readable:
             return await super().sample(moment, starts)
+        self._know(starts)
         if self._kept is None or (self._due and self._due[0][0] <= self.now()):
             self._kept = await super().sample(moment, starts)
         self._read_on = self._starts
@@ -119,8 +135,9 @@ class SimDatabase(FakeDatabase):
 
     async def fresh_sample(self, moment: Moment) -> Sample:
         """Read everything anew, as the fake does it."""
-        slots, groups = FakeDatabase._slots(self), FakeDatabase._groups(self)  # noqa: SLF001  overridden here
-        return replace(await super().sample(moment), slots=slots, groups=groups)
+        slots = FakeDatabase._slots(self)  # noqa: SLF001  overridden here, like the groups
+        groups = FakeDatabase._groups(self, self.starts)  # noqa: SLF001
+        return replace(await super().sample(moment, self.starts), slots=slots, groups=groups)
 
     async def terminate(self, sessions: Sequence[Session], older_than: timedelta) -> tuple[Receipt, ...]:
         """Terminate each session that is still as it was."""
@@ -159,9 +176,18 @@ class SimDatabase(FakeDatabase):
         self._refresh()
         return Slots(self.max_connections, self.superuser_reserved, self.reserved, len(self._groups_of))
 
+    def _know(self, starts: Mapping[str, datetime]) -> None:
+        """Count the sessions anew from whose address somebody else comes by now."""
+        known = self.starts
+        if starts == known:
+            return
+        changed = {at for at in starts.keys() | known.keys() if starts.get(at) != known.get(at)}
+        self.starts = dict(starts)
+        self.touch(*(session for session in self._groups_of if session.address in changed))
+
     def _groups(
         self,
-        starts: Mapping[str, datetime] = NO_STARTS,  # noqa: ARG002  these services keep their addresses
+        starts: Mapping[str, datetime] = NO_STARTS,  # noqa: ARG002  they are known
     ) -> tuple[SessionGroup, ...]:
         self._refresh()
         for group in self._alike.keys() - self._oldest.keys():
@@ -170,6 +196,9 @@ class SimDatabase(FakeDatabase):
             SessionGroup(*group[:5], count=len(members), unused=group[5], oldest=self._oldest[group])
             for group, members in self._alike.items()
         )
+
+    def _server(self) -> Server:
+        return replace(super()._server(), route=_ROUTE)
 
     def _recent(self) -> int:
         """Nobody asks, and it would have to be counted anew every time."""
@@ -199,6 +228,7 @@ class SimDatabase(FakeDatabase):
             del self._sessions[session.id]
         if not there:
             self.departures += 1
+            self.holders.pop(session, None)
             return
         if session.backend_type == CLIENT_BACKEND:
             self._join_group(session, self._group(session, now))
@@ -214,7 +244,9 @@ class SimDatabase(FakeDatabase):
             if (seconds := age.total_seconds()) <= rested:
                 reached = seconds
         unused = session.unused and session.state == IDLE
-        return session.user, session.application, session.address, session.state, reached, unused
+        started = self.starts.get(session.address or "")
+        before = started is not None and session.id.backend_start < started
+        return session.user, session.application, session.address, session.state, reached, unused, before
 
     def _join_group(self, session: FakeSession, group: _Group) -> None:
         self._groups_of[session] = group
@@ -234,8 +266,17 @@ class SimDatabase(FakeDatabase):
 class SimRuntime(FakeRuntime):
     """A runtime whose engine carries out a restart in its own time, whether we still wait for it or not."""
 
-    def __init__(self, service: str, replicas: int, *, clock: TrueClock, chance: Random) -> None:
+    def __init__(
+        self,
+        service: str,
+        replicas: int,
+        *,
+        clock: TrueClock,
+        chance: Random,
+        address: Callable[[str], str],
+    ) -> None:
         super().__init__(service, replicas, clock=clock, takes=timedelta(0))
+        self._address = address
         self._chance = chance
         self._generation = 0
         self.size = replicas
@@ -275,6 +316,7 @@ class SimRuntime(FakeRuntime):
             state=ReplicaState.RUNNING,
             started=self._token(),
             started_at=self.clock.now().at,
+            addresses=frozenset({self._address(name)}),
             health=Health.HEALTHY if checked else Health.NONE,
         )
 
