@@ -101,6 +101,13 @@ class Watchers:
         self._notifier = notifier
         self._heartbeat = heartbeat
         self._longest_silence = timedelta(0)
+        self._others: set[str] = set()
+
+    def emit(self, event: Event, **fields: object) -> None:
+        """Take note of databases on which another one has the right to act."""
+        if event in (Event.STANDING_BY, Event.TAKING_OVER):
+            change = self._others.add if event is Event.STANDING_BY else self._others.discard
+            change(str(fields["database"]))
 
     def ready(self, longest_silence: timedelta) -> None:
         """Say that checking has begun, and how long a healthy daemon may stay silent."""
@@ -111,11 +118,11 @@ class Watchers:
     def alive(self) -> None:
         """Say that cycles complete."""
         self._notifier.watchdog()
-        self._heartbeat.beat(self._longest_silence)
+        self._heartbeat.beat(self._longest_silence, (), sorted(self._others))
 
     def stalled(self, databases: Sequence[str]) -> None:
         """Say whose cycles do not complete; the watchdog is left to bite."""
-        self._heartbeat.beat(self._longest_silence, databases)
+        self._heartbeat.beat(self._longest_silence, databases, sorted(self._others))
 
     def stopping(self) -> None:
         """Say that the end is on purpose."""
@@ -218,6 +225,7 @@ def _attended(
     """Make whom to tell of life, and what runs beside the checks: the web server, if one is asked for."""
     settings = reload.settings
     watchers = Watchers(Notifier.from_env(env), Heartbeat(settings.state_dir))
+    observer.join(watchers)
     if settings.web is None:
         return watchers, ()
     # Only now: a daemon that serves nothing need not hold a web server in memory.

@@ -13,7 +13,7 @@ from remediator.adapters.compose import ComposeRuntime, DockerEngine
 from remediator.adapters.ledger import SqliteLedger
 from remediator.adapters.notify import OUTBOX, service_of, waiting
 from remediator.adapters.postgres import PostgresDatabase, Privileges
-from remediator.config import Settings
+from remediator.config import ComposeTarget, Settings
 from remediator.core.clock import stamped
 from remediator.core.directory import Directory
 from remediator.core.guards import spare_replica
@@ -202,12 +202,10 @@ async def _engine(reader: DockerEngine | None, settings: Settings, mode: Mode) -
     if report.may_restart is False:
         text = f"{report.host} refuses restarts: allow POST /containers/<id>/restart in the proxy"
         found.append(Finding(Grade.PROBLEM, subject, text))
-    if report.excess:
-        text = (
-            f"{report.host} also allows {', '.join(report.excess)}: whoever holds it is root on that host; "
-            "put a proxy in front that allows only listing, inspecting and restarting"
-        )
-        found.append(Finding(Grade.WARNING, subject, text))
+    diagnosed = [
+        s.service.name for s in settings.services if s.diagnose and isinstance(s.runtime, ComposeTarget)
+    ]
+    found += [Finding(Grade.WARNING, subject, text) for text in report.unwise(diagnosed)]
     return found
 
 

@@ -74,16 +74,25 @@ class MemoryLedger:
             if entry.intent.counted_at > mark.steady + AHEAD:
                 self.entries[number] = replace(entry, intent=replace(entry.intent, steady=mark.steady))
 
-    async def history(self, since: datetime) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
-        """Read incidents opened since then or open, entries made since then or of open ones, oldest first."""
+    async def history(
+        self, since: datetime, newest: int | None = None, also: str = ""
+    ) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
+        """Read incidents opened since then or open, entries made since then or of open ones, oldest first.
+
+        Args:
+            since: Wall-clock time.
+            newest: Of the entries only those of so many incidents, the newest ones.
+            also: And those of the incident of this id.
+        """
         self._check()
-        return (
-            _by_time(i for i in self.incidents.values() if i.opened_at >= since or i.closed_at is None),
-            tuple(
-                entry
-                for entry in self.entries.values()
-                if entry.intent.at >= since or self.incidents[entry.intent.incident].closed_at is None
-            ),
+        found = _by_time(i for i in self.incidents.values() if i.opened_at >= since or i.closed_at is None)
+        if newest is not None:
+            wanted = {also, *(incident.id for incident in found[max(0, len(found) - newest) :])}
+            return found, tuple(e for e in self.entries.values() if e.intent.incident in wanted)
+        return found, tuple(
+            entry
+            for entry in self.entries.values()
+            if entry.intent.at >= since or self.incidents[entry.intent.incident].closed_at is None
         )
 
     async def save_incident(self, incident: Incident) -> None:

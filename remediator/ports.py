@@ -18,6 +18,7 @@ from remediator.core.policy import Policy
 from remediator.core.reading import Reading
 from remediator.core.turn import Turn
 
+History = tuple[tuple[Incident, ...], tuple[Entry, ...]]
 NO_STARTS: Mapping[str, datetime] = MappingProxyType({})
 KEPT = timedelta(days=31)
 KEEP_RECORDS = timedelta(days=90)
@@ -194,8 +195,11 @@ class LedgerStore(Protocol):
         """Remove all locks; return them."""
         ...
 
-    async def history(self, since: datetime) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
-        """Read incidents opened since then or open, entries made since then or of open ones, oldest first."""
+    async def history(self, since: datetime, newest: int | None = None, also: str = "") -> History:
+        """Read incidents opened since then or open, entries made since then or of open ones, oldest first.
+
+        With `newest` the entries are those of so many newest incidents, and of the one whose id is `also`.
+        """
         ...
 
     async def prune(self, before: datetime) -> int:
@@ -245,8 +249,7 @@ class Follower(Protocol):
 class Recording(Protocol):
     """What was recorded of completed cycles. Every method raises RecordingError when it cannot be read.
 
-    Attributes:
-        damaged: How many readings could not be read so far, and were passed over.
+    `damaged` counts readings that could not be read so far, and were passed over.
     """
 
     damaged: int
@@ -272,8 +275,8 @@ class Recording(Protocol):
         """Read what was learned of a replica, by its id, right before it was restarted, oldest first."""
         ...
 
-    def story(self, incident: str) -> AsyncIterator[Reading]:
-        """Read everything that was kept of an incident, and from shortly before and after, oldest first."""
+    def story(self, incident: str, *, surveys: bool = True) -> AsyncIterator[Reading]:
+        """Read what was kept of an incident and shortly around it, oldest first; surveys take their time."""
         ...
 
 

@@ -18,11 +18,12 @@ from remediator.core.assess import Assessment
 from remediator.core.budgets import Standing
 from remediator.core.events import Event
 from remediator.core.model import Mode
+from remediator.core.scene import Scene as Told
 from remediator.core.turn import Turn
 from remediator.cycle import Cycle, read_standing
 from remediator.errors import LedgerError
 from remediator.ports import Clock, LedgerStore, Supervisor
-from remediator.status import Desk, Facts, Memory, Reading
+from remediator.status import Desk, Facts, Memory, Reading, told_by
 
 _BACK = timedelta(days=1)
 _POINTS = 720
@@ -144,6 +145,18 @@ class Scene:
             for slots in (r.sample.slots,)
         ]
 
+    async def recount(self, incident: str) -> Sequence[Told]:
+        """Tell what was recorded of an incident.
+
+        Raises:
+            RecordingError: It cannot be read.
+        """
+        recording = SqliteRecording(self.settings().state_dir, self.mode)
+        try:
+            return await told_by(recording.story(incident, surveys=False))
+        finally:
+            await recording.close()
+
     def facts(self) -> Facts:
         """What the page says of the daemon itself."""
         settings = self.settings()
@@ -184,8 +197,17 @@ def serve(settings: WebSettings, observer: Everyone, pulse: Pulse, scene: Scene)
     """
     clock = scene.clock
     metrics = Metrics(clock)
-    memory = Memory(clock, [cycle.database.name for cycle in scene.cycles])
-    desk = Desk(scene.facts, memory, scene.store, scene.standings, scene.foresee, scene.recall, clock)
+    memory = Memory([cycle.database.name for cycle in scene.cycles], scene.mode)
+    desk = Desk(
+        scene.facts,
+        memory,
+        scene.store,
+        scene.standings,
+        scene.foresee,
+        scene.recall,
+        scene.recount,
+        clock,
+    )
     for listener in (metrics, pulse, desk):
         observer.join(listener)
     sources = Sources(

@@ -35,6 +35,7 @@ class HeartbeatStatus:
         max_age: How old the beat may become, by what the daemon said; None when there is none.
         pid: The daemon's process, in its own pid namespace; None when there is none.
         detail: Why there is none, or what has stalled.
+        standing_by: Databases on which another one has the right to act.
     """
 
     pulse: Pulse
@@ -42,6 +43,7 @@ class HeartbeatStatus:
     max_age: timedelta | None = None
     pid: int | None = None
     detail: str = ""
+    standing_by: tuple[str, ...] = ()
 
 
 class Heartbeat:
@@ -55,17 +57,18 @@ class Heartbeat:
         self._path = state_dir / _NAME
         self._told: object = None
 
-    def beat(self, max_age: timedelta, stalled: Sequence[str] = ()) -> bool:
+    def beat(self, max_age: timedelta, stalled: Sequence[str] = (), standing_by: Sequence[str] = ()) -> bool:
         """Say that a cycle was completed; false when it could not be said. Never raises.
 
         Args:
             max_age: How long from now the next beat is to be expected at the latest.
             stalled: Databases none of whose cycles was completed in time.
+            standing_by: Databases on which another one has the right to act.
         """
-        told = (max_age, tuple(stalled))
+        told = (max_age, tuple(stalled), tuple(standing_by))
         try:
             if self._told != told or not self._touch():
-                self._write(max_age, stalled)
+                self._write(max_age, stalled, standing_by)
         except OSError:
             self._told = None
             return False
@@ -79,10 +82,10 @@ class Heartbeat:
             return False
         return True
 
-    def _write(self, max_age: timedelta, stalled: Sequence[str]) -> None:
+    def _write(self, max_age: timedelta, stalled: Sequence[str], standing_by: Sequence[str]) -> None:
         # Not synced: after a crash of the machine no beat is wanted. Renamed: nobody reads half of it.
-        said = {"pid": os.getpid(), "max_age": max_age.total_seconds(), "stalled": list(stalled)}
-        text = json.dumps(said)
+        said = {"pid": os.getpid(), "max_age": max_age.total_seconds()}
+        text = json.dumps(said | {"stalled": list(stalled), "standing_by": list(standing_by)})
         new = self._path.with_name(f"{_NAME}.new")
         new.unlink(missing_ok=True)
         new.touch(mode=0o644, exist_ok=False)
@@ -106,7 +109,7 @@ def read(state_dir: Path, now: datetime) -> HeartbeatStatus:
             beaten = datetime.fromtimestamp(os.fstat(file.fileno()).st_mtime, UTC)
             said = json.loads(file.read(_MOST))
         max_age, pid = timedelta(seconds=said["max_age"]), int(said["pid"])
-        stalled = ", ".join(said.get("stalled", ()))
+        stalled, waits = ", ".join(said.get("stalled", ())), tuple(map(str, said.get("standing_by", ())))
     except FileNotFoundError:
         return HeartbeatStatus(Pulse.MISSING, detail=f"{path} does not exist; no cycle was completed yet")
     except OSError as error:
@@ -120,4 +123,4 @@ def read(state_dir: Path, now: datetime) -> HeartbeatStatus:
         return HeartbeatStatus(
             Pulse.STALLED, age, max_age, pid, f"no check of {stalled} was completed in time"
         )
-    return HeartbeatStatus(Pulse.FRESH, age, max_age, pid)
+    return HeartbeatStatus(Pulse.FRESH, age, max_age, pid, standing_by=waits)

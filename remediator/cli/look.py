@@ -12,6 +12,7 @@ import click
 
 from remediator import render
 from remediator.adapters.clock import SystemClock
+from remediator.adapters.postgres import PostgresDatabase
 from remediator.adapters.recording import SqliteRecording
 from remediator.cli.common import (
     config_option,
@@ -27,10 +28,11 @@ from remediator.cli.exits import Exit
 from remediator.config import Settings
 from remediator.core.assess import Assessment, Watch, assess
 from remediator.core.model import Level, Mode, Sample
+from remediator.core.server import Holder
 from remediator.core.trend import NO_TREND, WINDOW, recalled
 from remediator.core.turn import Turn
 from remediator.cycle import Cycle
-from remediator.errors import RecordingError
+from remediator.errors import RecordingError, UnavailableError
 from remediator.looking import looking
 
 
@@ -49,15 +51,15 @@ def check(config: Path | None, form: str) -> int:
     """
     settings = settings_from(config)
     quiet_logs(settings)
-    turns = asyncio.run(_check(settings))
+    turns, holders = asyncio.run(_check(settings))
     if form == "nagios":
         policies = {d.name: d.policy for d in settings.databases}
         print_lines(render.nagios_lines({n: (t.assessment, policies[n]) for n, t in turns.items()}))
     for name, turn in turns.items():
         if form == "json":
-            print_json([render.assessment_record(name, turn.assessment, turn.maintenance)])
+            print_json([render.assessment_record(name, turn.assessment, turn.maintenance, holders[name])])
         elif form == "text":
-            print_lines(render.assessment_lines(name, turn.assessment, turn.maintenance))
+            print_lines(render.assessment_lines(name, turn.assessment, turn.maintenance, holders[name]))
     return max((_code(turn.assessment) for turn in turns.values()), key=_SEVERITY.index)
 
 
@@ -74,16 +76,25 @@ def _code(assessment: Assessment) -> Exit:
     return Exit.OK if level is Level.NORMAL else Exit.FAILED
 
 
-async def _check(settings: Settings) -> dict[str, Turn]:
+async def _check(settings: Settings) -> tuple[dict[str, Turn], dict[str, Holder | None]]:
     now = SystemClock().now()
-    async with looking(settings, settings.mode) as (_, cycles, _store):
+    async with looking(settings, settings.mode) as (world, cycles, _store):
         recording = asyncio.ensure_future(_recorded(settings, now.at))
         found = await asyncio.gather(*(cycle.look(now) for cycle in cycles))
         recorded = await recording
-        return {
+        holders = {name: await _holder(database) for name, database in world.databases.items()}
+        turns = {
             c.database.name: Turn(_with_past(c, a, recorded[c.database.name]), maintenance=c.maintenance(now))
             for c, a in zip(cycles, found, strict=True)
         }
+        return turns, holders
+
+
+async def _holder(database: PostgresDatabase) -> Holder | None:
+    try:
+        return await database.holder()
+    except UnavailableError:  # what the sample says, too
+        return None
 
 
 async def _recorded(settings: Settings, until: datetime) -> dict[str, list[Sample]]:

@@ -112,4 +112,7 @@ def health(config: Path | None) -> int:
     status = heartbeat.read(settings.state_dir, SystemClock().now().at)
     age = f", last cycle {duration(status.age)} ago" if status.age is not None else ""
     say(f"{status.pulse}{age}" + (f": {status.detail}" if status.detail else ""))
+    if status.standing_by:
+        names = ", ".join(status.standing_by)
+        say(f"standing by for {names}; `remediator check` names who has the right to act")
     return Exit.OK if status.pulse is heartbeat.Pulse.FRESH else Exit.FAILED

@@ -27,7 +27,10 @@ _UTILIZATION = "Holds above this share of the slots that an ordinary role can ge
 _IDLE = "Holds when this many sessions are idle for this long; `none` switches it off."
 _REFUSING = "Holds when a fresh connection is refused for want of slots."
 _EXHAUSTED = "Holds when no slot would be free within this time, at the growth of the last five minutes."
-_CHURN = "Holds when so many new sessions begin; over a minute, and by the server's own counters."
+_CHURN = (
+    "Holds when so many new sessions begin; over a minute, and by the server's own counters. Before "
+    "PostgreSQL 14 there are none: then those of the last minute that are there still, which are fewer."
+)
 _LATENCY = "Holds when connecting takes this long."
 _NEVER_USED = (
     "Holds when this many sessions have never run a statement: a pool opens more than is needed, or a fork "

@@ -42,7 +42,7 @@ class Event(Enum):
     STANDING_BY = (
         "standing_by",
         Severity.WARNING,
-        "Another remediator acts on this database; this one only observes.",
+        "Another remediator, or whoever took the lock, may act on this database; this one only observes.",
     )
     TAKING_OVER = (
         "taking_over",

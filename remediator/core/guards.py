@@ -162,7 +162,8 @@ def _gate(
     if sample.server is not None and sample.server.in_recovery:
         yield Objection.STANDBY, ""
     if sample.server is not None and sample.server.rival:
-        yield Objection.ANOTHER_ACTS, ""
+        holder = sample.server.holder
+        yield Objection.ANOTHER_ACTS, holder.text if holder else ""
     if sample.replaced:
         yield Objection.SERVER_CHANGED, sample.replaced
     if ledger.open_entries(database):

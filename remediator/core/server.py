@@ -80,6 +80,32 @@ def endings(before: Counters | None, now: Counters | None, ours: int) -> Endings
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has the right to act on a server, or has taken it: a session, or a prepared transaction.
+
+    Attributes:
+        pid: Of the session; 0 for a prepared transaction, which has none.
+        address: Where it comes from, None for the server's own machine, or when it is not told.
+        since: When the session began.
+    """
+
+    pid: int
+    user: str = ""
+    application: str = ""
+    address: str | None = None
+    since: datetime | None = None
+
+    @property
+    def text(self) -> str:
+        """Who it is, in words."""
+        if not self.pid:
+            return "a prepared transaction (pg_prepared_xacts names it)"
+        began = f", since {self.since:%Y-%m-%d %H:%M:%S %Z}" if self.since else ""
+        name = f"role {self.user or 'unknown'}, application {self.application or 'unnamed'}"
+        return f"session {self.pid} ({name}, from {self.address or 'local'}{began})"
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """Which server answered.
 
@@ -91,7 +117,8 @@ class Server:
         timeline: The timeline that is written, another one after each promotion; None on a standby or
             if not told.
         position: Bytes of write-ahead log by then, which never become fewer; None like the timeline.
-        rival: Another remediator has the right to act on it.
+        rival: Another remediator has the right to act on it, or somebody else who took it.
+        holder: Who that is, None when it is nobody or was not told.
         route: How we reach it; None over a unix socket, or if that was not told.
     """
 
@@ -104,6 +131,7 @@ class Server:
     timeline: int | None = None
     position: int | None = None
     rival: bool = False
+    holder: Holder | None = None
     route: Route | None = None
 
     @property

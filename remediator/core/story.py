@@ -4,58 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from enum import StrEnum
 from itertools import chain, groupby
 
 from remediator.core.ledger import Entry, Incident, Phase
-from remediator.core.model import Level, Session
+from remediator.core.model import Session
 from remediator.core.plan import Objection, RestartReplica, TerminateSession
-from remediator.core.reading import Decision, Reading
+from remediator.core.reading import Decision, Reading, Rung
+from remediator.core.scene import CONTEXT, Kind, Scene
 from remediator.core.text import count
-
-
-class Kind(StrEnum):
-    """What a scene is about. Values are stable: they appear in output."""
-
-    LEVEL = "level"
-    OPENED = "opened"
-    ACTED = "acted"
-    HELD = "held"
-    RELIEVED = "relieved"
-    CLOSED = "closed"
-    LOCKED = "locked"
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """Something that happened, or would have.
-
-    Attributes:
-        text: What, in words.
-        targets: What was acted on, by pid or name.
-        because: Why.
-        results: How often the actions had which result.
-        about: How many is a guess: only the number of sessions was recorded.
-    """
-
-    at: datetime
-    kind: Kind
-    text: str
-    targets: tuple[str, ...] = ()
-    because: str = ""
-    results: tuple[tuple[str, int], ...] = ()
-    about: bool = False
-
-    def same_as(self, other: Scene) -> bool:
-        """Tell whether the same was decided, whatever came of it."""
-        return (self.at, self.kind, self.text, self.targets) == (
-            other.at,
-            other.kind,
-            other.text,
-            other.targets,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +37,9 @@ class Row:
 
     @property
     def decided_alike(self) -> bool:
-        """Whether both decide the same here; a level alone decides nothing."""
-        then = tuple(scene for scene in self.then if scene.kind is not Kind.LEVEL)
-        now = tuple(scene for scene in self.now if scene.kind is not Kind.LEVEL)
+        """Whether both decide the same here; what is merely seen decides nothing."""
+        then = tuple(scene for scene in self.then if scene.kind not in CONTEXT)
+        now = tuple(scene for scene in self.now if scene.kind not in CONTEXT)
         return Row(self.at, then, now).same
 
 
@@ -125,7 +83,11 @@ def tale(incident: Incident, scenes: Iterable[Scene], entries: Sequence[Entry]) 
         (incident.relieved_at, Kind.RELIEVED, "relieved", ""),
         (incident.closed_at, Kind.CLOSED, "incident closed", ""),
     )
-    told += [Scene(at, kind, text, because=why) for at, kind, text, why in known if at and kind not in kinds]
+    told += [
+        Scene(at, kind, text, because=why, incident=incident.id)
+        for at, kind, text, why in known
+        if at and kind not in kinds
+    ]
     ever = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
     return in_order(told, deeds(incident.database, entries, *ever))
 
@@ -156,22 +118,62 @@ def changes(before: Reading | None, after: Reading) -> Iterator[Scene]:
         before: The reading before it, of the same database; None at the beginning.
         after: The reading.
     """
+    whose = after.incident or (before.incident if before is not None else None)
+    for scene in (*_seen(before, after), *_decided(before, after), *_locked(before, after)):
+        yield replace(scene, incident=whose.id if whose is not None else "")
+
+
+def _seen(before: Reading | None, after: Reading) -> Iterator[Scene]:
     at = after.at
-    level = before.level if before is not None else Level.NORMAL
+    level = before.level if before is not None else after.previous
     if after.level is not level:
         text = f"level {after.level.label}, was {level.label}"
         yield Scene(at, Kind.LEVEL, text, because=_because(after))
+    if after.unknown is not (before is not None and before.unknown):
+        trouble = after.sample.trouble.detail if after.sample.trouble else ""
+        text = "the state is not known" if after.unknown else "the state is known again"
+        yield Scene(at, Kind.UNKNOWN, text, because=trouble)
+    if after.sample.replaced:
+        yield Scene(at, Kind.SERVER, "another server answers", because=after.sample.replaced)
+    window = before.maintenance if before is not None else None
+    if (after.maintenance is None) is not (window is None):
+        text = "maintenance is over" if after.maintenance is None else "maintenance begins"
+        yield Scene(at, Kind.MAINTENANCE, text, because=after.maintenance.text if after.maintenance else "")
+
+
+def _decided(before: Reading | None, after: Reading) -> Iterator[Scene]:
+    at, plan = after.at, after.plan
     old, new = before.incident if before is not None else None, after.incident
     if old is not None and (new is None or new.id != old.id):
         yield Scene(at, Kind.CLOSED, "incident closed")
-    if new is not None and (old is None or new.id != old.id):
+    begins = before is not None or (new is not None and new.opened_at >= at)
+    if begins and new is not None and (old is None or new.id != old.id):
         yield Scene(at, Kind.OPENED, "incident opened", because=new.because)
     was_relieved = old is not None and old.phase is Phase.RELIEVED
     if new is not None and new.phase is Phase.RELIEVED and not was_relieved:
         yield Scene(at, Kind.RELIEVED, "relieved")
-    if (why := _held(after.plan)) and why != _held(before.plan if before is not None else None):
-        yield Scene(at, Kind.HELD, f"held: {why}", because=after.plan.detail if after.plan else "")
-    yield from _locked(before, after)
+    if plan is None:
+        return
+    if plan.relapsed and new is not None:
+        yield Scene(at, Kind.RELAPSED, f"critical again: round {new.round}")
+    known = before.plan if before is not None else None
+    if known is None or essence(plan) != essence(known):
+        yield Scene(at, Kind.PLANNED, "planned", plan=plan)
+    if (why := _held(plan)) and why != _held(known):
+        yield Scene(at, Kind.HELD, f"held: {why}", because=plan.detail, plan=plan)
+    if (why := _waits(plan)) and why != _waits(known):
+        yield Scene(at, Kind.WAITING, f"waits: {why}", because=plan.detail, plan=plan)
+
+
+def essence(plan: Decision) -> tuple[object, ...]:
+    """What makes a plan another one: not the seconds in its words."""
+    return plan.objections, tuple((r.index, r.objections, r.acts, held_back(r)) for r in plan.rungs)
+
+
+def held_back(rung: Rung) -> tuple[tuple[str, int], ...]:
+    """How many targets of a step each objection holds back."""
+    counts = Counter(o for v in rung.verdicts for o in v.objections for _ in v.targets)
+    return tuple(sorted(counts.items()))
 
 
 def _locked(before: Reading | None, after: Reading) -> Iterator[Scene]:
@@ -196,6 +198,13 @@ def _held(plan: Decision | None) -> str:
         return "; ".join(_words(word) for word in plan.objections)
     found = (o for rung in plan.rungs for o in rung.objections)
     return "; ".join(_words(word) for word in dict.fromkeys(found)) or "every step had its turn"
+
+
+def _waits(plan: Decision | None) -> str:
+    """What a plan waits for, in words; empty when for nothing."""
+    if plan is None or plan.held or plan.relieved:
+        return ""
+    return "; ".join(_words(word) for word in plan.objections)
 
 
 def _words(objection: str) -> str:
@@ -225,6 +234,8 @@ def deeds(database: str, entries: Iterable[Entry], first: datetime, last: dateti
             because=group[0].intent.because,
             results=tuple(sorted(results.items())),
             about=about,
+            incident=group[0].intent.incident,
+            deeds=tuple(group),
         )
 
 

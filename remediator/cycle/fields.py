@@ -12,6 +12,7 @@ from remediator.core.idling import idle_in_transaction, never_used
 from remediator.core.leak import MINUTE
 from remediator.core.model import Evidence
 from remediator.core.plan import Action, Plan, RestartReplica, StepPlan, TerminateSession
+from remediator.core.server import Holder
 
 
 def states(assessment: Assessment) -> Mapping[str, int]:
@@ -61,6 +62,20 @@ def owners(assessment: Assessment) -> Mapping[str, int]:
     for group in assessment.sample.groups:
         counted[group.owner.label] += group.count
     return dict(counted.most_common())
+
+
+def holder_fields(holder: Holder | None) -> dict[str, object]:
+    """Who has the right to act, as plain fields."""
+    if holder is None:
+        return {}
+    return {
+        "because": f"{holder.text} has the right to act",
+        "pid": holder.pid or None,
+        "user": holder.user,
+        "application": holder.application,
+        "address": holder.address,
+        "since": holder.since.isoformat() if holder.since else None,
+    }
 
 
 def action_fields(action: Action) -> dict[str, object]:

@@ -11,10 +11,11 @@ from remediator.core.ledger import Entry, Incident, Outcome
 from remediator.core.maintenance import Window
 from remediator.core.model import Level, Mode, Moment, Sample
 from remediator.core.plan import Plan, StepPlan
-from remediator.core.server import Server
+from remediator.core.server import Holder, Server
 from remediator.cycle.fields import (
     action_fields,
     hold_reasons,
+    holder_fields,
     motion,
     owners,
     states,
@@ -62,7 +63,7 @@ class Teller:
     _holding: bool = False
     _held_by: str = ""
     _may_signal: bool = True
-    _rival: bool = False
+    _rival: Holder | None = None
     _pending: Level | None = None
     _untold: float | None = None
     _plan: object = None
@@ -103,11 +104,11 @@ class Teller:
         if self._may_signal and not server.can_signal:
             self.emit(Event.MAY_NOT_SIGNAL, because="our role lacks pg_signal_backend; `doctor` says more")
         self._may_signal = server.can_signal
-        if server.rival and not self._rival:
-            self.emit(Event.STANDING_BY)
-        elif self._rival and not server.rival:
+        before, self._rival = self._rival, (server.holder or Holder(0)) if server.rival else None
+        if self._rival is not None and self._rival != before:
+            self.emit(Event.STANDING_BY, None, **holder_fields(server.holder))
+        elif before is not None and self._rival is None:
             self.emit(Event.TAKING_OVER)
-        self._rival = server.rival
 
     def _directory(self, sample: Sample) -> None:
         mono = sample.moment.mono

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,8 @@ from remediator.core.ledger import Entry, Incident
 from remediator.core.model import Mode, Sample, Session
 from remediator.core.plan import Survey
 from remediator.core.reading import Decision, Reading, Rung
-from remediator.core.story import Scene, changes, tale
+from remediator.core.scene import Kind, Scene
+from remediator.core.story import changes, tale
 from remediator.core.text import duration
 from remediator.render.records import history_record, sample_record
 from remediator.render.replay import scene_record
@@ -65,19 +66,18 @@ class Gathering:
         self._decisions: list[Record] = []
         self._samples: list[Record] = []
         self._policies: set[tuple[str, str]] = set()
-        self._essence: tuple[Any, ...] | None = None
 
     def read(self, reading: Reading) -> None:
         """Go on with the next reading, from shortly before to shortly after the incident."""
-        self._scenes += changes(self._newest, reading)
-        self._newest = reading
+        for scene in changes(self._newest, reading):
+            if scene.plan is not None and scene.kind is Kind.PLANNED:  # told apart, with more of it
+                self._decisions.append(_decision(reading, scene.plan))
+            else:
+                self._scenes.append(scene)
+        self._newest = replace(reading, survey=None)
         self._policies.add((reading.policy, reading.fingerprint))
         self._samples.append(_point(reading))
         self._look(reading)
-        plan = reading.plan
-        if plan is not None and (essence := _essence(plan)) != self._essence:
-            self._essence = essence
-            self._decisions.append(_decision(reading, plan))
 
     def _look(self, reading: Reading) -> None:
         looks = self._looks
@@ -200,17 +200,6 @@ def _decision(reading: Reading, plan: Decision) -> Record:
         "held": plan.held,
         "steps": [_rung(rung, reading.survey) for rung in plan.rungs],
     }
-
-
-def _essence(plan: Decision) -> tuple[Any, ...]:
-    """What makes a plan another one: not the seconds in its words."""
-    rungs = tuple((r.index, r.objections, r.acts, tuple(_held(r))) for r in plan.rungs)
-    return plan.objections, rungs
-
-
-def _held(rung: Rung) -> Iterator[tuple[str, int]]:
-    counts = Counter(o for v in rung.verdicts for o in v.objections for _ in v.targets)
-    yield from sorted(counts.items())
 
 
 def _rung(rung: Rung, survey: Survey | None) -> Record:

@@ -13,13 +13,23 @@ from remediator.core.ledger import Entry, Incident
 from remediator.core.maintenance import Window
 from remediator.core.model import Mode, Sample, Session
 from remediator.core.plan import Action, Hold, Plan, RestartReplica, StepPlan, TerminateSession
+from remediator.core.server import Holder
 from remediator.core.text import count, duration
 from remediator.render.standing import budget_lines, in_force_lines
 from remediator.render.verdicts import reasons, verdict
 
 
-def assessment_lines(name: str, assessment: Assessment, window: Window | None = None) -> Iterator[str]:
-    """One database's assessment for a person, with the maintenance window that is in force."""
+def assessment_lines(
+    name: str, assessment: Assessment, window: Window | None = None, holder: Holder | None = None
+) -> Iterator[str]:
+    """One database's assessment for a person.
+
+    Args:
+        name: The database.
+        assessment: A sample, judged.
+        window: The maintenance window that is in force.
+        holder: Who has the right to act.
+    """
     yield f"{name}: {verdict(assessment)}"
     if window is not None:
         yield f"  {_maintenance(window)}"
@@ -31,6 +41,8 @@ def assessment_lines(name: str, assessment: Assessment, window: Window | None = 
         kept = slots.superuser_reserved + slots.reserved
         total = f"{slots.max_connections} less {kept} reserved"
         yield f"  {slots.free} free of {slots.usable} usable slots ({total})"
+    if holder is not None:
+        yield f"  {holder.text} has the right to act"
     yield from _motion_lines(assessment)
     if sample.untold:
         yield f"  sessions are told by the config's patterns only: {sample.untold}"

@@ -14,6 +14,7 @@ from remediator.core.model import Sample
 from remediator.core.owner import Owner
 from remediator.core.plan import Act, Action, Hold, Plan, Proposal, RestartReplica, StepPlan, TerminateSession
 from remediator.core.record import to_record
+from remediator.core.server import Holder
 from remediator.core.trend import Trend
 from remediator.render.standing import budget_records, in_force_record
 from remediator.render.verdicts import reasons, verdict
@@ -21,8 +22,10 @@ from remediator.render.verdicts import reasons, verdict
 Record = dict[str, Any]
 
 
-def assessment_record(name: str, assessment: Assessment, window: Window | None = None) -> Record:
-    """One database's assessment for JSON, with the maintenance window that is in force."""
+def assessment_record(
+    name: str, assessment: Assessment, window: Window | None = None, holder: Holder | None = None
+) -> Record:
+    """One database's assessment for JSON, the maintenance window in force and who has the right to act."""
     maintenance = {"until": window.until.isoformat(), "reason": window.reason} if window else None
     return {
         "database": name,
@@ -30,6 +33,7 @@ def assessment_record(name: str, assessment: Assessment, window: Window | None =
         "level": verdict(assessment),
         "because": reasons(assessment),
         "maintenance": maintenance,
+        "right_to_act": _holder_record(holder) if holder else None,
         "diagnosis": _diagnosis_record(assessment),
         "trend": _trend_record(assessment.sample.trend),
         **sample_record(assessment.sample),
@@ -43,6 +47,10 @@ def assessment_record(name: str, assessment: Assessment, window: Window | None =
             for f in assessment.findings
         ],
     }
+
+
+def _holder_record(holder: Holder) -> Record:
+    return asdict(holder) | {"since": holder.since.isoformat() if holder.since else None}
 
 
 def _diagnosis_record(assessment: Assessment) -> Record | None:

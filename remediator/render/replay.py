@@ -10,7 +10,8 @@ from textwrap import wrap
 from typing import Any
 
 from remediator.core.reading import Reading
-from remediator.core.story import Row, Scene
+from remediator.core.scene import Scene
+from remediator.core.story import Row
 from remediator.core.text import count, duration
 
 _WIDTH = 44

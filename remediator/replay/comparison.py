@@ -9,8 +9,12 @@ from datetime import datetime
 from remediator.core.ledger import Entry
 from remediator.core.policy import Policy
 from remediator.core.reading import Reading, fingerprint
-from remediator.core.story import Scene, changes, deeds, in_order, side_by_side, until
+from remediator.core.scene import Kind, Scene
+from remediator.core.story import changes, deeds, in_order, side_by_side, until
 from remediator.render import Replayed, Span
+
+# What was merely intended, or waited for, would fill both columns.
+_LEFT_OUT = frozenset({Kind.PLANNED, Kind.WAITING})
 
 
 @dataclass(slots=True)
@@ -24,7 +28,7 @@ class _Side:
 
     def read(self, reading: Reading) -> None:
         """Go on with the next reading."""
-        self.scenes += changes(self.newest, reading)
+        self.scenes += (scene for scene in changes(self.newest, reading) if scene.kind not in _LEFT_OUT)
         self.newest = reading
         self.first = self.first or reading.at
         self.last = max(self.last or reading.at, until(reading))

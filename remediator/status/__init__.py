@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from remediator.status.archive import told_by
 from remediator.status.desk import Desk, Facts
 from remediator.status.memory import Memory, Reading
 
-__all__ = ["Desk", "Facts", "Memory", "Reading"]
+__all__ = ["Desk", "Facts", "Memory", "Reading", "told_by"]

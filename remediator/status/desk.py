@@ -20,11 +20,13 @@ from remediator.errors import LedgerError, RecordingError
 from remediator.ports import Clock, LedgerStore
 from remediator.status import chart as charts
 from remediator.status import stories, views
+from remediator.status.archive import Archive, Recount
 from remediator.status.memory import Memory, Reading, Remembered
 
 _BACK = timedelta(days=7)
 _SHOWN = 10
 _LISTED = 500
+_LIST_EVERY = 60.0
 _OLD_AFTER = 1.0
 _FORESEE_EVERY = 15.0
 _WATCHED_FOR = 60.0
@@ -68,6 +70,7 @@ class Desk:
         standings: Reads what is in force for each database; raises LedgerError.
         foresee: Plans as if critical were confirmed, on a sample that was taken; raises LedgerError.
         recall: Reads what was recorded of a database before a time; raises RecordingError.
+        recount: Tells what was recorded of an incident; raises RecordingError.
         clock: The time.
     """
 
@@ -79,6 +82,7 @@ class Desk:
         standings: Standings,
         foresee: Foresee,
         recall: Recall,
+        recount: Recount,
         clock: Clock,
     ) -> None:
         self._facts = facts
@@ -88,10 +92,14 @@ class Desk:
         self._foresee = foresee
         self._recall = recall
         self._recalling: asyncio.Task[None] | None = None
+        self._archive = Archive(recount)
         self._clock = clock
         self._asked: float | None = None
         self._read_at: float | None = None
         self._history: History = ((), ())
+        self._changed = True
+        self._listed_at: float | None = None
+        self._wanted = ""
         self._in_force: Mapping[str, Standing] = {}
         self._trouble = ""
         self._foreseen: dict[str, _Foreseen] = {}
@@ -110,9 +118,9 @@ class Desk:
         elif known.begun is None or now - known.begun > _FORESEE_EVERY:
             self._look_ahead(database, turn.assessment, known, now)
 
-    def emit(self, event: Event, **fields: object) -> None:
-        """Take note of an event."""
-        self.memory.emit(event, **fields)
+    def emit(self, event: Event, **fields: object) -> None:  # noqa: ARG002  the observer's signature
+        """Take note of an event: after most of them the ledger has something new."""
+        self._changed = self._changed or event is not Event.CYCLE
 
     def _look_ahead(self, database: str, assessment: Assessment, known: _Foreseen, now: float) -> None:
         """Begin a look ahead, unless one is under way or the checks have better things to do."""
@@ -144,6 +152,8 @@ class Desk:
 
     async def incident(self, identity: str) -> Mapping[str, Any] | None:
         """What the page of one incident shows, None when it is not known."""
+        if identity != self._wanted:
+            self._wanted, self._changed = identity, True
         await self._refresh()
         now = self._clock.now().at
         found = self._stories(now, _LISTED, lambda one: one.id == identity)
@@ -169,11 +179,23 @@ class Desk:
                 return
             self._read_at = now.mono
             try:
-                self._history = await self._store.history(now.at - _BACK)
+                if self._changed or self._listed_at is None or now.mono - self._listed_at > _LIST_EVERY:
+                    self._changed = False  # what happens meanwhile may be missing, and is read the next time
+                    self._history = await self._store.history(now.at - _BACK, _SHOWN, self._wanted)
+                    self._listed_at = now.mono
                 self._in_force = await self._standings()
                 self._trouble = ""
             except LedgerError as error:
-                self._trouble = str(error)
+                self._trouble, self._changed = str(error), True
+            shown = list(self._history[0][-_SHOWN:])
+            shown += [one for one in self._history[0] if one.id == self._wanted]
+            self._archive.look_up([one for one in shown if self._older(one)])
+
+    def _older(self, incident: Incident) -> bool:
+        """Tell whether an incident began before what is remembered."""
+        known = self.memory.databases.get(incident.database)
+        since = known.whole_since if known is not None else None
+        return since is not None and incident.opened_at < since
 
     async def _remember(self, until: datetime) -> None:
         for name, known in self.memory.databases.items():
@@ -211,7 +233,13 @@ class Desk:
         mode = self._facts().mode
         told = [
             stories.story(
-                one, by_incident.get(one.id, []), self.memory.databases.get(one.database), mode, now, most
+                one,
+                by_incident.get(one.id, []),
+                self.memory.databases.get(one.database),
+                self._archive.known(one),
+                mode,
+                now,
+                most,
             )
             for one in incidents
             if wanted(one)

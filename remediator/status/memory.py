@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from remediator.core.events import Event
-from remediator.core.model import Level
+from remediator.core.model import Level, Mode
 from remediator.core.policy import Policy
+from remediator.core.reading import Reading as Recorded
+from remediator.core.reading import reading_of
+from remediator.core.scene import Kind, Scene
+from remediator.core.story import changes
 from remediator.core.turn import Turn
-from remediator.ports import Clock
 
 # Readings closer together than this tell nothing more on a screen.
 _APART = timedelta(seconds=1)
@@ -19,44 +21,6 @@ _BUCKET = timedelta(minutes=1)
 _FINE = 900
 _COARSE = 24 * 60
 _TOLD = 400
-
-# What is part of an incident's story and not, or not for as long, in the ledger.
-_STORY = frozenset(
-    {
-        Event.LEVEL_CHANGED,
-        Event.EVIDENCE_LOST,
-        Event.EVIDENCE_REGAINED,
-        Event.SERVER_CHANGED,
-        Event.SERVER_RESTARTED,
-        Event.INCIDENT_RELAPSED,
-        Event.LADDER_CHANGED,
-        Event.PLAN_MADE,
-        Event.STEP_SETTLING,
-        Event.INCIDENT_RELIEVED,
-        Event.INCIDENT_HELD,
-        Event.INCIDENT_SUSPENDED,
-        Event.INCIDENT_CLOSED,
-        Event.LOCKED,
-        Event.MAINTENANCE_BEGUN,
-        Event.MAINTENANCE_OVER,
-        Event.STANDING_BY,
-        Event.TAKING_OVER,
-        Event.LEDGER_UNAVAILABLE,
-        Event.LEDGER_AVAILABLE,
-    }
-)
-
-
-# What follows from a sample, before anything is done about it: it counts as said when that was taken.
-_OF_SAMPLE = frozenset(
-    {
-        Event.LEVEL_CHANGED,
-        Event.EVIDENCE_LOST,
-        Event.EVIDENCE_REGAINED,
-        Event.INCIDENT_RELAPSED,
-        Event.PLAN_MADE,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +37,6 @@ class Reading:
     level: Level
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """An event of a database, and when it was said."""
-
-    at: datetime
-    event: Event
-    fields: Mapping[str, object]
-
-
 @dataclass(slots=True)
 class Remembered:
     """What is known of one database.
@@ -91,8 +46,9 @@ class Remembered:
         completed: How many cycles were completed.
         fine: The newest readings.
         coarse: Of older ones the fullest of each minute.
-        told: The newest events of its story.
-        fresh: Those of a cycle that is not completed yet.
+        scenes: What happened, the newest scenes.
+        first: When the first reading was.
+        newest: The newest cycle as it is recorded, without what is large.
     """
 
     policy: Policy | None = None
@@ -100,8 +56,9 @@ class Remembered:
     completed: int = 0
     fine: deque[Reading] = field(default_factory=lambda: deque(maxlen=_FINE))
     coarse: deque[Reading] = field(default_factory=lambda: deque(maxlen=_COARSE))
-    told: deque[Told] = field(default_factory=lambda: deque(maxlen=_TOLD))
-    fresh: list[Told] = field(default_factory=list)
+    scenes: deque[Scene] = field(default_factory=lambda: deque(maxlen=_TOLD))
+    first: datetime | None = None
+    newest: Recorded | None = None
 
     def recall(self, older: Sequence[Reading]) -> None:
         """Put readings from before the start in front of those that there are."""
@@ -109,11 +66,20 @@ class Remembered:
         known = [reading for reading in older if first is None or reading.at < first]
         self.coarse = deque([*known, *self.coarse], maxlen=_COARSE)
 
-    def conclude(self, at: datetime) -> None:
-        """Put what was said during a cycle, whose sample was taken at this time, into its place."""
-        for told in self.fresh:
-            self.told.append(replace(told, at=min(at, told.at)) if told.event in _OF_SAMPLE else told)
-        self.fresh.clear()
+    def tell(self, recorded: Recorded) -> None:
+        """Take note of what has happened since the cycle before."""
+        told = changes(self.newest, recorded)
+        if self.newest is None:
+            self.first = recorded.at
+            if recorded.incident is not None:  # the level was what it is before we began
+                told = (scene for scene in told if scene.kind is not Kind.LEVEL)
+        self.scenes.extend(told)
+        self.newest = replace(recorded, survey=None)
+
+    @property
+    def whole_since(self) -> datetime | None:
+        """Since when all that happened is remembered, None when nothing is."""
+        return self.scenes[0].at if len(self.scenes) == _TOLD else self.first
 
     @property
     def readings(self) -> Sequence[Reading]:
@@ -139,13 +105,13 @@ class Memory:
     """Follows the cycles, and remembers what a page shows of them.
 
     Args:
-        clock: When something was said.
         databases: Those that are watched.
+        mode: Whose cycles these are.
     """
 
-    def __init__(self, clock: Clock, databases: Sequence[str]) -> None:
-        self._clock = clock
+    def __init__(self, databases: Sequence[str], mode: Mode) -> None:
         self.databases = {name: Remembered() for name in databases}
+        self._mode = mode
 
     def completed(self, database: str, policy: Policy, turn: Turn) -> None:
         """Take note of a completed cycle."""
@@ -154,13 +120,5 @@ class Memory:
         known.completed += 1
         sample = turn.assessment.sample
         used, usable = (sample.slots.used, sample.slots.usable) if sample.slots else (None, None)
-        known.conclude(sample.moment.at)
+        known.tell(reading_of(database, policy, "", turn, self._mode, ""))
         known.read(Reading(sample.moment.at, used, usable, turn.assessment.level))
-
-    def emit(self, event: Event, **fields: object) -> None:
-        """Take note of an event that belongs to a story."""
-        name = fields.get("database")
-        if event in _STORY and isinstance(name, str) and name in self.databases:
-            fresh = self.databases[name].fresh
-            fresh.append(Told(self._clock.now().at, event, fields))
-            del fresh[:-_TOLD]

@@ -1,23 +1,33 @@
-"""Incidents as stories: what was seen, decided, done and held, in order, with before and after."""
+"""Incidents as a page shows them: the story that the core tells, in chapters, with before and after."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
-from remediator.core.events import Event
 from remediator.core.ledger import Entry, Incident
-from remediator.core.model import Level, Mode
+from remediator.core.model import Mode
 from remediator.core.plan import Objection, RestartReplica, TerminateSession
+from remediator.core.reading import Decision, Rung
+from remediator.core.scene import Kind, Scene
+from remediator.core.story import held_back, tale
 from remediator.core.text import duration
 from remediator.status import words
 from remediator.status.chart import Mark
-from remediator.status.memory import Remembered, Told
+from remediator.status.memory import Remembered
 
 _SOON = timedelta(seconds=2)
-_ORDER = {"seen": 0, "plan": 1, "act": 2, "good": 4}
+_AROUND = timedelta(minutes=10)
+_NEVER = datetime.max.replace(tzinfo=UTC) - 2 * _AROUND
+_ORDERS = frozenset({Objection.PAUSED.value, Objection.MAINTENANCE.value})
+_KINDS = {
+    Kind.RELIEVED: "good",
+    Kind.CLOSED: "good",
+    Kind.LOCKED: "bad",
+    Kind.MAINTENANCE: "wait",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +86,7 @@ def story(
     incident: Incident,
     entries: Sequence[Entry],
     known: Remembered | None,
+    recalled: Sequence[Scene],
     mode: Mode,
     now: datetime,
     most: int = 25,
@@ -86,6 +97,7 @@ def story(
         incident: The incident.
         entries: What was done in it, oldest first.
         known: What is remembered of its database; nothing from before the daemon's start.
+        recalled: What was recorded of it, where that goes further back.
         mode: Whether anything was really done.
         now: The time.
         most: How many sessions to list of those that were terminated together.
@@ -110,7 +122,7 @@ def story(
         after=_after(incident, known),
         summary=summary(entries, mode) or "nothing was done",
         under_way=_under_way(entries),
-        chapters=tuple(sorted(_chapters(incident, entries, known, would, most), key=_place)),
+        chapters=tuple(_chapters(tale(incident, _scenes(incident, known, recalled), entries), would, most)),
     )
 
 
@@ -152,37 +164,73 @@ def _after(incident: Incident, known: Remembered | None) -> str:
     return _slots(found[0].used, found[0].usable) if found else ""
 
 
-def _chapters(
-    incident: Incident, entries: Sequence[Entry], known: Remembered | None, would: str, most: int
-) -> Iterator[Chapter]:
-    yield Chapter(incident.opened_at, "seen", "Critical is confirmed", incident.because)
-    said = {told.event for told in _of(incident, known)}
-    for told in _of(incident, known):
-        chapter = _said(told)
-        if chapter is not None:
-            yield chapter
-    for _, group in groupby(entries, key=_batch):
-        yield _done(tuple(group), most)
-    if incident.relieved_at and Event.INCIDENT_RELIEVED not in said:
-        yield Chapter(incident.relieved_at, "good", would.capitalize())
-    if incident.closed_at and Event.INCIDENT_CLOSED not in said:
-        yield Chapter(incident.closed_at, "good", "Closed")
+def _scenes(incident: Incident, known: Remembered | None, recalled: Sequence[Scene]) -> Iterator[Scene]:
+    """What happened from shortly before to shortly after an incident, as far as it is remembered."""
+    first = known.whole_since if known is not None else None
+    yield from (scene for scene in recalled if first is None or scene.at < first)
+    begin, end = incident.opened_at - _AROUND, (incident.closed_at or _NEVER) - _AROUND
+    for scene in known.scenes if known is not None else ():
+        during = not scene.incident and begin <= scene.at and scene.at - 2 * _AROUND <= end
+        if scene.incident == incident.id or during:
+            yield scene
 
 
-def _of(incident: Incident, known: Remembered | None) -> Iterable[Told]:
-    """What was said of the incident, and of its database meanwhile."""
-    for told in known.told if known else ():
-        about = told.fields.get("incident")
-        during = incident.opened_at <= told.at and (
-            incident.closed_at is None or told.at <= incident.closed_at
-        )
-        if about == incident.id or (about is None and during):
-            yield told
+def _chapters(scenes: Sequence[Scene], would: str, most: int) -> Iterator[Chapter]:
+    opened = {scene.at for scene in scenes if scene.kind is Kind.OPENED}
+    for scene in scenes:
+        if scene.kind is Kind.ACTED:
+            yield from (_done(tuple(group), most) for _, group in groupby(scene.deeds, key=_batch))
+        elif scene.plan is not None:
+            yield from _planned(scene, scene.plan)
+        elif scene.kind is not Kind.LEVEL or scene.at not in opened:  # that is how it opened
+            yield _seen(scene, would)
 
 
-def _place(chapter: Chapter) -> tuple[datetime, int]:
-    """Its time; of what has the same, first what was seen, then what was planned, done, and came of it."""
-    return chapter.at, _ORDER.get(chapter.kind, 3)
+def _seen(scene: Scene, would: str) -> Chapter:
+    title, text = _upper(scene.text), scene.because
+    match scene.kind:
+        case Kind.OPENED:
+            title = "Critical is confirmed"
+        case Kind.RELIEVED:
+            title = _upper(would)
+        case Kind.CLOSED:
+            title = "Closed"
+    return Chapter(scene.at, _KINDS.get(scene.kind, "seen"), title, text)
+
+
+def _planned(scene: Scene, plan: Decision) -> Iterator[Chapter]:
+    """A plan with what it holds, and why; or what keeps it from being carried out."""
+    _, _, why = scene.text.partition(": ")
+    text = f"{why} ({scene.because})" if scene.because else why
+    if scene.kind is Kind.WAITING:
+        settling = Objection.SETTLING.value in plan.objections
+        yield Chapter(scene.at, "wait", "Wait for the effect" if settling else "Wait", text)
+    elif scene.kind is Kind.HELD:
+        ordered = bool(plan.objections) and _ORDERS.issuperset(plan.objections)
+        title = "Suspended by an order" if ordered else "Held: a person is needed"
+        yield Chapter(scene.at, "hold" if ordered else "bad", title, text)
+    elif plan.rungs and not plan.objections:
+        yield Chapter(scene.at, "plan", "Plan", "", tuple(_rung(rung) for rung in plan.rungs))
+
+
+def _rung(rung: Rung) -> Line:
+    """A step: on how many it would act, how many it leaves alone, and why."""
+    holds = ", ".join(f"{number} {_meaning(word)}" for word, number in held_back(rung))
+    objections = ", ".join(_meaning(word) for word in rung.objections)
+    detail = f" ({rung.detail})" if rung.detail else ""
+    acts = f"{len(rung.acts)} to act on" if rung.acts else ""
+    held = f"held: {holds or objections}{detail}" if holds or objections else ""
+    condition = "only if critical still" if rung.conditional else ""
+    return Line(rung.label, condition, "; ".join(part for part in (acts, held) if part))
+
+
+def _meaning(word: str) -> str:
+    known = {o.value: o.meaning for o in Objection}
+    return known.get(word, word)
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _batch(entry: Entry) -> object:
@@ -220,58 +268,6 @@ def _line(entry: Entry) -> Line:
     outcome = entry.outcome
     detail = f" ({outcome.detail})" if outcome and outcome.detail else ""
     return Line(what, entry.intent.because, f"{outcome.result.value if outcome else 'open'}{detail}")
-
-
-def _said(told: Told) -> Chapter | None:
-    """An event as part of a story, None when the ledger tells it better."""
-    fields, event = told.fields, told.event
-    because = str(fields.get("because") or "")
-    match event:
-        case Event.PLAN_MADE:
-            return _planned(told)
-        case Event.STEP_SETTLING:
-            return Chapter(told.at, "wait", "Wait for the effect", f"{_seconds(fields.get('settle'))}")
-        case Event.INCIDENT_HELD:
-            return Chapter(told.at, "bad", "Held: a person is needed", because)
-        case Event.INCIDENT_SUSPENDED:
-            return Chapter(told.at, "hold", "Suspended by an order", because)
-        case Event.LOCKED:
-            return Chapter(told.at, "bad", f"Locked: {fields.get('scope')}", because)
-        case Event.LEVEL_CHANGED if fields.get("level") == Level.CRITICAL.label:
-            return None  # that is how it opened
-        case Event.LEVEL_CHANGED:
-            title = f"{fields.get('previous')} to {fields.get('level')}"
-            return Chapter(told.at, "seen", title.capitalize(), because)
-        case Event.INCIDENT_RELIEVED:
-            return Chapter(told.at, "good", "Relieved", event.meaning)
-        case Event.INCIDENT_CLOSED:
-            return Chapter(told.at, "good", "Closed", because)
-        case _:
-            return Chapter(
-                told.at, "seen", event.event_name.replace("_", " ").capitalize(), because or event.meaning
-            )
-
-
-def _seconds(value: object) -> str:
-    return duration(value) if isinstance(value, int | float) else str(value or "")
-
-
-def _planned(told: Told) -> Chapter:
-    """A plan with what it holds, and why."""
-    steps = told.fields.get("steps")
-    lines = []
-    for step in steps if isinstance(steps, list) else []:
-        holds = ", ".join(f"{number} {Objection(name).meaning}" for name, number in step["holds"].items())
-        objections = ", ".join(Objection(name).meaning for name in step["objections"])
-        detail = f" ({step['detail']})" if step["detail"] else ""
-        condition = "only if critical still" if step["conditional"] else ""
-        acts = f"{step['acts']} to act on" if step["acts"] else ""
-        held = f"held: {holds or objections}{detail}" if holds or objections else ""
-        lines.append(Line(step["step"], condition, "; ".join(part for part in (acts, held) if part)))
-    stopped = told.fields.get("objections")
-    names = stopped if isinstance(stopped, list) else []
-    text = f"nothing is done: {', '.join(Objection(name).meaning for name in names)}" if names else ""
-    return Chapter(told.at, "plan", "Plan", text, tuple(lines))
 
 
 def marks(stories: Iterable[Story]) -> list[Mark]:

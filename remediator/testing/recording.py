@@ -78,7 +78,7 @@ class MemoryRecording:
             raise RecordingError(self.broken)
         return tuple(t for t in self.told if t.id == replica and since <= t.at < until)
 
-    async def story(self, incident: str) -> AsyncIterator[Reading]:
+    async def story(self, incident: str, *, surveys: bool = True) -> AsyncIterator[Reading]:
         """Read everything that was kept of an incident, and from shortly before and after."""
         own = [r for r in self.kept if r.incident is not None and r.incident.id == incident]
         if not own:
@@ -86,7 +86,7 @@ class MemoryRecording:
         since, until = own[0].at - _AROUND, own[-1].at + _AROUND + timedelta(microseconds=1)
         async for reading in self.whole(own[0].database, since, until):
             if reading.incident is None or reading.incident.id == incident:
-                yield reading
+                yield reading if surveys else replace(reading, survey=None)
 
     async def close(self) -> None:
         """Nothing to let go of."""

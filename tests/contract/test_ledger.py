@@ -198,6 +198,19 @@ async def test_history_has_what_began_since_then_oldest_first(store: LedgerStore
     assert {entry.outcome is not None and entry.outcome.result for entry in entries} == {Result.CONFIRMED}
 
 
+async def test_history_can_be_had_with_the_entries_of_few_incidents_only(store: LedgerStore) -> None:
+    """Of the newest ones, and of one that is asked for by name; all incidents are listed all the same."""
+    made = {}
+    for number in range(5):
+        opened = NOW - timedelta(hours=5 - number)
+        made[number] = await done(store, closed(f"i{number}", opened, NOW), opened)
+    incidents, entries = await store.history(NOW - DAY, newest=2)
+    assert [each.id for each in incidents] == [f"i{number}" for number in range(5)]
+    assert [entry.id for entry in entries] == [entry.id for n in (3, 4) for entry in made[n]]
+    _, entries = await store.history(NOW - DAY, newest=1, also="i1")
+    assert [entry.id for entry in entries] == [entry.id for n in (1, 4) for entry in made[n]]
+
+
 async def test_history_has_what_is_open_however_old(store: LedgerStore) -> None:
     """What has been going on for weeks is the last thing to leave out, and so is what was done about it."""
     lasting = await done(store, incident("lasting", NOW - 30 * DAY), NOW - 30 * DAY)

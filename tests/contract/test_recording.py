@@ -105,6 +105,7 @@ def full_sample() -> Sample:
         clock_set=-3.5,
         recent=7,
         counters=Counters(1, 2, 3, 4),
+        signalled=5,
     )
 
 

@@ -150,23 +150,50 @@ open("/tmp/stricter.yaml", "w").write(text)
 
 
 def a_stricter_policy_would_have_acted_earlier(shop: ExampleStack) -> None:
-    """What was recorded is replayed by a policy that is critical at half as much."""
+    """What was recorded is replayed by a policy that is critical at half as much, side by side."""
     sidecar = shop.container("remediator")
     code, said = sidecar.exec_run(["python", "-c", STRICTER])
     assert code == 0, said
-    asked = ["remediator", "replay", "--policy", "/tmp/stricter.yaml", "--since", "1h", "--format", "json"]  # noqa: S108
-    code, said = sidecar.exec_run(asked)
+    asked = ["remediator", "replay", "--policy", "/tmp/stricter.yaml", "--since", "1h", "--format"]  # noqa: S108
+    code, said = sidecar.exec_run([*asked, "json"])
     assert isinstance(said, bytes)
     assert code == 1, said.decode()
     found = json.loads(said)
-    opened = {
-        side: [m["at"] for m in found["moments"] for scene in m[side] if scene["kind"] == "opened"]
-        for side in ("then", "now")
-    }
+    assert found["differs"] is True
+    opened = {side: [m["at"] for m, _ in scenes(found, side, "opened")] for side in ("then", "now")}
     assert len(opened["then"]) == 3
     assert opened["now"][0] < opened["then"][0]
-    acted = [scene["text"] for m in found["moments"] for scene in m["now"] if scene["kind"] == "acted"]
-    assert "celery_worker" in acted[0]
+
+    done = [(e["service"], e["replica"]) for e in shop.said("action_finished")]
+    assert [service for service, _ in done] == ["celery_worker", "api"]
+    then = [(m["at"], scene["targets"]) for m, scene in scenes(found, "then", "acted")]
+    assert [targets for _, targets in then] == [[replica] for _, replica in done], (
+        "then: what was really done"
+    )
+    # Who its replicas were was not read before the policy of then acted: they go by the service's name.
+    now = [(m["at"], scene["targets"]) for m, scene in scenes(found, "now", "acted")]
+    assert [targets for _, targets in now] == [["celery_worker"], ["api"]], "the same culprits"
+    assert all(sooner < later for (sooner, _), (later, _) in zip(now, then, strict=True)), (
+        "each of them sooner"
+    )
+    peak = [m for m in found["moments"] if m["at"] == opened["then"][-1]]
+    assert [(m["same"], m["now"][-1]["kind"]) for m in peak] == [(True, "held")], "in the peak both hold"
+    (first, scene), *_ = scenes(found, "now", "acted")
+    assert (first["same"], first["at"], scene["targets"]) == (False, *now[0]), "on one line, and marked"
+    assert not [other for other in first["then"] if other["kind"] == "acted"]
+    assert "celery_worker" in scene["because"]
+
+    code, said = sidecar.exec_run([*asked, "text"])
+    assert isinstance(said, bytes)
+    lines = said.decode().splitlines()
+    (at, *_) = [line for line in lines if "! " in line and "incident opened" in line]
+    assert at.index("! -") < at.index("incident opened"), "nothing was opened then, and would be now"
+    assert "decide differently" in lines[-1]
+
+
+def scenes(found: dict[str, Any], side: str, kind: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """What happened on one side, with the moment it stands at."""
+    return [(m, scene) for m in found["moments"] for scene in m[side] if scene["kind"] == kind]
 
 
 def everybody_names(shop: ExampleStack, culprit: str) -> None:

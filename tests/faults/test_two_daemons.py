@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
+from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.faults.conftest import Figure
@@ -120,3 +123,32 @@ def test_a_dry_run_leaves_the_right_to_act_alone(server: PostgresServer, tmp_pat
             assert len(server.alive(leaked)) < 20
         assert not dry.said("standing_by")
         assert not wet.said("standing_by")
+
+
+def test_somebody_takes_the_right_to_act(server: PostgresServer, tmp_path: Path) -> None:
+    """Given a client that has taken the lock, then who it is is told, and once it is ended remediator acts.
+
+    Anybody who may connect to the database can take it.
+    """
+    app, watch = create_app_role(server), create_watch_role(server)
+    with closing(psycopg.connect(app, application_name="stranger", autocommit=True)) as stranger:
+        stranger.execute("SELECT pg_advisory_lock(1919772004, 1)")
+        pid = stranger.info.backend_pid
+        with Daemon(tmp_path / "one", watch, policy=ladder()) as daemon:
+            told = daemon.wait_for("standing_by", pid=pid)
+            assert (told["user"], told["application"], told["address"]) == ("app", "stranger", "127.0.0.1")
+            assert f"session {pid} (role app, application stranger, from 127.0.0.1" in told["because"]
+            who = f"session {pid} (role app, application stranger, from 127.0.0.1"
+            assert who in daemon.run("check", "--format", "text").stdout
+            assert json.loads(daemon.run("check", "--format", "json").stdout)["right_to_act"]["pid"] == pid
+            daemon.wait_cycles(1)
+            assert "standing by for shop" in daemon.run("health").stdout
+            with open_idle(app, 34) as leaked:
+                plan = daemon.wait_for("plan_made", objections=["another_acts"])
+                assert who in plan["detail"]
+                assert len(server.alive(leaked)) == 34
+                server.rows("SELECT pg_terminate_backend(%(pid)s)", {"pid": pid})
+                daemon.wait_for("taking_over")
+                daemon.wait_for("action_finished", outcome="confirmed")
+            assert "standing by" not in daemon.run("health").stdout
+            assert daemon.terminate() == 0

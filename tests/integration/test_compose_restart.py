@@ -180,7 +180,7 @@ async def test_a_dry_runs_client_cannot_restart(
         report = await engine.report()
         engine.close()
         assert {request.split()[0] for request in forwarder.requests} == {"GET"}
-    assert report.may_restart is None
+    assert (report.may_restart, report.may_execute) == (None, None)
     assert started_at(project.container("web")) == before
 
 
@@ -198,7 +198,7 @@ async def test_the_examples_proxy_allows_what_is_needed_and_no_more(
         report = await engine.report()
         engine.close()
     assert started_at(project.container("web")) != replica.started
-    assert (report.excess, report.may_restart) == ((), True)
+    assert (report.excess, report.may_restart, report.may_execute) == ((), True, False)
 
 
 async def test_a_proxy_that_forbids_restarts_is_told_from_a_failure(
@@ -244,4 +244,5 @@ async def test_a_whole_engine_is_recognised(docker_engine: testbed.DockerEngine)
     assert report.version == docker_engine.client.version()["Version"]
     assert report.api_version == docker_engine.client.version()["ApiVersion"]
     assert report.may_restart
+    assert report.may_execute
     assert len(report.excess) == 3

@@ -262,6 +262,48 @@ async def test_an_engine_that_does_not_tell_who_lives_where(
     assert "api-1 is running" in about(findings, "is running").text
 
 
+@pytest.mark.parametrize(
+    ("asked", "allowed", "said", "unsaid"),
+    [
+        (False, False, [], ["root", "diagnose"]),
+        (False, True, ["exec, which nothing here needs: whoever holds it is root"], ["diagnose"]),
+        (True, True, ["(api) needs", "whoever holds it is root on that host, whatever else"], ["refuses to"]),
+        (
+            True,
+            False,
+            ["whoever holds it is root", "refuses to run programs in containers"],
+            ["nothing here"],
+        ),
+    ],
+)
+async def test_an_endpoint_that_runs_programs_in_containers(
+    server: PostgresServer,
+    docker_engine: DockerEngine,
+    project: ComposeProject,
+    tmp_path: Path,
+    *,
+    asked: bool,
+    allowed: bool,
+    said: list[str],
+    unsaid: list[str],
+) -> None:
+    """It is as good as root, whatever the proxy refuses: who asks for a diagnostic is told."""
+    service = compose_service(project.name, "api")
+    if asked:
+        service["diagnose"] = {"run": ["true"]}
+    config = Path(__file__).parents[2] / "examples" / "compose" / "haproxy.cfg"
+    env = {"DOCKER_PROXY_EXEC": "yes"} if allowed else {}
+    upstream = Path(docker_engine.url.removeprefix("unix://"))
+    with HAProxy(config, tmp_path / "docker.sock", upstream, env):
+        watch = create_watch_role(server, reserved=True)
+        docker = {"host": f"unix://{tmp_path}/docker.sock"}
+        findings = await found_by(written(tmp_path / "d", watch, service, docker=docker))
+    for words in said:
+        assert about(findings, words).grade is Grade.WARNING
+    for words in unsaid:
+        assert not [finding for finding in findings if words in finding.text]
+
+
 async def test_a_command_that_is_wrong(server: PostgresServer, tmp_path: Path) -> None:
     """A program that is not there, and a service that does not run."""
     gone = {"restart": ["/nonexistent"], "inspect": ["/nonexistent"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -16,6 +17,7 @@ from tests.testbed.wire import Wire
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from tests.conftest import MakePostgres
     from tests.testbed.postgres import PostgresServer
 
 # What is not the session that we lost, by what is different about it.
@@ -64,6 +66,51 @@ async def test_another_remediator_that_took_over_meanwhile_lives(postgres: Postg
             assert back.server.rival
         assert await theirs.may_act()
         assert (await own_session(theirs)).id == holder.id
+
+
+async def test_who_has_the_right_to_act_is_named(postgres: PostgresServer) -> None:
+    """Whoever may connect can take the lock: so that it can be ended, its session is told to all who look."""
+    watch, app = create_watch_role(postgres), create_app_role(postgres)
+    async with watching(watch, claims=True) as ours, watching(watch) as onlooker:
+        await onlooker.sample(moment())
+        assert await onlooker.holder() is None
+        with closing(psycopg.connect(app, application_name="stranger", autocommit=True)) as stranger:
+            stranger.execute("SELECT pg_advisory_lock(1919772004, 1)")
+            found = (await ours.sample(moment())).server
+            assert found is not None
+            assert found.rival
+            holder = found.holder
+            assert holder is not None
+            assert (holder.pid, holder.user) == (stranger.info.backend_pid, "app")
+            assert (holder.application, holder.address) == ("stranger", "127.0.0.1")
+            assert holder.since == _start(postgres, holder.pid, "0")
+            assert await onlooker.holder() == holder
+            postgres.rows("SELECT pg_terminate_backend(%(pid)s, 5000)", {"pid": holder.pid})
+        after = (await ours.sample(moment())).server
+        assert after is not None
+        assert (after.rival, after.holder) == (False, None)
+        mine = await onlooker.holder()
+        assert mine is not None
+        assert mine.pid == (await own_session(ours)).id.pid
+
+
+async def test_a_prepared_transaction_that_has_it_is_said(make_postgres: MakePostgres) -> None:
+    """There is no session to end then."""
+    server = make_postgres(16)
+    server.rows("ALTER SYSTEM SET max_prepared_transactions = 2")
+    server.restart()
+    with server.superuser() as person:
+        person.execute("BEGIN; SELECT pg_advisory_xact_lock(1919772004, 1); PREPARE TRANSACTION 'forgotten'")
+    async with watching(create_watch_role(server), claims=True) as ours:
+        found = (await ours.sample(moment())).server
+        assert found is not None
+        assert found.rival
+        assert found.holder is not None
+        assert "pg_prepared_xacts" in found.holder.text
+        server.rows("ROLLBACK PREPARED 'forgotten'")
+        after = (await ours.sample(moment())).server
+        assert after is not None
+        assert not after.rival
 
 
 @pytest.mark.parametrize("kind", OTHERS)

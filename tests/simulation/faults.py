@@ -238,9 +238,11 @@ class FaultyStore:
         """Read what matters now."""
         return await self._do(lambda: self._inner.load(since))
 
-    async def history(self, since: datetime) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
+    async def history(
+        self, since: datetime, newest: int | None = None, also: str = ""
+    ) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
         """Read what was."""
-        return await self._do(lambda: self._inner.history(since))
+        return await self._do(lambda: self._inner.history(since, newest, also))
 
     async def clock(self) -> ClockMark | None:
         """Read where all clocks stood."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,14 +16,17 @@ from remediator.core.events import Event
 from remediator.core.ledger import Lock, Pause
 from remediator.core.model import Level, Mode
 from remediator.core.policy import RestartService
+from remediator.core.scene import Kind, Scene
 from remediator.core.turn import Turn
 from remediator.cycle import read_standing
 from remediator.errors import LedgerError, RecordingError
-from remediator.status import Desk, Facts, Memory
+from remediator.render import Gathering
+from remediator.status import Desk, Facts, Memory, told_by
 from remediator.status.chart import bands, chart
 from remediator.status.memory import Reading
+from remediator.status.stories import Story
 from remediator.status.views import View, owners
-from remediator.testing import FakeClock
+from remediator.testing.recording import MemoryRecording
 from tests.builders import START, UNREACHABLE, make_group, make_policy, make_sample, moment
 from tests.unit.cycle_world import RESTART, World
 
@@ -33,16 +37,28 @@ class Viewed:
     Args:
         world: The world.
         mode: What the page says it is.
+        recording: What an earlier life of the daemon has recorded.
     """
 
-    def __init__(self, world: World, mode: Mode = Mode.ENFORCE) -> None:
+    def __init__(
+        self, world: World, mode: Mode = Mode.ENFORCE, recording: MemoryRecording | None = None
+    ) -> None:
         self.world = world
         self.name = world.cycles[0].database.name
         self.broken = False
-        self.memory = Memory(world.clock, [self.name])
+        self.memory = Memory([self.name], mode)
+        self.recording = recording or MemoryRecording(mode, "one")
+        self.asked: list[object] = []
         facts = Facts(mode, "1.2.3", "config.yaml", "version: 1\n")
         self.desk = Desk(
-            lambda: facts, self.memory, world.store, self._standings, self._foresee, self._recall, world.clock
+            lambda: facts,
+            self.memory,
+            world.store,
+            self._standings,
+            self._foresee,
+            self._recall,
+            self._recount,
+            world.clock,
         )
         self._told = 0
 
@@ -54,6 +70,7 @@ class Viewed:
                 self.desk.emit(event, **fields)
             self._told = len(self.world.told.lines)
             self.desk.completed(self.name, self.world.policy, turn)
+            self.recording.completed(self.name, self.world.policy, turn)
 
     async def until(self, event: Event) -> None:
         """Let the world go on until an event was told."""
@@ -79,6 +96,12 @@ class Viewed:
             raise RecordingError("the disk is full")
         return [Reading(until - timedelta(minutes=m), 40 + m, 97, Level.NORMAL) for m in range(30, 0, -1)]
 
+    async def _recount(self, incident: str) -> Sequence[Scene]:
+        self.asked.append(incident)
+        if self.broken:
+            raise RecordingError("the disk is full")
+        return await told_by(self.recording.story(incident, surveys=False))
+
     async def _foresee(self, _: str, assessment: Assessment) -> Turn:
         return await self.world.cycles[0].foresee(assessment)
 
@@ -92,7 +115,7 @@ async def test_an_incident_is_told_from_its_evidence_to_its_end() -> None:
     page = await viewed.desk.page()
     (story,) = page["stories"]
     titles = [chapter.title for chapter in story.chapters]
-    assert titles[0] == "Critical is confirmed"
+    assert titles[0] == "Level monitor, was normal"
     wanted = [
         "Critical is confirmed",
         "Plan",
@@ -285,21 +308,114 @@ async def test_what_was_recorded_before_the_start_is_on_the_chart() -> None:
         assert numbers["used"] == ([] if broken else list(range(70, 40, -1))) + [10, 10]
 
 
+async def story_of(viewed: Viewed) -> Story:
+    """The newest incident as it is shown, once what was recorded has been looked up."""
+    await viewed.desk.page()
+    for _ in range(50):
+        await asyncio.sleep(0)
+    viewed.world.clock.advance(2)
+    story: Story = (await viewed.desk.page())["stories"][0]
+    return story
+
+
+@pytest.mark.parametrize("after", [Event.INCIDENT_HELD, Event.INCIDENT_CLOSED])
+async def test_a_restart_of_the_daemon_costs_nothing_of_a_story(after: Event) -> None:
+    """Plans, holds and waits of before are told from the recording; where that is lost, from the ledger."""
+    viewed = Viewed(World())
+    held = after is Event.INCIDENT_HELD
+    if held:
+        await viewed.world.store.lock(Lock(f"database:{viewed.name}", START, "3 rounds"))
+    viewed.world.fill()
+    await viewed.until(after)
+    before = await story_of(viewed)
+    assert not viewed.asked, "what is in memory is not looked up"
+    viewed.world.fresh_cycles()
+    reborn = Viewed(viewed.world, recording=viewed.recording)
+    reborn.world.clock.advance(2)
+    await reborn.turns(2)
+    again = await story_of(reborn)
+    assert reborn.asked == [before.id]
+    assert [c for c in again.chapters if c.at <= before.chapters[-1].at] == list(before.chapters)
+    kinds = {chapter.kind for chapter in again.chapters}
+    assert kinds >= ({"bad"} if held else {"plan", "wait", "act", "good"})
+    lost = Viewed(viewed.world)
+    lost.broken = True
+    await lost.turns(2)
+    lost.broken = False
+    told = [chapter.title for chapter in (await story_of(lost)).chapters]
+    assert told[0] == "Critical is confirmed"
+    assert held or told[-1] == "Closed"
+
+
+async def test_the_page_and_the_history_tell_the_same() -> None:
+    """One storyteller: the same things happen at the same times."""
+    viewed = Viewed(World())
+    viewed.world.fill()
+    await viewed.until(Event.INCIDENT_CLOSED)
+    await viewed.turns(3)
+    page = await story_of(viewed)
+    (incident,) = viewed.world.store.incidents.values()
+    gathering = Gathering(incident)
+    async for reading in viewed.recording.story(incident.id):
+        gathering.read(reading)
+    bundle = gathering.bundle(viewed.world.entries, Mode.ENFORCE)
+    opened = next(scene.at for scene in bundle.scenes if scene.kind is Kind.OPENED)
+    scenes = [s.at for s in bundle.scenes if not (s.kind is Kind.LEVEL and s.at == opened)]
+    assert [c.at for c in page.chapters if c.kind != "plan"] == scenes
+    plans = {c.at.isoformat() for c in page.chapters if c.kind == "plan"}
+    assert plans
+    assert plans <= {decision["at"] for decision in bundle.decisions}
+
+
+async def test_the_ledger_is_asked_again_only_when_something_happened(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However often somebody looks; and for what was done in the newest incidents only."""
+    viewed = Viewed(World())
+    viewed.world.fill()
+    await viewed.until(Event.INCIDENT_CLOSED)
+    asked: list[tuple[int | None, str]] = []
+    history = viewed.world.store.history
+
+    async def counted(since: datetime, newest: int | None = None, also: str = "") -> Any:
+        asked.append((newest, also))
+        return await history(since, newest, also)
+
+    monkeypatch.setattr(viewed.world.store, "history", counted)
+    story = await story_of(viewed)
+    for _ in range(20):
+        viewed.world.clock.advance(2)
+        await viewed.desk.page()
+    assert asked == [(10, "")]
+    for _ in range(5):
+        viewed.world.clock.advance(2)
+        assert await viewed.desk.incident(story.id) is not None
+    assert asked == [(10, ""), (10, story.id)]
+    viewed.desk.emit(Event.ACTION_INTENDED, database=viewed.name)
+    viewed.world.clock.advance(2)
+    await viewed.desk.page()
+    assert asked[2:] == [(10, story.id)]
+    viewed.world.clock.advance(100)
+    await viewed.desk.page()
+    assert len(asked) == 4, "by the clock too: other processes write as well"
+
+
 def test_memory_is_bounded_and_keeps_the_peaks() -> None:
     """Hours of checks: the newest whole, of the rest the fullest of each minute."""
-    memory = Memory(FakeClock(), ["shop"])
+    memory = Memory(["shop"], Mode.ENFORCE)
     policy = make_policy()
     watch = Watch()
     for second in range(0, 20_000, 3):
         used = 95 if second == 7_500 else 20
         assessment = assess(policy, watch, make_sample(used=used, at=moment(second)))
-        memory.completed("shop", policy, Turn(assessment))
-        memory.emit(Event.LEVEL_CHANGED, database="shop", level="normal", previous="alert")
+        level = Level.ALERT if second % 2 else Level.NORMAL
+        memory.completed("shop", policy, Turn(replace(assessment, level=level)))
     known = memory.databases["shop"]
     assert len(known.readings) < 1500
     assert max(reading.used or 0 for reading in known.readings) == 95
     assert [r.at for r in known.readings] == sorted(r.at for r in known.readings)
-    assert len(known.told) <= 400
+    assert len(known.scenes) == 400
+    assert known.whole_since == known.scenes[0].at
 
 
 def test_strangers_names_cannot_fill_the_page() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from remediator.adapters.compose.client import DockerEngine, EngineReport
+from remediator.adapters.compose.client import DockerEngine
 from remediator.adapters.compose.directory import ComposeDirectory
+from remediator.adapters.compose.report import EngineReport
 from remediator.adapters.compose.runtime import ComposeRuntime
 
 __all__ = ["ComposeDirectory", "ComposeRuntime", "DockerEngine", "EngineReport"]

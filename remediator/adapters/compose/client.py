@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +13,7 @@ from docker.errors import APIError, NotFound
 from remediator.adapters.compose.calls import Calls
 from remediator.adapters.compose.executing import execute
 from remediator.adapters.compose.failure import FAILURES, peer, shown, translate
+from remediator.adapters.compose.report import EngineReport
 from remediator.adapters.compose.transport import Client
 from remediator.errors import UnavailableError
 
@@ -26,26 +26,6 @@ T = TypeVar("T")
 _DENIED = frozenset({401, 403, 405})
 _NO_CONTAINER = "0" * 64
 _SLACK = timedelta(seconds=2)
-
-
-@dataclass(frozen=True, slots=True)
-class EngineReport:
-    """What an engine's endpoint is and allows.
-
-    Attributes:
-        host: Its address.
-        version: The engine's version.
-        api_version: The version of its API that is spoken.
-        excess: Requests that it allows though they are never needed; any of them means that whoever holds
-            the endpoint can do much more than restart services.
-        may_restart: Whether it lets restarts through; None when the client may not try.
-    """
-
-    host: str
-    version: str
-    api_version: str
-    excess: tuple[str, ...]
-    may_restart: bool | None
 
 
 class DockerEngine:
@@ -195,15 +175,17 @@ class DockerEngine:
             "GET /containers/ID/archive": lambda: client.get_archive(_NO_CONTAINER, "/"),
         }
         excess = tuple(name for name, attempt in never_needed.items() if _allowed(attempt))
-        may_restart = None
+        may_restart = may_execute = None
         if not self._read_only:
             may_restart = _allowed(lambda: client.restart(_NO_CONTAINER, timeout=0))
+            may_execute = _allowed(lambda: client.exec_create(_NO_CONTAINER, ["true"]))
         return EngineReport(
             shown(self.host),
             str(version["Version"]),
             client.api_version,
             excess,
             may_restart,
+            may_execute,
         )
 
     async def _ask(self, what: str, question: Callable[[Client], T]) -> T:

@@ -32,6 +32,19 @@ _CURRENT = """
             WHERE incident.mode = :mode AND incident.closed_at IS NULL
     ) ORDER BY id"""
 
+_HISTORY = """
+    SELECT id, steady, intent, outcome FROM entry WHERE mode = :mode AND (at >= :since OR incident IN (
+        SELECT id FROM incident WHERE mode = :mode AND closed_at IS NULL
+    )) ORDER BY id"""
+
+_NEWEST = """
+    SELECT id, steady, intent, outcome FROM entry WHERE mode = :mode AND incident IN (
+        SELECT id FROM (
+            SELECT id FROM incident WHERE mode = :mode AND (opened_at >= :since OR closed_at IS NULL)
+            ORDER BY opened_at DESC, id DESC LIMIT :newest
+        ) UNION SELECT :also
+    ) ORDER BY id"""
+
 _FORGET_ENTRIES = """
     DELETE FROM entry WHERE mode = :mode AND at < :before AND steady < :kept AND outcome IS NOT NULL
         AND EXISTS (
@@ -76,19 +89,17 @@ def keep_clock(db: Connection, mark: ClockMark) -> None:
         db.known = {}
 
 
-def history(db: Connection, mode: Mode, since: datetime) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
+def history(
+    db: Connection, mode: Mode, since: datetime, newest: int | None, also: str
+) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
     """Read what people ask for."""
-    parameters = {"mode": mode, "since": instant(since)}
+    parameters = {"mode": mode, "since": instant(since), "newest": newest, "also": also}
     incidents = db.execute(
         "SELECT record FROM incident WHERE mode = :mode AND (opened_at >= :since OR closed_at IS NULL)"
         " ORDER BY opened_at, id",
         parameters,
     )
-    entries = db.execute(
-        "SELECT id, steady, intent, outcome FROM entry WHERE mode = :mode AND (at >= :since OR incident IN"
-        " (SELECT id FROM incident WHERE mode = :mode AND closed_at IS NULL)) ORDER BY id",
-        parameters,
-    )
+    entries = db.execute(_HISTORY if newest is None else _NEWEST, parameters)
     return _values(incidents, Incident), _entries(entries, db.known)
 
 

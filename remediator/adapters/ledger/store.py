@@ -84,9 +84,17 @@ class SqliteLedger:
         """Record where all clocks stand, durably; an entry that is far ahead counts as made then."""
         await self._write(lambda db: queries.keep_clock(db, mark))
 
-    async def history(self, since: datetime) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
-        """Read incidents opened since then or open, entries made since then or of open ones, oldest first."""
-        return await self._read(lambda db: queries.history(db, self._mode, since), _NO_HISTORY)
+    async def history(
+        self, since: datetime, newest: int | None = None, also: str = ""
+    ) -> tuple[tuple[Incident, ...], tuple[Entry, ...]]:
+        """Read incidents opened since then or open, entries made since then or of open ones, oldest first.
+
+        Args:
+            since: Wall-clock time.
+            newest: Of the entries only those of so many incidents, the newest ones.
+            also: And those of the incident of this id.
+        """
+        return await self._read(lambda db: queries.history(db, self._mode, since, newest, also), _NO_HISTORY)
 
     async def save_incident(self, incident: Incident) -> None:
         """Insert or update an incident, durably."""

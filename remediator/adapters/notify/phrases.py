@@ -45,7 +45,7 @@ PHRASES = {
     Event.STANDING_BY: Phrase(
         Kind.STANDING_BY,
         "another remediator acts on it, this one only observes",
-        "nothing, if two are meant to run.",
+        "nothing, if two are meant to run; else see whose session that is, and end it.",
         _RIVAL,
         "standing by",
     ),

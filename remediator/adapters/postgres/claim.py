@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from remediator.adapters.postgres import queries
 from remediator.adapters.postgres.connection import Connection
 from remediator.core.model import SessionId
+from remediator.core.server import Holder
 
 # The two numbers of pg_try_advisory_lock(int, int): "rmed", and what the lock is for.
 LOCK = {"lock_class": 0x726D6564, "lock_object": 1}
@@ -68,6 +69,18 @@ class Claim:
         self._held_by = None
         self.ended += len(rows)
         return bool(rows)
+
+    async def holder(self, on: int | None = None) -> Holder | None:
+        """Ask the server who else has the lock, None for nobody.
+
+        Args:
+            on: As for `take`.
+
+        Raises:
+            NoAnswerError: The server did not answer in time, or not on that connection.
+        """
+        rows = await self.connection.fetch(queries.HOLDER, LOCK, on=on)
+        return next((Holder(*row) for row in rows), None)
 
     async def confirm(self, on: int) -> bool:
         """Ask the server whether we have it still.

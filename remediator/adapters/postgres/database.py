@@ -36,7 +36,7 @@ from remediator.core.model import (
     Session,
     SessionId,
 )
-from remediator.core.server import Server
+from remediator.core.server import Holder, Server
 from remediator.core.trouble import Trouble, TroubleKind
 from remediator.ports import NO_STARTS, Receipt
 
@@ -93,7 +93,8 @@ class PostgresDatabase:
             row, clock_set = await self._read(cutoffs, starts)
             opened = self.connection.opened
             server = await self._identity.of(server_of(row, self.connection.ends), opened)
-            server = replace(server, rival=not await self.claim.take(opened))
+            if not await self.claim.take(opened):
+                server = replace(server, rival=True, holder=await self.claim.holder(opened))
         except NoAnswerError as error:
             if error.trouble.kind in _REFUSED:
                 await self.connection.close()
@@ -232,6 +233,14 @@ class PostgresDatabase:
             return await self.claim.confirm(self._read_on)
         except NoAnswerError:
             return False
+
+    async def holder(self) -> Holder | None:
+        """Ask who has the right to act, None for nobody; it is not taken.
+
+        Raises:
+            UnavailableError: The server did not answer in time.
+        """
+        return await self.claim.holder()
 
     async def alive(self, ids: Sequence[SessionId], patience: timedelta) -> frozenset[SessionId]:
         """Look until none of these sessions exists, for at most `patience`; tell which still do.

@@ -80,13 +80,15 @@ def pack(reading: Reading, later: Later | None = None) -> tuple[bytes, bytes | N
     )
 
 
-def unpack(record: object, deliberation: object, earlier: Callable[[int], Survey]) -> tuple[Reading, int]:
+def unpack(
+    record: object, deliberation: object, earlier: Callable[[int], Survey] | None
+) -> tuple[Reading, int]:
     """Read what `pack` wrote; tell about how many bytes it takes, too.
 
     Args:
         record: What is always wanted.
         deliberation: What a plan made of it, None where there is none or it is not wanted.
-        earlier: The survey that is kept in full in a row; raises ValueError.
+        earlier: The survey that is kept in full in a row, raises ValueError; None where no survey is wanted.
 
     Raises:
         ValueError: It is damaged, too large, or not a reading.
@@ -95,8 +97,8 @@ def unpack(record: object, deliberation: object, earlier: Callable[[int], Survey
     if deliberation is None:
         return reading, size
     rest, more = _read(Deliberation, deliberation)
-    survey = rest.survey
-    if rest.later is not None:
+    survey = rest.survey if earlier is not None else None
+    if rest.later is not None and earlier is not None:
         survey = rebuilt(earlier(rest.later.base), rest.later)
         more += _SESSION * len(survey.sessions) if isinstance(survey.sessions, tuple) else 0
     return replace(reading, survey=survey, plan=rest.plan), size + more

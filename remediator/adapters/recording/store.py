@@ -95,13 +95,17 @@ class SqliteRecording:
         async for reading in self._all(_WHOLE, where):
             yield reading
 
-    async def story(self, incident: str) -> AsyncIterator[Reading]:
+    async def story(self, incident: str, *, surveys: bool = True) -> AsyncIterator[Reading]:
         """Read everything that was kept of an incident, and from shortly before and after it.
+
+        Args:
+            incident: Its id.
+            surveys: With the surveys, which take the most time.
 
         Raises:
             RecordingError: It cannot be read any further.
         """
-        async for reading in self._all(_STORY, (incident, self._mode.value)):
+        async for reading in self._all(_STORY, (incident, self._mode.value), surveys=surveys):
             yield reading
 
     async def depositions(self, replica: str, since: datetime, until: datetime) -> tuple[Deposition, ...]:
@@ -122,11 +126,11 @@ class SqliteRecording:
         self._worker.stop()
 
     async def _all(
-        self, listing: str, where: tuple[object, ...], *, whole: bool = True
+        self, listing: str, where: tuple[object, ...], *, whole: bool = True, surveys: bool = True
     ) -> AsyncIterator[Reading]:
         nothing: tuple[Sequence[int], str] = ((), "")
         rows, trouble = await self._ask(lambda db: _listed(db, listing, where), nothing)
-        desk = _Desk(whole)
+        desk = _Desk(whole, surveys)
         place = 0
         while place < len(rows):
             found = await self._ask(partial(desk.read, rows=rows[place : place + _ROWS]), None)
@@ -173,8 +177,9 @@ class _Part:
 class _Desk:
     """Takes readings out of rows, with the survey at hand that the next ones are told by."""
 
-    def __init__(self, whole: bool) -> None:
+    def __init__(self, whole: bool, surveys: bool) -> None:
         self._whole = whole
+        self._surveys = surveys
         self._full: tuple[int, Survey] | None = None
 
     def read(self, db: sqlite3.Connection, rows: Sequence[int]) -> _Part:
@@ -198,7 +203,8 @@ class _Desk:
             return
         record, deliberation = found
         wanted = deliberation if self._whole else None
-        reading, size = unpack(record, wanted, lambda base: self._earlier(db, base))
+        earlier = partial(self._earlier, db) if self._surveys else None
+        reading, size = unpack(record, wanted, earlier)
         if reading.survey is not None:
             self._full = row, reading.survey
         part.readings.append(reading)

@@ -89,6 +89,7 @@ def test_all_who_speak_of_leaks_mean_the_same_sessions(
         assert f"{most[1]} of them of {most[0].label}" in text
     page = view("shop", policy, Turn(assessment), cast("Any", None), None, (), Doing("", "", ""), START)
     assert any(text in line for line in page.because)
+    assert set(assessment.diagnosis.signs) <= set(page.because)
     assert any(text in line for line in assessment_lines("shop", assessment))
     assert assessment_record("shop", assessment)["diagnosis"]["text"] == text
 

@@ -11,7 +11,8 @@ from remediator.core.model import Level, Mode
 from remediator.core.owner import Owner, OwnerKind
 from remediator.core.plan import Objection, Plan, RestartReplica, TerminateSession
 from remediator.core.reading import Reading, reading_of
-from remediator.core.story import Kind, side_by_side, story
+from remediator.core.scene import Kind
+from remediator.core.story import side_by_side, story
 from remediator.core.turn import Orders, Turn
 from tests.builders import (
     DATABASE,
