@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from remediator.cli.common import (
 from remediator.cli.exits import Exit
 from remediator.config import Settings
 from remediator.core.assess import Assessment, Watch, assess
+from remediator.core.maintenance import Window
 from remediator.core.model import Level, Mode, Sample
 from remediator.core.server import Holder
 from remediator.core.trend import NO_TREND, WINDOW, recalled
@@ -43,7 +44,8 @@ def check(config: Path | None, form: str) -> int:
     """Take one sample of each database and say its level and why.
 
     The level is what this one sample shows; the daemon enters it once it has lasted (`for:`). Growth
-    and churn are told where a daemon has recorded the minutes before.
+    and churn are told where a daemon has recorded the minutes before; so is what it read last, where
+    the server is full and lets only those in who were there before.
 
     \b
     Exit codes: 0 normal, 1 monitor or alert, 2 critical, 3 not known
@@ -51,16 +53,32 @@ def check(config: Path | None, form: str) -> int:
     """
     settings = settings_from(config)
     quiet_logs(settings)
-    turns, holders = asyncio.run(_check(settings))
+    looks = asyncio.run(_check(settings))
     if form == "nagios":
         policies = {d.name: d.policy for d in settings.databases}
-        print_lines(render.nagios_lines({n: (t.assessment, policies[n]) for n, t in turns.items()}))
-    for name, turn in turns.items():
+        print_lines(render.nagios_lines({n: (x.assessment, policies[n]) for n, x in looks.items()}))
+    for name, look in looks.items():
+        shown = (name, look.assessment, look.maintenance, look.holder, look.recorded)
         if form == "json":
-            print_json([render.assessment_record(name, turn.assessment, turn.maintenance, holders[name])])
+            print_json([render.assessment_record(*shown)])
         elif form == "text":
-            print_lines(render.assessment_lines(name, turn.assessment, turn.maintenance, holders[name]))
-    return max((_code(turn.assessment) for turn in turns.values()), key=_SEVERITY.index)
+            print_lines(render.assessment_lines(*shown))
+    return max((_code(look.assessment) for look in looks.values()), key=_SEVERITY.index)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a look at one database finds.
+
+    Attributes:
+        holder: Who has the right to act.
+        recorded: What a daemon read shortly before, where this look could not read the server itself.
+    """
+
+    assessment: Assessment
+    maintenance: Window | None
+    holder: Holder | None
+    recorded: Assessment | None
 
 
 # The order of severity is not that of the numbers: a known critical is worse than not knowing.
@@ -76,18 +94,19 @@ def _code(assessment: Assessment) -> Exit:
     return Exit.OK if level is Level.NORMAL else Exit.FAILED
 
 
-async def _check(settings: Settings) -> tuple[dict[str, Turn], dict[str, Holder | None]]:
+async def _check(settings: Settings) -> dict[str, _Look]:
     now = SystemClock().now()
     async with looking(settings, settings.mode) as (world, cycles, _store):
         recording = asyncio.ensure_future(_recorded(settings, now.at))
         found = await asyncio.gather(*(cycle.look(now) for cycle in cycles))
         recorded = await recording
-        holders = {name: await _holder(database) for name, database in world.databases.items()}
-        turns = {
-            c.database.name: Turn(_with_past(c, a, recorded[c.database.name]), maintenance=c.maintenance(now))
-            for c, a in zip(cycles, found, strict=True)
-        }
-        return turns, holders
+        looks = {}
+        for cycle, assessment in zip(cycles, found, strict=True):
+            name = cycle.database.name
+            judged, last = _with_recorded(cycle, assessment, recorded[name])
+            holder = await _holder(world.databases[name])
+            looks[name] = _Look(judged, cycle.maintenance(now), holder, last)
+        return looks
 
 
 async def _holder(database: PostgresDatabase) -> Holder | None:
@@ -112,13 +131,20 @@ async def _recorded(settings: Settings, until: datetime) -> dict[str, list[Sampl
     return found
 
 
-def _with_past(cycle: Cycle, assessment: Assessment, before: Sequence[Sample]) -> Assessment:
-    """Judge a look anew by what was recorded before it, if anything was."""
-    sample = replace(
-        assessment.sample, trend=NO_TREND, signalled=None
-    )  # the daemon may have ended some since
-    trend = recalled(before, sample)
-    return assess(cycle.policy, Watch(trend=trend), sample) if trend.readings else assessment
+def _with_recorded(
+    cycle: Cycle, assessment: Assessment, before: Sequence[Sample]
+) -> tuple[Assessment, Assessment | None]:
+    """Judge a look anew by what was recorded before it, and find the last reading where it has none."""
+    if assessment.sample.slots is None:
+        read = [sample for sample in before if sample.slots is not None]
+        return assessment, _judged(cycle, read[-1], before) if read else None
+    # The daemon may have ended some since.
+    sample = replace(assessment.sample, trend=NO_TREND, signalled=None)
+    return _judged(cycle, sample, before) if recalled(before, sample).readings else assessment, None
+
+
+def _judged(cycle: Cycle, sample: Sample, before: Sequence[Sample]) -> Assessment:
+    return assess(cycle.policy, Watch(trend=recalled(before, sample)), sample)
 
 
 @click.command()

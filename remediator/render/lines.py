@@ -20,29 +20,43 @@ from remediator.render.verdicts import reasons, verdict
 
 
 def assessment_lines(
-    name: str, assessment: Assessment, window: Window | None = None, holder: Holder | None = None
+    name: str,
+    assessment: Assessment,
+    window: Window | None = None,
+    holder: Holder | None = None,
+    recorded: Assessment | None = None,
 ) -> Iterator[str]:
     """One database's assessment for a person.
 
     Args:
         name: The database.
-        assessment: A sample, judged.
+        assessment: What was seen.
         window: The maintenance window that is in force.
         holder: Who has the right to act.
+        recorded: What a daemon read shortly before, where the server could not be read.
     """
     yield f"{name}: {verdict(assessment)}"
     if window is not None:
         yield f"  {_maintenance(window)}"
     for reason in reasons(assessment):
         yield f"  {reason}"
+    if holder is not None:
+        yield f"  {holder.text} has the right to act"
+    yield from _sample_lines(assessment)
+    if recorded is not None:
+        age = assessment.sample.moment.at - recorded.sample.moment.at
+        yield f"  the daemon, which was connected before, read {duration(age)} ago:"
+        yield from (f"    {reason}" for reason in reasons(recorded))
+        yield from (f"  {line}" for line in _sample_lines(recorded))
+
+
+def _sample_lines(assessment: Assessment) -> Iterator[str]:
     sample = assessment.sample
     if sample.slots is not None:
         slots = sample.slots
         kept = slots.superuser_reserved + slots.reserved
         total = f"{slots.max_connections} less {kept} reserved"
         yield f"  {slots.free} free of {slots.usable} usable slots ({total})"
-    if holder is not None:
-        yield f"  {holder.text} has the right to act"
     yield from _motion_lines(assessment)
     if sample.untold:
         yield f"  sessions are told by the config's patterns only: {sample.untold}"

@@ -23,9 +23,21 @@ Record = dict[str, Any]
 
 
 def assessment_record(
-    name: str, assessment: Assessment, window: Window | None = None, holder: Holder | None = None
+    name: str,
+    assessment: Assessment,
+    window: Window | None = None,
+    holder: Holder | None = None,
+    recorded: Assessment | None = None,
 ) -> Record:
-    """One database's assessment for JSON, the maintenance window in force and who has the right to act."""
+    """One database's assessment for JSON.
+
+    Args:
+        name: The database.
+        assessment: What was seen.
+        window: The maintenance window that is in force.
+        holder: Who has the right to act.
+        recorded: What a daemon read shortly before, where the server could not be read.
+    """
     maintenance = {"until": window.until.isoformat(), "reason": window.reason} if window else None
     return {
         "database": name,
@@ -46,6 +58,7 @@ def assessment_record(
             }
             for f in assessment.findings
         ],
+        "recorded": assessment_record(name, recorded) if recorded else None,
     }
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -22,6 +23,21 @@ if TYPE_CHECKING:
     from tests.faults.conftest import Figure
 
 SHOWS_LOGINS_SINCE = 18
+
+
+def fill(app: str, stack: ExitStack) -> list[int]:
+    """Hold idle sessions open until no ordinary client gets in any more."""
+    leaked = stack.enter_context(open_idle(app, 15))
+
+    def no_more() -> bool:
+        try:
+            leaked.extend(stack.enter_context(open_idle(app, 1)))
+        except psycopg.OperationalError:
+            return True
+        return False
+
+    wait_until(no_more, what="the server to be full")
+    return leaked
 
 
 @pytest.mark.parametrize("version", [16, 18])
@@ -77,6 +93,38 @@ def test_full_by_the_limit_of_its_database(make_postgres: MakePostgres, tmp_path
         assert "refused" in daemon.said("incident_opened")[0]["because"]
 
 
+def test_full_with_the_daemon_inside(make_postgres: MakePostgres, tmp_path: Path) -> None:
+    """A command is shut out where the daemon is not.
+
+    Given a server without a slot kept for us, and a daemon that was connected before it was full
+    When somebody asks how bad it is
+    Then it is critical, and what the daemon reads meanwhile says who holds the slots.
+    """
+    server = make_postgres(15, max_connections=24)
+    app, watch = create_app_role(server), create_watch_role(server, reserved=False)
+    with Daemon(tmp_path, watch, policy=ladder(), mode="dry-run") as daemon, ExitStack() as stack:
+        daemon.wait_cycles(2)
+        leaked = fill(app, stack)
+
+        def record() -> dict[str, Any]:
+            looked = daemon.run("check")
+            assert looked.returncode == 2, looked
+            found: dict[str, Any] = json.loads(looked.stdout)
+            assert found["slots"] is None
+            return found
+
+        wait_until(
+            lambda: ((record()["recorded"] or {}).get("slots") or {}).get("free") == 0, what="the record"
+        )
+        recorded = record()["recorded"]
+        assert recorded["level"] == "critical"
+        counted = sum(group["count"] for group in recorded["sessions"] if group["application"] == "leaky")
+        assert counted == len(leaked)
+        said = daemon.run("check", "--format", "text").stdout
+        assert "the daemon, which was connected before, read " in said
+        assert "leaky" in said
+
+
 @pytest.mark.parametrize("version", [15, 18])
 def test_full_before_we_come(
     version: int, make_postgres: MakePostgres, tmp_path: Path, figure: Figure
@@ -93,16 +141,8 @@ def test_full_before_we_come(
     app, watch = create_app_role(server), create_watch_role(server, reserved=reserves)
     worker = LeakingService("worker", tmp_path / "worker", app, limit=0)
     with ExitStack() as stack:
-        leaked = stack.enter_context(open_idle(app, 15))
+        leaked = fill(app, stack)
 
-        def no_more() -> bool:
-            try:
-                leaked.extend(stack.enter_context(open_idle(app, 1)))
-            except psycopg.OperationalError:
-                return True
-            return False
-
-        wait_until(no_more, what="the server to be full")
         started = Stopwatch()
         with Daemon(tmp_path / "d", watch, worker, policy=ladder("worker")) as daemon:
             if reserves:
