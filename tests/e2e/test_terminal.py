@@ -13,6 +13,7 @@ from tests.testbed.daemon import Daemon
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.sessions import open_idle
+from tests.testbed.web import ask, free_port
 
 ROLE = "ev\x1b[2Jil\x9b31m\u202e\nlevel normal"
 SEEN = "ev\\x1b[2Jil\\x9b31m\\u202e\\nlevel normal"
@@ -54,12 +55,17 @@ def test_nothing_of_a_name_reaches_the_terminal_as_it_is(
     hostile: str, postgres: PostgresServer, tmp_path: Path
 ) -> None:
     """Given idle sessions of it, then each command shows the name in signs that can be seen, on one line."""
-    daemon = Daemon(tmp_path / "d", create_watch_role(postgres), mode="dry-run", policy=POLICY)
+    port, watch = free_port(), create_watch_role(postgres)
+    config = {"web": {"listen": f"127.0.0.1:{port}"}}
+    daemon = Daemon(tmp_path / "d", watch, mode="dry-run", policy=POLICY, config=config)
     with open_idle(hostile, 34, application_name=""):
         for arguments, named in BEFORE.items():
             look(daemon, arguments, named=named)
         with daemon:
             daemon.wait_for("action_finished", action="terminate")
+            page = ask(port, "/").body
+            assert SEEN.partition("\\n")[0] in page
+            assert all(line.isprintable() for line in page.split("\n"))
             assert daemon.terminate() == 0
         for arguments, named in AFTER.items():
             look(daemon, arguments, named=named)
