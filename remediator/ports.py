@@ -276,7 +276,7 @@ class Recording(Protocol):
         ...
 
     def story(self, incident: str, *, surveys: bool = True) -> AsyncIterator[Reading]:
-        """Read what was kept of an incident and shortly around it, oldest first; surveys take their time."""
+        """Read what was kept of an incident and around it, oldest first; surveys of changed plans only."""
         ...
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from remediator.adapters.recording import Recorder
 from remediator.core.ledger import Entry, Incident
 from remediator.core.model import Mode
 from remediator.core.policy import Policy
@@ -41,3 +42,12 @@ async def _of(database: str, readings: Iterable[Reading]) -> AsyncIterator[Readi
     for reading in readings:
         if reading.database == database:
             yield reading
+
+
+def finish(recorder: Recorder) -> None:
+    """Let a recorder write what waits, however busy the machine is."""
+    thread = recorder._thread  # noqa: SLF001  in life the end does not wait for it for long
+    recorder.close()
+    if thread is not None:
+        thread.join(60)
+        assert not thread.is_alive()

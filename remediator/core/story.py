@@ -157,7 +157,7 @@ def _decided(before: Reading | None, after: Reading) -> Iterator[Scene]:
     if plan.relapsed and new is not None:
         yield Scene(at, Kind.RELAPSED, f"critical again: round {new.round}")
     known = before.plan if before is not None else None
-    if known is None or essence(plan) != essence(known):
+    if another_plan(known, plan):
         yield Scene(at, Kind.PLANNED, "planned", plan=plan)
     if (why := _held(plan)) and why != _held(known):
         yield Scene(at, Kind.HELD, f"held: {why}", because=plan.detail, plan=plan)
@@ -165,8 +165,12 @@ def _decided(before: Reading | None, after: Reading) -> Iterator[Scene]:
         yield Scene(at, Kind.WAITING, f"waits: {why}", because=plan.detail, plan=plan)
 
 
-def essence(plan: Decision) -> tuple[object, ...]:
-    """What makes a plan another one: not the seconds in its words."""
+def another_plan(before: Decision | None, after: Decision | None) -> bool:
+    """Tell whether there is a plan, and another one than before, whatever the seconds in its words."""
+    return after is not None and (before is None or _essence(after) != _essence(before))
+
+
+def _essence(plan: Decision) -> tuple[object, ...]:
     return plan.objections, tuple((r.index, r.objections, r.acts, held_back(r)) for r in plan.rungs)
 
 

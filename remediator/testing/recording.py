@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from remediator.core.reading import Reading, fingerprint, reading_of
+from remediator.core.reading import Decision, Reading, fingerprint, reading_of
+from remediator.core.story import another_plan
 from remediator.errors import RecordingError
 
 if TYPE_CHECKING:
@@ -83,10 +84,13 @@ class MemoryRecording:
         own = [r for r in self.kept if r.incident is not None and r.incident.id == incident]
         if not own:
             return
+        plan: Decision | None = None
         since, until = own[0].at - _AROUND, own[-1].at + _AROUND + timedelta(microseconds=1)
         async for reading in self.whole(own[0].database, since, until):
             if reading.incident is None or reading.incident.id == incident:
-                yield reading if surveys else replace(reading, survey=None)
+                wanted = surveys and another_plan(plan, reading.plan)
+                plan = reading.plan
+                yield reading if wanted else replace(reading, survey=None)
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -28,6 +28,7 @@ from remediator.core.owner import Owner, OwnerKind
 from remediator.core.plan import Survey
 from remediator.core.reading import Reading, fingerprint
 from remediator.core.server import Counters
+from remediator.core.story import another_plan
 from remediator.core.trouble import Trouble, TroubleKind
 from remediator.core.turn import Orders, Turn
 from remediator.ports import Follower, Recording
@@ -43,6 +44,7 @@ from tests.builders import (
     make_session,
     moment,
 )
+from tests.replaying import finish
 from tests.unit.cycle_world import Told
 
 POLICY = make_policy()
@@ -76,7 +78,7 @@ class Kept:
 
 def _sqlite(state_dir: Path) -> Kept:
     recorder = Recorder(state_dir, Mode.ENFORCE, "one", KEEP, Told())
-    return Kept(recorder, SqliteRecording(state_dir, Mode.ENFORCE), recorder.close)
+    return Kept(recorder, SqliteRecording(state_dir, Mode.ENFORCE), lambda: finish(recorder))
 
 
 def _memory(_: Path) -> Kept:
@@ -183,7 +185,16 @@ async def test_whatever_is_seen_in_an_endless_incident_comes_back_as_it_was(kept
         kept.follower.completed(DATABASE, POLICY, taken[-1])
         if number % 100 == 0:
             kept.flush()
-    assert [r.survey for r in await kept.all()] == [turn.survey for turn in taken]
+    everything = await kept.all()
+    assert [r.survey for r in everything] == [turn.survey for turn in taken]
+    (incident,) = {r.incident.id for r in everything if r.incident}
+    story = await kept.story(incident)
+    assert [replace(r, survey=None) for r in story] == [replace(r, survey=None) for r in everything]
+    plans = zip((None, *everything), everything, strict=False)
+    changed = [another_plan(before.plan if before else None, after.plan) for before, after in plans]
+    assert any(changed)
+    for told, reading, is_another in zip(story, everything, changed, strict=True):
+        assert told.survey == (reading.survey if is_another else None)
     assert all(turn.plan is not None and turn.plan.next_step is None for turn in taken)
 
 

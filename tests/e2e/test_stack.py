@@ -186,8 +186,9 @@ def a_stricter_policy_would_have_acted_earlier(shop: ExampleStack) -> None:
     code, said = sidecar.exec_run([*asked, "text"])
     assert isinstance(said, bytes)
     lines = said.decode().splitlines()
-    (at, *_) = [line for line in lines if "! " in line and "incident opened" in line]
-    assert at.index("! -") < at.index("incident opened"), "nothing was opened then, and would be now"
+    (line, *_) = [line for line in lines if "incident opened" in line]
+    assert "! " in line[:18], line
+    assert "incident opened" in line[60:], "nothing was opened then, in the left column; it would be now"
     assert "decide differently" in lines[-1]
 
 

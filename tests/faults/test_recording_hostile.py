@@ -27,6 +27,7 @@ from remediator.core.plan import Plan, Survey
 from remediator.core.turn import Turn
 from tests.builders import make_group, make_policy, make_sample, make_session
 from tests.faults.conftest import Figure
+from tests.replaying import finish
 from tests.unit.cycle_world import Told
 
 CONFIG = "version: 1\nmode: enforce\ndatabases: [{name: shop, dsn: 'postgresql://u@127.0.0.1:1/shop'}]\n"
@@ -64,7 +65,7 @@ def state_dir(tmp_path: Path) -> Path:
         recorder.completed(
             "shop", policy, Turn(assess(policy, Watch(), sample), Plan(), incident, survey=survey)
         )
-    recorder.close()
+    finish(recorder)
     asyncio.run(_write_down(state_dir, incident))
     return state_dir
 

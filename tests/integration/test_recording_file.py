@@ -35,6 +35,7 @@ from tests.builders import (
     make_session,
     moment,
 )
+from tests.replaying import finish
 from tests.unit.cycle_world import Told
 
 DAY = timedelta(days=1)
@@ -64,7 +65,7 @@ def record(state_dir: Path, *turns: Turn, keep: Keep = KEEP) -> Told:
         writer.completed(DATABASE, POLICY, one)
         while writer._waiting.qsize() > 100:  # noqa: SLF001  in life there are seconds between them
             time.sleep(0.001)
-    writer.close()
+    finish(writer)
     return told
 
 

@@ -40,7 +40,7 @@ from remediator.testing import FakeDatabase, Reaction
 from remediator.testing.recording import MemoryRecording
 from remediator.testing.session import FakeSession
 from tests.builders import START, UNREACHABLE, make_policy
-from tests.replaying import Replayed, replayed
+from tests.replaying import Replayed, finish, replayed
 from tests.unit.cycle_world import Told, World
 
 TERMINATE = TerminateIdle(timedelta(minutes=10))
@@ -127,13 +127,13 @@ class Scribe(MemoryRecording):
 
     def reborn(self, run: str) -> None:
         """Begin another life of the daemon."""
-        self.recorder.close()
+        finish(self.recorder)
         self.run = run
         self.recorder = self._recorder()
 
     async def from_file(self) -> list[Reading]:
         """What the file has."""
-        self.recorder.close()
+        finish(self.recorder)
         assert self.trouble.lines == []
         recording = SqliteRecording(self.state_dir, self._mode)
         ever = timedelta(days=1000)

@@ -7,6 +7,7 @@ import time
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,6 +15,7 @@ from remediator.adapters.recording import file
 from remediator.adapters.recording.codec import MOST, unpack, unpack_deposition, unpack_survey
 from remediator.adapters.recording.recorder import microseconds
 from remediator.adapters.worker import Worker
+from remediator.core.story import another_plan
 from remediator.core.text import duration
 from remediator.errors import RecordingError
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from remediator.core.deposition import Deposition
     from remediator.core.model import Mode
     from remediator.core.plan import Survey
-    from remediator.core.reading import Reading
+    from remediator.core.reading import Decision, Reading
 
 _T = TypeVar("_T")
 _DEADLINE = timedelta(seconds=5)
@@ -81,9 +83,9 @@ class SqliteRecording:
         start, end = microseconds(since), microseconds(until)
         where: tuple[object, ...] = (database, self._mode.value, start, end)
         if points is None:
-            return tuple([r async for r in self._all(_ALL, where, whole=False)])
+            return tuple([r async for r in self._all(_ALL, where, _Extent.SHORT)])
         width = max(1, -(-(end - start) // max(1, points)))
-        return tuple([r async for r in self._all(_PEAKS, (*where, start, width), whole=False)])
+        return tuple([r async for r in self._all(_PEAKS, (*where, start, width), _Extent.SHORT)])
 
     async def whole(self, database: str, since: datetime, until: datetime) -> AsyncIterator[Reading]:
         """Read everything that was kept, oldest first, a part at a time.
@@ -100,12 +102,13 @@ class SqliteRecording:
 
         Args:
             incident: Its id.
-            surveys: With the surveys, which take the most time.
+            surveys: With the surveys, which take the most time, where a plan differs from the one before.
 
         Raises:
             RecordingError: It cannot be read any further.
         """
-        async for reading in self._all(_STORY, (incident, self._mode.value), surveys=surveys):
+        extent = _Extent.CHANGES if surveys else _Extent.PLANS
+        async for reading in self._all(_STORY, (incident, self._mode.value), extent):
             yield reading
 
     async def depositions(self, replica: str, since: datetime, until: datetime) -> tuple[Deposition, ...]:
@@ -126,11 +129,11 @@ class SqliteRecording:
         self._worker.stop()
 
     async def _all(
-        self, listing: str, where: tuple[object, ...], *, whole: bool = True, surveys: bool = True
+        self, listing: str, where: tuple[object, ...], extent: _Extent | None = None
     ) -> AsyncIterator[Reading]:
         nothing: tuple[Sequence[int], str] = ((), "")
         rows, trouble = await self._ask(lambda db: _listed(db, listing, where), nothing)
-        desk = _Desk(whole, surveys)
+        desk = _Desk(extent or _Extent.ALL)
         place = 0
         while place < len(rows):
             found = await self._ask(partial(desk.read, rows=rows[place : place + _ROWS]), None)
@@ -164,6 +167,18 @@ class SqliteRecording:
             raise RecordingError(f"recording {self._path}: {said}") from error
 
 
+class _Extent(Enum):
+    """How much of a reading is wanted: without plan and survey, without survey, or all of it.
+
+    `CHANGES` has surveys where a plan differs from the one before.
+    """
+
+    SHORT = "short"
+    PLANS = "plans"
+    CHANGES = "changes"
+    ALL = "all"
+
+
 @dataclass(slots=True)
 class _Part:
     """What was read at once: from so many rows, of which some could not be read."""
@@ -177,9 +192,9 @@ class _Part:
 class _Desk:
     """Takes readings out of rows, with the survey at hand that the next ones are told by."""
 
-    def __init__(self, whole: bool, surveys: bool) -> None:
-        self._whole = whole
-        self._surveys = surveys
+    def __init__(self, extent: _Extent) -> None:
+        self._extent = extent
+        self._plan: Decision | None = None
         self._full: tuple[int, Survey] | None = None
 
     def read(self, db: sqlite3.Connection, rows: Sequence[int]) -> _Part:
@@ -202,9 +217,12 @@ class _Desk:
         if found is None:  # forgotten meanwhile
             return
         record, deliberation = found
-        wanted = deliberation if self._whole else None
-        earlier = partial(self._earlier, db) if self._surveys else None
-        reading, size = unpack(record, wanted, earlier)
+        wanted = deliberation if self._extent is not _Extent.SHORT else None
+        earlier = partial(self._earlier, db)
+        reading, size = unpack(record, wanted, earlier if self._extent is _Extent.ALL else None)
+        if self._extent is _Extent.CHANGES and another_plan(self._plan, reading.plan):
+            reading, size = unpack(record, wanted, earlier)
+        self._plan = reading.plan
         if reading.survey is not None:
             self._full = row, reading.survey
         part.readings.append(reading)
