@@ -120,6 +120,13 @@ def _other_kinds(state_dir: Path) -> None:
     edit(state_dir, "UPDATE reading SET record = ? WHERE id % 3 = 2", zlib.compress(b'{"at": [[[]]]}'))
 
 
+def _no_zone(state_dir: Path) -> None:
+    with closing(sqlite3.connect(state_dir / NAME, isolation_level=None)) as db:
+        for row, record in db.execute("SELECT id, record FROM reading").fetchall():
+            text = zlib.decompress(record).replace(b'Z"', b'"')
+            db.execute("UPDATE reading SET record = ? WHERE id = ?", (zlib.compress(text), row))
+
+
 def _torn(state_dir: Path) -> None:
     with closing(sqlite3.connect(state_dir / NAME)) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -139,7 +146,7 @@ def _endless(state_dir: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("spoil", [_bomb, _large_bomb, _crowd, _other_kinds, _torn, _endless])
+@pytest.mark.parametrize("spoil", [_bomb, _large_bomb, _crowd, _other_kinds, _no_zone, _torn, _endless])
 @pytest.mark.parametrize("command", [("history", "show", "shop-1"), ("replay",)])
 def test_what_is_in_the_file_takes_no_more_than_agreed(
     state_dir: Path, spoil: Spoil, command: tuple[str, ...], figure: Figure

@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ _LEVEL = 3
 # Ten thousand sessions take a quarter of that. Whoever wrote more into our file meant no reading.
 MOST = 16_000_000
 _SESSION = 300
+_FIRST, _LAST = 1970, 9999
 _T = TypeVar("_T")
 
 
@@ -94,6 +96,9 @@ def unpack(
         ValueError: It is damaged, too large, or not a reading.
     """
     reading, size = _read(Reading, record)
+    moment, incident = reading.sample.moment, reading.incident
+    if not all(map(_dated, (moment.at, moment.steady, incident.opened_at if incident else moment.at))):
+        raise ValueError("was at no time that can be")
     if deliberation is None:
         return reading, size
     rest, more = _read(Deliberation, deliberation)
@@ -102,6 +107,10 @@ def unpack(
         survey = rebuilt(earlier(rest.later.base), rest.later)
         more += _SESSION * len(survey.sessions) if isinstance(survey.sessions, tuple) else 0
     return replace(reading, survey=survey, plan=rest.plan), size + more
+
+
+def _dated(at: datetime) -> bool:
+    return at.tzinfo is not None and _FIRST < at.year < _LAST
 
 
 def unpack_survey(deliberation: object) -> Survey:
