@@ -21,6 +21,7 @@ from remediator.ports import Clock, LedgerStore
 from remediator.status import chart as charts
 from remediator.status import stories, views
 from remediator.status.archive import Archive, Recount
+from remediator.status.doing import doing
 from remediator.status.memory import Memory, Reading, Remembered
 
 _BACK = timedelta(days=7)
@@ -262,6 +263,6 @@ class Desk:
             charts.chart(known.readings, stories.marks(own), policy, now),
             foreseen.ahead if foreseen else None,
             views.budgets(standing) if standing else (),
-            views.doing(turn, standing, self._facts().mode, story),
+            doing(turn, standing, self._facts().mode, story),
             now,
         )

@@ -1,4 +1,4 @@
-"""One database as the page shows it: its state in a sentence, whose sessions, what would be done."""
+"""One database as the page shows it: its state, whose sessions, what would be done."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from datetime import datetime
 from remediator.core.assess import Assessment
 from remediator.core.budgets import Standing
 from remediator.core.diagnosis import Kind
-from remediator.core.ledger import Phase
-from remediator.core.model import Evidence, Level, Mode, Sample
+from remediator.core.model import Evidence, Level, Sample
 from remediator.core.plan import Plan, RestartReplica, StepPlan, TerminateSession
 from remediator.core.policy import Policy
 from remediator.core.text import count, duration
@@ -19,7 +18,7 @@ from remediator.core.turn import Turn
 from remediator.render import reasons
 from remediator.status import words
 from remediator.status.chart import Band, Chart, bands
-from remediator.status.stories import Story
+from remediator.status.doing import Doing
 
 _OWNERS = 24
 _KINDS = {
@@ -27,19 +26,6 @@ _KINDS = {
     Kind.PEAK: "a load peak",
     Kind.UNCLEAR: "neither clearly a leak nor a load peak",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Doing:
-    """What is being done about it.
-
-    Attributes:
-        tone: `calm`, `act`, `wait`, `bad` or `dry`.
-    """
-
-    tone: str
-    title: str
-    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +94,7 @@ class View:
         level: The level, or `unknown`.
         pending: What it is about to become, in words.
         because: Why it is so.
+        untold: Why the addresses of containers do not tell whose the sessions are.
     """
 
     name: str
@@ -122,6 +109,7 @@ class View:
     bands: Sequence[Band]
     doing: Doing
     owners: Sequence[Whose]
+    untold: str
     states: Sequence[tuple[str, int]]
     probe: str
     checked: str
@@ -158,6 +146,7 @@ def view(
         bands=bands(policy),
         doing=doing,
         owners=owners(sample),
+        untold=sample.untold,
         states=_states(sample),
         probe=_probe(sample),
         checked=words.ago(sample.moment.at, now),
@@ -167,34 +156,6 @@ def view(
         ahead=ahead,
         budgets=left,
     )
-
-
-def doing(turn: Turn, standing: Standing | None, mode: Mode, story: Story | None) -> Doing:
-    """Say in a sentence what is being done.
-
-    Args:
-        turn: The newest cycle's.
-        standing: What is in force, None when it could not be read.
-        mode: Whether anything is really done.
-        story: That of the open incident.
-    """
-    assessment, incident, plan = turn.assessment, turn.incident, turn.plan
-    done = f"So far: {story.summary}." if story else ""
-    if incident is None:
-        return _idle(assessment, standing)
-    if incident.phase is Phase.RELIEVED:
-        tone, title = ("dry", "Would be relieved") if mode is Mode.DRY_RUN else ("calm", "Relieved")
-        return Doing(tone, f"{title}; watching whether it lasts", done)
-    if assessment.unknown:
-        return Doing("bad", "Nothing is done while the state is not known", done)
-    if turn.in_flight:
-        return Doing("act", f"Acting: {story.under_way if story and story.under_way else 'verifying'}", done)
-    if plan is not None and plan.held:
-        title = "Held by an order of people" if plan.ordered else "Held: a person is needed"
-        return Doing("wait" if plan.ordered else "bad", title, f"{words.why_held(plan).capitalize()}. {done}")
-    if plan is not None and plan.next_step is None and not plan.relieved:
-        return Doing("wait", "Waiting", f"{words.why_held(plan).capitalize()}. {done}")
-    return Doing("dry" if mode is Mode.DRY_RUN else "act", "At work", done)
 
 
 def _motion(assessment: Assessment) -> Iterator[str]:
@@ -216,18 +177,6 @@ def _pending(assessment: Assessment, policy: Policy) -> str:
     if assessment.evidence.get(assessment.level) is Evidence.CLEAR:
         return f"clear now; left once that has lasted for {duration(policy.clear.hold_for)}"
     return ""
-
-
-def _idle(assessment: Assessment, standing: Standing | None) -> Doing:
-    if assessment.unknown:
-        return Doing("bad", "The state is not known", "Nothing is done until it is.")
-    if assessment.pending is Level.CRITICAL:
-        return Doing("wait", "Critical is seen, to be confirmed", "It must last before anything is done.")
-    if standing is not None and standing.pause is not None:
-        return Doing("wait", "Paused", standing.pause.reason or "Nothing would be done.")
-    if assessment.level is Level.NORMAL:
-        return Doing("calm", "All is well", "Nothing has to be done.")
-    return Doing("calm", "Watching", "Nothing is done before critical is confirmed.")
 
 
 def owners(sample: Sample) -> list[Whose]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from contextlib import ExitStack, contextmanager
+from html import unescape
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from tests.testbed.engine import BUSYBOX_IMAGE, ComposeProject, DockerEngine
 from tests.testbed.namespaces import Inhabited, Namespace, Place, RemoteServer, Tunnel, inside
 from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.sockets import Forwarder
+from tests.testbed.web import ask, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,10 +57,14 @@ def leaking(place: Place, dsn: str, number: int = LEAK) -> Iterator[None]:
         yield
 
 
-def guard(directory: Path, dsn: str, project: ComposeProject, host: str = "") -> Daemon:
+def guard(
+    directory: Path, dsn: str, project: ComposeProject, host: str = "", port: int | None = None
+) -> Daemon:
     """An enforcing daemon that restarts nothing but the culprit; it does not run yet."""
     api = {"name": "api", "compose": {"project": project.name, "service": "api"}, "verify": VERIFY}
-    config = {"docker": {"host": host or project.engine.url}, "services": [api]}
+    config: dict[str, object] = {"docker": {"host": host or project.engine.url}, "services": [api]}
+    if port is not None:
+        config["web"] = {"listen": f"127.0.0.1:{port}"}
     ladder = {"remediate": {"steps": [{"restart": CULPRIT}]}}
     return Daemon(directory, dsn, policy=ladder, config=config)
 
@@ -84,7 +90,7 @@ def test_another_machines_containers_frame_no_service(
     and not restarted, its pattern-less sessions belong to nobody, and it is said why.
     """
     container = project.container("api")
-    before, address = started_at(container), Inhabited(container).far
+    before, address, port = started_at(container), Inhabited(container).far, free_port()
     with Namespace() as elsewhere:
         elsewhere.inside("ip", "addr", "add", f"{address}/32", "dev", "lo")
         both = f"{elsewhere.far},{address}"
@@ -97,13 +103,14 @@ def test_another_machines_containers_frame_no_service(
             watch = create_watch_role(server)
             if how == "tunnel":
                 watch = at(watch, "127.0.0.1", tunnel.port)
-            with guard(tmp_path, watch, project) as daemon, leaking(elsewhere, app):
+            with guard(tmp_path, watch, project, port=port) as daemon, leaking(elsewhere, app):
                 held = daemon.wait_for("incident_held")
                 (lost,) = daemon.said("directory_lost")
                 assert lost["because"] in held["because"]
                 owners = daemon.wait_cycles(3)[-1]["owners"]
                 assert owners.get("unattributed", 0) >= LEAK
                 assert "api" not in owners
+                assert lost["because"] in unescape(ask(port, "/").body)
             assert daemon.entries() == []
     assert started_at(container) == before
 

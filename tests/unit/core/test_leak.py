@@ -24,7 +24,8 @@ from remediator.core.policy import Policy, RestartService, Spare, Step, Terminat
 from remediator.core.suspicion import Suspicion
 from remediator.core.turn import Turn
 from remediator.render import assessment_lines, assessment_record
-from remediator.status.views import Doing, view
+from remediator.status.doing import Doing
+from remediator.status.views import view
 from tests.builders import START, make_group, make_incident, make_policy, make_sample
 
 MINUTE = timedelta(minutes=1)
