@@ -267,7 +267,7 @@ def _busy_is_leaked(_: Policy, __: timedelta, sample: Sample) -> tuple[SessionGr
     ("place", "broken", "first"),
     [
         ("remediator.core.restarting.blame", _first_suspect, 12),
-        ("remediator.core.culprit.leaked_groups", _busy_is_leaked, 0),
+        ("remediator.core.culprit.leaked_groups", _busy_is_leaked, 45),
     ],
 )
 def test_a_culprit_wrongly_named_is_seen(

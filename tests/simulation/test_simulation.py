@@ -13,7 +13,7 @@ import pytest
 from tests.simulation.options import Options
 from tests.simulation.runner import Report, simulate
 
-SEEDS = range(22, 34)
+SEEDS = (3, 9, 11, 22, 23, 24, 26, 29, 30, 31, 32, 33)  # one with a large server, some with a culprit
 DAYS = 1.0
 
 
