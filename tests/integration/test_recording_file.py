@@ -264,7 +264,8 @@ def test_a_disk_that_does_not_answer_never_holds_up_a_cycle(tmp_path: Path) -> N
     writer.close()
     events = [event for event, _ in told.lines]
     assert events[0] in (Event.RECORDING_UNAVAILABLE, Event.RECORDING_GAP)
-    assert sum(int(fields.get("lost", 0)) for _, fields in told.lines) >= 400 - 256
+    # Kept may be what waited, and what was in hand if the disk answers again just before that is given up.
+    assert sum(int(fields.get("lost", 0)) for _, fields in told.lines) >= 400 - 256 - 64
 
 
 async def test_a_damaged_reading_is_passed_over(tmp_path: Path) -> None:
