@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from remediator import render
+from remediator.adapters import heartbeat
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.postgres import PostgresDatabase
 from remediator.adapters.recording import SqliteRecording
@@ -31,6 +32,7 @@ from remediator.core.maintenance import Window
 from remediator.core.model import Level, Mode, Sample
 from remediator.core.server import Holder
 from remediator.core.trend import NO_TREND, WINDOW, recalled
+from remediator.core.trouble import Trouble
 from remediator.core.turn import Turn
 from remediator.cycle import Cycle
 from remediator.errors import RecordingError, UnavailableError
@@ -164,16 +166,32 @@ def plan(config: Path | None, mode: str | None, form: str, *, every: bool) -> in
     """
     settings = settings_from(config)
     quiet_logs(settings)
-    turns = asyncio.run(_plan(settings, mode_of(settings, mode)))
+    chosen = mode_of(settings, mode)
+    turns = asyncio.run(_plan(settings, chosen))
     for name, turn in turns.items():
         if turn.plan is None:
             continue
+        shown = (name, turn.assessment, turn.plan, turn.standing)
         if form == "json":
-            print_json([render.plan_record(name, turn.assessment, turn.plan, turn.standing)])
+            print_json([render.plan_record(*shown, turn.incident)])
         else:
-            print_lines(render.plan_lines(name, turn.assessment, turn.plan, turn.standing, every=every))
+            elsewhere = _elsewhere(settings, chosen, turn)
+            lines = render.plan_lines(*shown, every=every, incident=turn.incident, elsewhere=elsewhere)
+            print_lines(lines)
     unknown = any(render.shown_unknown(turn.assessment) for turn in turns.values())
     return Exit.UNKNOWN if unknown else Exit.OK
+
+
+def _elsewhere(settings: Settings, mode: Mode, turn: Turn) -> str:
+    """Where the plan of a daemon is that sees more, because it was connected before we were refused."""
+    unread = turn.survey is not None and isinstance(turn.survey.sessions, Trouble)
+    blind = unread or turn.assessment.sample.slots is None
+    if turn.incident is None or not blind or mode is not settings.mode:
+        return ""
+    if heartbeat.read(settings.state_dir, SystemClock().now().at).pulse is not heartbeat.Pulse.FRESH:
+        return ""
+    page = " and on the status page" if settings.web else ""
+    return f"the daemon may see more; its own plan is in `remediator history show {turn.incident.id}`{page}"
 
 
 async def _plan(settings: Settings, mode: Mode) -> dict[str, Turn]:

@@ -61,7 +61,7 @@ def decide(situation: Situation) -> Plan:
         goes_on = replace(situation, incident=relapse(situation.incident, new_round=False))
         renews = not any(step.acts for step in _steps(goes_on, evidence, gone))
         situation = replace(situation, incident=relapse(situation.incident, new_round=renews))
-    objections, detail = gate(
+    objections, details = gate(
         situation.database,
         situation.sample,
         evidence,
@@ -70,14 +70,25 @@ def decide(situation: Situation) -> Plan:
         situation.maintenance,
         situation.now,
     )
+    detail = "; ".join(filter(None, details))
     steps = tuple(_steps(situation, evidence, gone))
+    if Objection.UNKNOWN_EVIDENCE in objections:
+        steps = tuple(_withheld(step) for step in steps)
     if not objections:
         objections, detail = _cut_off(situation) or wait_for_turn(steps) or ((), "")
+        details = ()
         if _RESTART_WAITS.intersection(objections) and (
             again := _terminations_again(situation, evidence, gone)
         ):
             steps, objections, detail, renews = again, (), "", True
-    plan = Plan(steps=steps, objections=objections, detail=detail, relapsed=relapsed, renews=renews)
+    plan = Plan(
+        steps=steps,
+        objections=objections,
+        detail=detail,
+        details=details,
+        relapsed=relapsed,
+        renews=renews,
+    )
     if objections or plan.next_step is not None:
         return plan
     if evidence is Evidence.CLEAR:
@@ -199,6 +210,13 @@ def _suspicion(situation: Situation, eligible: Sequence[Session]) -> str:
 
 def _refuse(proposal: Proposal, objection: Objection) -> Proposal:
     return Hold(proposal.action, (objection,), proposal.because) if isinstance(proposal, Act) else proposal
+
+
+def _withheld(step: StepPlan) -> StepPlan:
+    """The step when it is not known whether anything is wrong: nothing of it would be done."""
+    unknown = (Objection.UNKNOWN_EVIDENCE,)
+    held = (Hold(p.action, unknown) if isinstance(p, Act) else p for p in step.proposals)
+    return replace(step, proposals=tuple(held), conditional=False)
 
 
 def _sort_out(

@@ -25,7 +25,8 @@ def foresee(
 ) -> Turn:
     """Plan as if critical were confirmed now, in the open incident or a new one."""
     sample = assessment.sample
-    incident = ledger.open_incident(database) or incidents.open_incident("none", database, sample, "")
+    there = ledger.open_incident(database)
+    incident = there or incidents.open_incident("none", database, sample, "")
     situation = Situation(
         database,
         policy,
@@ -39,7 +40,7 @@ def foresee(
     return Turn(
         assessment,
         decide(situation),
-        incident,
+        there,
         len(ledger.open_entries(database)),
         maintenance,
         standing(database, policy, ledger, sample.moment.steady),

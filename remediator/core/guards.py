@@ -36,6 +36,18 @@ _SPARED = (
 )
 
 
+# With nothing of ours going on, relief is relief even when we did not bring it.
+MERELY_HELD = frozenset(
+    {
+        Objection.WAITING,
+        Objection.PAUSED,
+        Objection.MAINTENANCE,
+        Objection.LOCKED,
+        Objection.ANOTHER_ACTS,
+    }
+)
+
+
 def spare_session(session: Session, spare: Spare, older_than: timedelta) -> tuple[Objection, ...]:
     """List every rule that spares a session; none means that it may be terminated.
 
@@ -130,8 +142,8 @@ def gate(
     ledger: Ledger,
     maintenance: Window | None,
     now: datetime,
-) -> tuple[tuple[Objection, ...], str]:
-    """List what stops everything for a database, whatever the steps are, and the detail in words.
+) -> tuple[tuple[Objection, ...], tuple[str, ...]]:
+    """List what stops everything for a database, whatever the steps are, and the detail of each in words.
 
     Args:
         database: Its name.
@@ -145,7 +157,7 @@ def gate(
     found = list(_gate(database, sample, evidence, incident, ledger, now))
     if maintenance is not None:
         found.insert(0, (Objection.MAINTENANCE, maintenance.text))
-    return tuple(o for o, _ in found), "; ".join(d for _, d in found if d)
+    return tuple(o for o, _ in found), tuple(d for _, d in found)
 
 
 def _gate(

@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from remediator.core.model import (
-    Replica,
-    Session,
-)
+from remediator.core.model import Replica, Session
 from remediator.core.policy import Step
 from remediator.core.trouble import Trouble
 
@@ -210,6 +207,7 @@ class Plan:
     Attributes:
         objections: What stops everything.
         detail: What the objections' words leave out.
+        details: The same for each objection, where it can be told apart.
         relapsed: Relief did not last: the ladder goes on where it was left.
         renews: The steps are those of a new round: nothing is left on the ladder after a relapse, or what is
             next has to be waited for and there are sessions to terminate meanwhile.
@@ -220,10 +218,29 @@ class Plan:
     steps: tuple[StepPlan, ...] = ()
     objections: tuple[Objection, ...] = ()
     detail: str = ""
+    details: tuple[str, ...] = ()
     relapsed: bool = False
     renews: bool = False
     relieved: bool = False
     exhausted: bool = False
+
+    @classmethod
+    def stopped(cls, objections: tuple[Objection, ...], details: tuple[str, ...], *, relieved: bool) -> Plan:
+        """A plan of nothing, with what each objection's words leave out."""
+        detail = "; ".join(filter(None, details))
+        return cls(objections=objections, detail=detail, details=details, relieved=relieved)
+
+    @property
+    def reasons(self) -> tuple[tuple[Objection, str], ...]:
+        """What stops everything, each objection with its own detail."""
+        details = self.details or ("",) * (len(self.objections) - 1) + (self.detail,)
+        return tuple(zip(self.objections, details, strict=False))
+
+    @property
+    def because(self) -> str:
+        """What stops everything, in words."""
+        told = (f"{o.meaning} ({detail})" if detail else o.meaning for o, detail in self.reasons)
+        return ", ".join(told)
 
     @property
     def next_step(self) -> StepPlan | None:
@@ -273,15 +290,3 @@ class Survey:
 
     sessions: tuple[Session, ...] | Trouble
     services: dict[str, tuple[Replica, ...] | Trouble]
-
-
-# With nothing of ours going on, relief is relief even when we did not bring it.
-MERELY_HELD = frozenset(
-    {
-        Objection.WAITING,
-        Objection.PAUSED,
-        Objection.MAINTENANCE,
-        Objection.LOCKED,
-        Objection.ANOTHER_ACTS,
-    }
-)

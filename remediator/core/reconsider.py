@@ -38,7 +38,7 @@ def second_thoughts(
         return "it is no longer critical"
     sample = assessment.sample
     evidence = critical_evidence(policy, sample, relieved=incident.phase is Phase.RELIEVED)
-    found, detail = gate(database, sample, evidence, incident, ledger, maintenance, sample.moment.steady)
+    found, details = gate(database, sample, evidence, incident, ledger, maintenance, sample.moment.steady)
     objections = [objection for objection in found if objection not in _ITS_OWN]
     if evidence is Evidence.CLEAR and step.when is When.STILL_CRITICAL:
         objections.append(Objection.NOT_NEEDED)
@@ -46,4 +46,4 @@ def second_thoughts(
         objections.append(Objection.SERVICE_LOCKED)
     if not objections:
         return ""
-    return "; ".join(filter(None, (*(objection.meaning for objection in objections), detail)))
+    return "; ".join(filter(None, (*(objection.meaning for objection in objections), *details)))

@@ -15,11 +15,11 @@ from remediator.core.clock import stamped
 from remediator.core.decide import Situation, decide
 from remediator.core.events import Event
 from remediator.core.foresight import foresee
-from remediator.core.guards import gate
+from remediator.core.guards import MERELY_HELD, gate
 from remediator.core.ledger import Entry, Incident, Ledger, Outcome, Phase
 from remediator.core.maintenance import Recurrence, Window
 from remediator.core.model import Evidence, Level, Mode, Moment, Sample
-from remediator.core.plan import MERELY_HELD, Objection, Plan, Survey
+from remediator.core.plan import Objection, Plan, Survey
 from remediator.core.policy import Policy
 from remediator.core.service import Service
 from remediator.core.turn import Orders, Turn
@@ -239,13 +239,13 @@ class Cycle:
         relieved = incident.phase is Phase.RELIEVED
         evidence = critical_evidence(policy, sample, relieved=relieved)
         window = self.maintenance(sample.moment)
-        objections, detail = gate(
+        objections, details = gate(
             self.database.name, sample, evidence, incident, ledger, window, sample.moment.steady
         )
         if not objections and evidence is Evidence.BREACH and not lasted(policy, assessment):
-            objections = (Objection.UNCONFIRMED,)
+            objections, details = (Objection.UNCONFIRMED,), ("",)
         if objections or (relieved and evidence is Evidence.CLEAR):
-            plan = Plan(objections=objections, detail=detail, relieved=not objections)
+            plan = Plan.stopped(objections, details, relieved=not objections)
             if not (relieved and evidence is Evidence.CLEAR):  # then there is nothing to hold
                 self._teller.plan(incident, plan, sample.moment)
             if evidence is Evidence.CLEAR and not relieved and MERELY_HELD.issuperset(objections):

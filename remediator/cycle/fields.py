@@ -111,8 +111,7 @@ def step_fields(step: StepPlan) -> dict[str, object]:
 def hold_reasons(plan: Plan) -> str:
     """Why a plan has nothing to do, step by step, in words."""
     if plan.objections:
-        words = ", ".join(objection.meaning for objection in plan.objections)
-        return f"{words} ({plan.detail})" if plan.detail else words
+        return plan.because
     parts = []
     for step in plan.steps:
         objections = step.objections or tuple(dict.fromkeys(o for h in step.holds for o in h.objections))

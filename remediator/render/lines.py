@@ -11,12 +11,12 @@ from remediator.core.budgets import Standing
 from remediator.core.diagnosis import Kind
 from remediator.core.ledger import Entry, Incident
 from remediator.core.maintenance import Window
-from remediator.core.model import Mode, Sample, Session
+from remediator.core.model import Level, Mode, Sample, Session
 from remediator.core.plan import Action, Hold, Plan, RestartReplica, StepPlan, TerminateSession
 from remediator.core.server import Holder
 from remediator.core.text import count, duration
 from remediator.render.standing import budget_lines, in_force_lines
-from remediator.render.verdicts import reasons, verdict
+from remediator.render.verdicts import reasons, shown_level, shown_unknown, verdict
 
 
 def assessment_lines(
@@ -94,7 +94,14 @@ def _session_lines(sample: Sample) -> Iterator[str]:
 
 
 def plan_lines(
-    name: str, assessment: Assessment, plan: Plan, standing: Standing | None = None, *, every: bool
+    name: str,
+    assessment: Assessment,
+    plan: Plan,
+    standing: Standing | None = None,
+    *,
+    every: bool,
+    incident: Incident | None = None,
+    elsewhere: str = "",
 ) -> Iterator[str]:
     """One database's plan for a person.
 
@@ -104,24 +111,48 @@ def plan_lines(
         plan: The plan.
         standing: What is in force, and what is left of each limit.
         every: List every single session, not only how many of which application, and why.
+        incident: The one that is open.
+        elsewhere: Where a plan is that rests on more than this one.
     """
-    yield f"{name}: {verdict(assessment)}; if critical were confirmed now:"
-    for objection in plan.objections:
-        yield f"  nothing would be done: {objection.meaning}"
-    if plan.detail:
-        yield f"    {plan.detail}"
-    for step in plan.steps:
-        condition = " (only if critical still)" if step.conditional else ""
-        yield f"  step {step.index + 1}: {step.step.label}{condition}"
-        yield from (f"    {line}" for line in _step_lines(step, every=every))
+    why = "if critical were confirmed now:"
+    if incident is not None:
+        why = f"incident {incident.id} is open since {incident.opened_at:%Y-%m-%d %H:%M:%S} UTC, next in it:"
+    yield f"{name}: {verdict(assessment)}; {why}"
+    said = ""
+    if shown_unknown(assessment) or shown_level(assessment) is Level.CRITICAL:
+        said = reasons(assessment)[0]
+        yield f"  {said}"
+    if elsewhere:
+        yield f"  {elsewhere}"
+    yield from plan_body(plan, said, every=every)
     if standing is not None:
         yield "  in force now:"
         yield from (f"    {line}" for line in (*in_force_lines(standing), *budget_lines(standing)))
 
 
-def _step_lines(step: StepPlan, *, every: bool) -> Iterator[str]:
+def plan_body(plan: Plan, said: str = "", *, every: bool) -> Iterator[str]:
+    """What a plan says, each reason once.
+
+    Args:
+        plan: The plan.
+        said: Why the database is judged as it is, where that is said already.
+        every: List every single session.
+    """
+    for objection, detail in plan.reasons:
+        yield f"  nothing would be done: {objection.meaning}"
+        if detail and detail not in said:
+            yield f"    {detail}"
+    said = f"{said} {plan.detail}"
+    for step in plan.steps:
+        condition = " (only if critical still)" if step.conditional else ""
+        yield f"  step {step.index + 1}: {step.step.label}{condition}"
+        yield from (f"    {line}" for line in _step_lines(step, said, every=every))
+
+
+def _step_lines(step: StepPlan, said: str, *, every: bool) -> Iterator[str]:
+    detail = f" ({step.detail})" if step.detail not in said else ""
     for objection in step.objections:
-        yield f"no: {objection.meaning}" + (f" ({step.detail})" if step.detail else "")
+        yield f"no: {objection.meaning}{detail}"
     yield from _act_lines(step, every=every)
     sessions = [h for h in step.holds if isinstance(h.action, TerminateSession)]
     others = [h for h in step.holds if not isinstance(h.action, TerminateSession)]

@@ -135,8 +135,14 @@ def _owner_record(owner: Owner) -> Record:
     return {"kind": owner.kind.value, "name": owner.name}
 
 
-def plan_record(name: str, assessment: Assessment, plan: Plan, standing: Standing | None = None) -> Record:
-    """One database's plan for JSON, with what is in force and what is left of each limit."""
+def plan_record(
+    name: str,
+    assessment: Assessment,
+    plan: Plan,
+    standing: Standing | None = None,
+    incident: Incident | None = None,
+) -> Record:
+    """One database's plan for JSON, with the open incident, what is in force, what is left of each limit."""
     in_force: Record = {}
     if standing is not None:
         in_force = in_force_record(standing.pause, standing.locks) | {"budgets": budget_records(standing)}
@@ -145,6 +151,8 @@ def plan_record(name: str, assessment: Assessment, plan: Plan, standing: Standin
         "database": name,
         "at": assessment.sample.moment.at.isoformat(),
         "level": verdict(assessment),
+        "because": reasons(assessment),
+        "incident": {"id": incident.id, "opened_at": incident.opened_at.isoformat()} if incident else None,
         "objections": [o.value for o in plan.objections],
         "detail": plan.detail,
         "steps": [_step_record(step) for step in plan.steps],

@@ -214,13 +214,13 @@ def _probe(sample: Sample) -> str:
 
 def ahead(plan: Plan, at: datetime, *, assumed: bool) -> Ahead:
     """A plan in words."""
-    stopped = words.because_of(plan.objections, plan.detail)
+    stopped = plan.because
     if plan.relieved and not any(step.acts for step in plan.steps):
         stopped = "no longer critical, and nothing is left to do"
-    return Ahead(at, assumed, stopped, tuple(_step(step) for step in plan.steps))
+    return Ahead(at, assumed, stopped, tuple(_step(step, plan.detail) for step in plan.steps))
 
 
-def _step(step: StepPlan) -> Step:
+def _step(step: StepPlan, said: str) -> Step:
     sessions = [a.action.session for a in step.acts if isinstance(a.action, TerminateSession)]
     acts = []
     if sessions:
@@ -231,7 +231,8 @@ def _step(step: StepPlan) -> Step:
         for a in step.acts
         if isinstance(a.action, RestartReplica)
     ]
-    return Step(step.index + 1, step.step.label, step.conditional, tuple(acts), tuple(words.step_holds(step)))
+    holds = tuple(words.step_holds(step, said))
+    return Step(step.index + 1, step.step.label, step.conditional, tuple(acts), holds)
 
 
 def budgets(standing: Standing) -> list[Left]:

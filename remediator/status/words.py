@@ -62,9 +62,14 @@ def because_of(objections: Iterable[Objection], detail: str = "") -> str:
     return f"{words} ({detail})" if detail and words else words or detail
 
 
-def step_holds(step: StepPlan) -> list[str]:
-    """What keeps a step, or some of what it is about, from being done; each reason once."""
-    stopped = because_of(step.objections, step.detail)
+def step_holds(step: StepPlan, said: str = "") -> list[str]:
+    """What keeps a step, or some of what it is about, from being done; each reason once.
+
+    Args:
+        step: The step.
+        said: What is said already of the whole plan.
+    """
+    stopped = because_of(step.objections, "" if step.detail in said else step.detail)
     counted = Counter(because_of(hold.objections, hold.detail) for hold in step.holds)
     held = [f"{number} left alone: {why}" for why, number in counted.most_common() if why != stopped]
     return [stopped, *held] if stopped else held
@@ -73,7 +78,7 @@ def step_holds(step: StepPlan) -> list[str]:
 def why_held(plan: Plan) -> str:
     """Why a plan does nothing, as briefly as possible."""
     if plan.objections:
-        return because_of(plan.objections, plan.detail)
+        return plan.because
     parts = []
     for step in plan.steps:
         objections = step.objections or tuple(dict.fromkeys(o for h in step.holds for o in h.objections))

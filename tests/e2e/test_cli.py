@@ -137,11 +137,21 @@ def test_plan(app: str, watch: str, tmp_path: Path) -> None:
 
 
 def test_plan_without_a_database(tmp_path: Path) -> None:
-    """Exit 3, and the reason."""
-    daemon = Daemon(tmp_path, NOWHERE)
-    done = daemon.run("plan", "--format", "text")
-    assert done.returncode == 3
+    """Exit 3, the reason once, and no step that would be taken: down is not full."""
+    worker = LeakingService("worker", tmp_path / "worker", NOWHERE, limit=0)
+    worker.start()
+    try:
+        daemon = Daemon(tmp_path / "daemon", NOWHERE, worker, policy=ladder("worker"))
+        done, as_json = daemon.run("plan", "--format", "text"), daemon.run("plan", "--format", "json")
+    finally:
+        worker.stop()
+    assert (done.returncode, as_json.returncode) == (3, 3)
     assert "nothing would be done: the state of the database is not known" in done.stdout
+    assert done.stdout.count("refused") == 1
+    assert "act " not in done.stdout
+    (record,) = records(as_json.stdout)
+    held = [p["objections"] for step in record["steps"] for p in step["proposals"]]
+    assert held == [["unknown_evidence"]]
 
 
 def test_history_pause_and_modes(app: str, watch: str, tmp_path: Path) -> None:

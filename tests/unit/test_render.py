@@ -34,6 +34,7 @@ from remediator.core.policy import Backoff, Conditions, LevelRule, Rate, Restart
 from remediator.core.server import Counters
 from remediator.core.trouble import Trouble, TroubleKind
 from remediator.cycle.fields import unknown_because
+from remediator.status.words import step_holds
 from tests.builders import (
     ACCEPTED,
     REFUSED,
@@ -252,6 +253,7 @@ def test_a_plan_for_a_person() -> None:
     """Sessions by number and application, unless all are asked for; every replica by name."""
     assert list(render.plan_lines("shop", CRITICAL, _plan(), every=False)) == [
         "shop: critical; if critical were confirmed now:",
+        "  96 of 100 usable slots used (96%), above 90%",
         "  step 1: terminate sessions idle for 10m or longer",
         "    act   terminate 1 session of celery, user shop, idle for 20m to 20m",
         "    spare 2 sessions: is not idle, listens for notifications",
@@ -280,12 +282,46 @@ def test_a_plan_for_a_person() -> None:
 
 def test_a_plan_that_is_stopped_says_why() -> None:
     """Before anything else."""
-    plan = Plan(objections=(Objection.PAUSED, Objection.LOCKED), detail="until resumed")
+    objections = (Objection.PAUSED, Objection.LOCKED)
+    plan = Plan.stopped(objections, ("until resumed: me", "3 rounds"), relieved=False)
     assert list(render.plan_lines("shop", CALM, plan, every=False))[1:] == [
         "  nothing would be done: paused by an operator",
+        "    until resumed: me",
         "  nothing would be done: locked after failed rounds until `remediator ack`",
-        "    until resumed",
+        "    3 rounds",
     ]
+
+
+def test_a_plan_says_one_reason_once() -> None:
+    """It is why the database is not known, why nothing would be done, and why the step cannot be taken."""
+    said = "host db, port 5432: the server does not answer"
+    trouble = Trouble(TroubleKind.UNREACHABLE, said)
+    unread = judged(replace(make_sample(used=None, probe=None), trouble=trouble))
+    step = StepPlan(0, STEPS[0], objections=(Objection.UNREADABLE,), detail=said)
+    plan = Plan((step,), (Objection.UNKNOWN_EVIDENCE,), said)
+    assert list(render.plan_lines("shop", unread, plan, every=False)) == [
+        "shop: unknown; if critical were confirmed now:",
+        f"  the server cannot be read: {said}",
+        "  nothing would be done: the state of the database is not known",
+        "  step 1: terminate sessions idle for 10m or longer",
+        "    no: its state cannot be read",
+    ]
+    assert step_holds(step, said) == ["its state cannot be read"]
+    assert step_holds(step) == [f"its state cannot be read ({said})"]
+
+
+def test_a_plan_names_the_incident_that_is_open() -> None:
+    """Nothing is assumed then; and where more is known than a command can see is said."""
+    incident, elsewhere = make_incident(), "the daemon may see more"
+    lines = render.plan_lines("shop", CRITICAL, _plan(), every=False, incident=incident, elsewhere=elsewhere)
+    assert list(lines)[:3] == [
+        "shop: critical; incident i1 is open since 2030-01-01 00:00:00 UTC, next in it:",
+        "  96 of 100 usable slots used (96%), above 90%",
+        "  the daemon may see more",
+    ]
+    record = render.plan_record("shop", CRITICAL, _plan(), incident=incident)
+    assert record["incident"] == {"id": "i1", "opened_at": "2030-01-01T00:00:00+00:00"}
+    assert record["because"][0] == "96 of 100 usable slots used (96%), above 90%"
 
 
 def test_a_plan_as_json_names_each_session_and_replica() -> None:

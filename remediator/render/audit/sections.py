@@ -12,7 +12,7 @@ from remediator.core.audit.memory import IDLE_BACKEND, MEGABYTE, MemoryEstimate
 from remediator.core.audit.report import Report
 from remediator.core.audit.sessions import holdings, idle_by_age, idle_for, tally
 from remediator.core.text import count, duration, percent
-from remediator.render.lines import plan_lines
+from remediator.render.lines import plan_body
 from remediator.render.verdicts import reasons, verdict
 
 _MOST_ROWS = 20
@@ -227,5 +227,6 @@ def _plan(report: Report) -> Section | None:
     plan, title = report.turn.plan, "What the policy would do, were critical confirmed now"
     if plan is None:
         return Section(title, ("not known: the ledger cannot be read, `remediator plan` says why",))
-    _, *lines = plan_lines(report.facts.database, report.assessment, plan, every=False)
-    return Section(title, tuple(line[2:] for line in lines) or ("nothing",), verbatim=True)
+    said = "; ".join(reasons(report.assessment))
+    lines = tuple(line[2:] for line in plan_body(plan, said, every=False))
+    return Section(title, lines or ("nothing",), verbatim=True)

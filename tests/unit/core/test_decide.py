@@ -664,6 +664,33 @@ def test_what_stops_everything(plan: Plan, objection: Objection) -> None:
     assert len(plan.steps) == 3
 
 
+def test_nothing_is_restarted_for_a_database_that_is_not_known() -> None:
+    """Down is not full: every replica and session says so itself, wherever the plan is shown."""
+    plan = plan_for(sample=make_sample(used=None, probe=None), sessions=idle_sessions(3))
+    assert [step.acts for step in plan.steps] == [(), (), ()]
+    assert [why(step) for step in plan.steps[1:]] == [
+        [(Objection.UNKNOWN_EVIDENCE,)] * 2,
+        [(Objection.UNKNOWN_EVIDENCE,)],
+    ]
+    assert not any(step.conditional for step in plan.steps)
+
+
+def test_a_refusal_for_want_of_slots_keeps_its_restarts() -> None:
+    """It is known evidence: the server is full, whether it lets us in or not."""
+    full = Trouble(TroubleKind.FULL, "sorry, too many clients already")
+    plan = plan_for(sample=replace(make_sample(used=None, probe=REFUSED), trouble=full), sessions=full)
+    assert not plan.objections
+    assert [names(step) for step in plan.steps] == [[], ["shop-celery-1", "shop-celery-2"], ["shop-api-1"]]
+
+
+def test_each_objection_has_its_own_detail() -> None:
+    """The end of a pause is not that of an action in flight."""
+    pause = Pause(START, None, "me")
+    plan = plan_for(pause=pause, entries=[make_entry()], sessions=idle_sessions(3))
+    assert plan.reasons == ((Objection.PAUSED, "until resumed: me"), (Objection.IN_FLIGHT, ""))
+    assert plan.because == "paused by an operator (until resumed: me), an earlier action is not verified yet"
+
+
 def test_all_that_stops_it_is_told() -> None:
     """Lifting a pause must not come as a surprise."""
     plan = plan_for(
