@@ -72,8 +72,6 @@ def decide(situation: Situation) -> Plan:
     )
     detail = "; ".join(filter(None, details))
     steps = tuple(_steps(situation, evidence, gone))
-    if Objection.UNKNOWN_EVIDENCE in objections:
-        steps = tuple(_withheld(step) for step in steps)
     if not objections:
         objections, detail = _cut_off(situation) or wait_for_turn(steps) or ((), "")
         details = ()
@@ -161,7 +159,7 @@ def _steps(situation: Situation, evidence: Evidence, gone: frozenset[int]) -> li
         if plan.acts:
             plan = replace(plan, conditional=acting and step.when is When.STILL_CRITICAL)
             acting = True
-        planned.append(plan)
+        planned.append(plan if evidence is not Evidence.UNKNOWN else _withheld(plan))
     return planned
 
 
