@@ -14,7 +14,7 @@ from tests.testbed.engine import BUSYBOX_IMAGE, ComposeProject, DockerEngine
 from tests.testbed.stack import ExampleStack
 from tests.testbed.waiting import wait_until
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)  # several leaks, each as slow as people wait for it
 
 USABLE = 47
 UNTIL = USABLE // 2
