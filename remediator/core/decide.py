@@ -10,13 +10,11 @@ from datetime import timedelta
 from remediator.core.assess import critical_evidence
 from remediator.core.budgets import usages
 from remediator.core.guards import gate, spare_session
-from remediator.core.idling import never_used
 from remediator.core.incident import relapse
 from remediator.core.ledger import Phase
 from remediator.core.model import (
     IDLE,
     Evidence,
-    Level,
     Session,
     SessionGroup,
 )
@@ -32,6 +30,7 @@ from remediator.core.plan import (
 from remediator.core.policy import RestartService, Step, TerminateIdle, When
 from remediator.core.restarting import plan_restart
 from remediator.core.situation import Situation
+from remediator.core.target import in_turn
 from remediator.core.text import count, duration, percent
 from remediator.core.trouble import Trouble
 from remediator.core.waits import wait_for_turn
@@ -178,12 +177,13 @@ def _terminate(situation: Situation, index: int, step: TerminateIdle, gone: froz
     if isinstance(sessions, Trouble):
         return StepPlan(index, step, objections=(Objection.UNREADABLE,), detail=sessions.detail)
     spared, eligible = _sort_out(situation, step, sessions, gone)
-    excess = _suspicion(situation, eligible)
+    eligible, needed = in_turn(situation.policy, situation.sample, eligible)
+    excess = _suspicion(situation, eligible, needed)
     if excess:
         too_many = (Objection.BLAST_RADIUS,)
         kept = (Hold(TerminateSession(session), too_many) for session in eligible)
         return StepPlan(index, step, proposals=(*kept, *spared), objections=too_many, detail=excess)
-    proposals = [*_choose(situation, index, step, eligible), *spared]
+    proposals = [*_choose(situation, index, step, eligible, needed), *spared]
     server = situation.sample.server
     if server is not None and not server.can_signal:
         held = tuple(_refuse(proposal, Objection.MAY_NOT_SIGNAL) for proposal in proposals)
@@ -195,11 +195,11 @@ def _terminate(situation: Situation, index: int, step: TerminateIdle, gone: froz
     return plan
 
 
-def _suspicion(situation: Situation, eligible: Sequence[Session]) -> str:
+def _suspicion(situation: Situation, eligible: Sequence[Session], needed: int) -> str:
     """Say in words by how much a step exceeds what any leak should ask for; empty when it does not."""
     limits, slots = situation.policy.limits, situation.sample.slots
     used = slots.used if slots else len(eligible)
-    wanted = min(len(eligible), _needed(situation, eligible))
+    wanted = min(len(eligible), needed)
     if not limits.suspicious(wanted, used):
         return ""
     cap = " or ".join(percent(c) if isinstance(c, float) else str(c) for c in limits.terminate_abort_above)
@@ -236,16 +236,15 @@ def _sort_out(
 
 
 def _choose(
-    situation: Situation, index: int, step: TerminateIdle, eligible: Sequence[Session]
+    situation: Situation, index: int, step: TerminateIdle, eligible: Sequence[Session], needed: int
 ) -> list[Proposal]:
-    """Take the oldest, as many as the target needs and the limits allow; hold the rest.
+    """Take the first, as many as the target needs and the limits allow; hold the rest.
 
     Where a step is taken up again because sessions changed, what it has done in this round counts.
     """
     limits, slots = situation.policy.limits, situation.sample.slots
     used = slots.used if slots else len(eligible)
     until = situation.policy.remediate.until
-    needed = _needed(situation, eligible)
     cap = limits.terminate_cap(used)
     done = sum(
         1 for e in situation.ledger.of_round(situation.incident) if e.intent.step == index and e.charged
@@ -267,21 +266,3 @@ def _choose(
             idle = f"idle for {duration(session.idle_for)}, longer than {duration(step.older_than)}"
             chosen.append(Act(action, idle))
     return chosen
-
-
-def _needed(situation: Situation, eligible: Sequence[Session]) -> int:
-    """How many sessions must go for the target, and for the critical level's counts of idle ones to be met.
-
-    Slots held by clients that are still logging in are none that sessions could give back.
-    """
-    policy, sample = situation.policy, situation.sample.logged_in()
-    if sample.slots is None:
-        return len(eligible)
-    needed = [sample.slots.excess(policy.remediate.until)]
-    if (critical := policy.levels.get(Level.CRITICAL)) is not None:
-        idle, unused, usable = critical.conditions.idle, critical.conditions.never_used, sample.slots.usable
-        if idle is not None:
-            needed.append(sample.idle_older_than(idle.older_than) - idle.least(usable) + 1)
-        if unused is not None:
-            needed.append(never_used(sample, unused.older_than) - unused.least(usable) + 1)
-    return max(needed)

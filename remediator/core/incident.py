@@ -11,7 +11,7 @@ from remediator.core.model import Sample
 from remediator.core.plan import Act, RestartReplica, StepPlan, TerminateSession
 from remediator.core.policy import Remediate
 
-_NOTHING_DONE = frozenset({Result.CHANGED, Result.DENIED, Result.SIMULATED})
+_NOTHING_DONE = frozenset({Result.CHANGED, Result.DROPPED, Result.DENIED, Result.SIMULATED})
 
 
 def identity_of(database: str, at: datetime) -> str:
@@ -65,8 +65,9 @@ def settle(incident: Incident, concluded: Sequence[Entry], remediate: Remediate,
         now: Time on the ledger's clock.
     """
     if concluded and all(_slipped_away(entry) for entry in concluded):
-        # Others may go in their stead; nothing was done, so nothing has to settle.
-        return replace(incident, step=min(entry.intent.step for entry in concluded))
+        # Nothing was done, so nothing has to settle, and the step has its turn again, maybe with others.
+        steps = [entry.intent.step for entry in concluded if entry.intent.round == incident.round]
+        return replace(incident, step=min([incident.step, *steps]))
     effective = any(e.charged for e in concluded)
     # A restart that is not known to have ended well goes no further, whatever replicas are left.
     complete = any(e.intent.step < incident.step or e.doubtful for e in concluded)
@@ -76,8 +77,11 @@ def settle(incident: Incident, concluded: Sequence[Entry], remediate: Remediate,
 
 
 def _slipped_away(entry: Entry) -> bool:
-    changed = entry.outcome is not None and entry.outcome.result is Result.CHANGED
-    return changed and isinstance(entry.intent.action, TerminateSession)
+    return entry.dropped or (_changed(entry) and isinstance(entry.intent.action, TerminateSession))
+
+
+def _changed(entry: Entry) -> bool:
+    return entry.outcome is not None and entry.outcome.result is Result.CHANGED
 
 
 def bounded(incident: Incident, remediate: Remediate, now: datetime) -> Incident:
@@ -139,7 +143,7 @@ def exhaust(incident: Incident, ledger: Ledger, remediate: Remediate, now: datet
     entries = ledger.of_round(incident)
     if not entries:
         return replace(incident, phase=Phase.HELD, step=0, not_before=None)
-    if all(e.outcome is not None and e.outcome.result is Result.CHANGED for e in entries):
+    if all(entry.dropped or _changed(entry) for entry in entries):
         soon = now + remediate.settle
         return replace(incident, phase=Phase.HELD, round=incident.round + 1, step=0, not_before=soon)
     acted = any(_acted(entry) for entry in entries)

@@ -17,13 +17,14 @@ class Result(StrEnum):
     CONFIRMED = "confirmed"  # seen in the world
     SIMULATED = "simulated"  # dry run: nothing was done
     CHANGED = "changed"  # the target changed before the act; nothing was done
+    DROPPED = "dropped"  # something came between the decision and the act; nothing was done
     DENIED = "denied"  # we may not; nothing was done
     UNCONFIRMED = "unconfirmed"  # done, but not seen in the world in time
     REFUTED = "refuted"  # done, and the world shows that it did not help
     UNKNOWN = "unknown"  # what came of it could not be found out
 
 
-_FREE = frozenset({Result.CHANGED, Result.DENIED})
+_FREE = frozenset({Result.CHANGED, Result.DROPPED, Result.DENIED})
 _DOUBTFUL = frozenset({Result.UNCONFIRMED, Result.REFUTED, Result.UNKNOWN})
 
 
@@ -96,6 +97,11 @@ class Entry:
     def done(self) -> bool:
         """Whether something came of it, or would have in earnest."""
         return self.charged or (self.outcome is not None and self.outcome.result is Result.SIMULATED)
+
+    @property
+    def dropped(self) -> bool:
+        """Whether it was decided anew before it was carried out."""
+        return self.outcome is not None and self.outcome.result is Result.DROPPED
 
     @property
     def doubtful(self) -> bool:
@@ -245,11 +251,8 @@ class Ledger:
     def restarted_on(self, occasion: Occasion) -> Mapping[str, Entry]:
         """The entries of one restart of a service, by the name of the replica that had its turn."""
         asked = (occasion.service, occasion.incident, occasion.round, occasion.step)
-        return {
-            e.intent.action.replica.name: e
-            for e in self._restarts
-            if isinstance(e.intent.action, RestartReplica) and _occasion(e) == asked
-        }
+        taken = (e for e in self._restarts if _occasion(e) == asked and not e.dropped)
+        return {e.intent.action.replica.name: e for e in taken if isinstance(e.intent.action, RestartReplica)}
 
     def last_restarts(self, service: str) -> Mapping[str, datetime]:
         """When each replica of a service, by name, was last restarted, as far as that counts."""

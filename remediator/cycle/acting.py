@@ -12,7 +12,7 @@ from remediator.core.ledger import Entry, Incident, Intent, Ledger, Outcome, Res
 from remediator.core.maintenance import Window
 from remediator.core.model import Moment, Session
 from remediator.core.plan import Objection, RestartReplica, StepPlan, TerminateSession
-from remediator.core.policy import Policy, Step, TerminateIdle
+from remediator.core.policy import Policy, RestartService, Step, TerminateIdle
 from remediator.core.reconsider import second_thoughts
 from remediator.cycle.questioning import Questioner
 from remediator.cycle.sight import Sight, lasted
@@ -73,8 +73,11 @@ class Actor:
             return await self._terminate(step, entries, moment)
         found: list[tuple[Entry, Outcome]] = []
         for entry in entries:
-            if not self.questioner.ask(entry, step):
-                found += await self._restart(entry)
+            # Between the sample and now we may have been suspended, and another one have taken over.
+            if not await self.database.may_act():
+                found.append(self._dropped(entry, _NO_LONGER_OURS))
+            elif not self.questioner.ask(entry, step):
+                self._restart(entry)
         return found
 
     async def outcomes(
@@ -92,34 +95,39 @@ class Actor:
         """
         entries = ledger.open_entries(self.database.name)
         found: list[tuple[Entry, Outcome]] = []
-        for entry, step in self.questioner.answered(entries):
+        for entry, step in self._answered(entries, assessment):
             if self.verifier.lineage.elsewhere(entry):
                 because = "another server answers now"
             else:
                 because = second_thoughts(
                     self.database.name, policy, assessment, incident, ledger, window, step
                 )
-                if not because and not lasted(policy, assessment):
-                    because = Objection.UNCONFIRMED.meaning
-            found += (
-                [self._dropped(entry, f"{_NOT_AFTER}: {because}")] if because else await self._restart(entry)
-            )
+            if not because and not lasted(policy, assessment):
+                because = Objection.UNCONFIRMED.meaning
+            if not because and not await self.database.may_act():
+                because = _NO_LONGER_OURS
+            if because:
+                found.append(self._dropped(entry, f"{_NOT_AFTER}: {because}"))
+            else:
+                self._restart(entry)
         done = {entry.id for entry, _ in found}
         rest = [entry for entry in entries if entry.id not in done]
         return found + await self.verifier.outcomes(rest, assessment.sample.moment)
 
-    async def _restart(self, entry: Entry) -> list[tuple[Entry, Outcome]]:
-        """Request a restart; return its outcome if it is not to be."""
-        # Between the sample and now we may have been suspended, and another one have taken over.
-        if not isinstance(entry.intent.action, RestartReplica):
+    def _answered(
+        self, entries: Sequence[Entry], assessment: Assessment
+    ) -> list[tuple[Entry, RestartService]]:
+        """Whose turn it is now that they were asked; nobody's while the reading it would rest on is old."""
+        if not self.questioner.asking or self.sight.aged(assessment.sample.moment):
             return []
-        if not await self.database.may_act():
-            return [self._dropped(entry, _NO_LONGER_OURS)]
-        self.verifier.request(entry, entry.intent.action.replica)
-        return []
+        return self.questioner.answered(entries)
+
+    def _restart(self, entry: Entry) -> None:
+        if isinstance(entry.intent.action, RestartReplica):
+            self.verifier.request(entry, entry.intent.action.replica)
 
     def _dropped(self, entry: Entry, because: str) -> tuple[Entry, Outcome]:
-        return entry, Outcome(Result.CHANGED, self.sight.clock.now().at, because)
+        return entry, Outcome(Result.DROPPED, self.sight.clock.now().at, because)
 
     async def _terminate(
         self, step: TerminateIdle, entries: Sequence[Entry], moment: Moment

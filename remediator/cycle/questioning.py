@@ -23,6 +23,11 @@ class Questioner:
     runtimes: Mapping[str, Runtime]
     _asked: dict[int, tuple[asyncio.Task[None], RestartService]] = field(default_factory=dict)
 
+    @property
+    def asking(self) -> bool:
+        """Whether there is anybody whose answer is waited for, or waits."""
+        return bool(self._asked)
+
     def ask(self, entry: Entry, step: RestartService) -> bool:
         """Begin to ask the replica that is to be restarted; tell whether there is anything to ask."""
         action = entry.intent.action

@@ -62,7 +62,7 @@ def test_a_pause_while_it_is_asked_is_kept(app: str, watch: str, tmp_path: Path)
         daemon.wait(mark.exists, "the diagnostic")
         daemon.run("pause", "--reason", "I am on it")
         finished = daemon.wait_for("action_finished", action="restart")
-        assert (finished["outcome"], worker.restarts) == ("changed", 0)
+        assert (finished["outcome"], worker.restarts) == ("dropped", 0)
         assert "I am on it" in finished["detail"]
         daemon.wait_cycles(3)
         assert worker.restarts == 0

@@ -123,7 +123,9 @@ class Budgets(RuleBasedStateMachine):
         database=st.sampled_from(DATABASES),
         cycles=st.integers(2, 12),
         pause=st.sampled_from([16, 61, 600]),
-        result=st.sampled_from([Result.CONFIRMED] * 3 + [Result.DENIED, Result.CHANGED, Result.UNKNOWN]),
+        result=st.sampled_from(
+            [Result.CONFIRMED] * 3 + [Result.DENIED, Result.CHANGED, Result.DROPPED, Result.UNKNOWN]
+        ),
     )
     def climb_far(self, database: str, cycles: int, pause: int, result: Result) -> None:
         """Many cycles in which nothing helps, each action concluded before the next look."""
@@ -182,7 +184,7 @@ class Budgets(RuleBasedStateMachine):
 
     def charged(self, kind: type) -> list[Entry]:
         """Entries that were perhaps carried out."""
-        harmless = {Result.CHANGED, Result.DENIED}
+        harmless = {Result.CHANGED, Result.DROPPED, Result.DENIED}
         return [
             entry
             for entry in self.entries.values()
@@ -260,7 +262,7 @@ class Budgets(RuleBasedStateMachine):
         seen = [
             (e.intent.incident, e.intent.round, e.intent.step, e.intent.action.replica.name)
             for e in self.entries.values()
-            if isinstance(e.intent.action, RestartReplica)
+            if isinstance(e.intent.action, RestartReplica) and not e.dropped
         ]
         assert len(seen) == len(set(seen))
 

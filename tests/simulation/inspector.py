@@ -219,12 +219,12 @@ class Inspector(LedgerEye):
         outcome, deed = after.outcome, self._book.deeds.get(after.id)
         if outcome is None or deed is None:
             return
-        if outcome.result in {Result.CHANGED, Result.DENIED}:
+        if outcome.result in {Result.CHANGED, Result.DROPPED, Result.DENIED}:
             self._book.undone.add(after.id)
         self._trace.note("outcome", f"{after.id} {outcome.result.value} {outcome.detail}", keep=False)
         self._trace.counts[f"outcome {outcome.result.value}"] += 1
         rule = "an outcome is true"
-        if outcome.result in {Result.CHANGED, Result.DENIED, Result.SIMULATED}:
+        if outcome.result in {Result.CHANGED, Result.DROPPED, Result.DENIED, Result.SIMULATED}:
             self.check(not deed.effects, rule, f"{outcome.result.value}, but it was done: {after}")
         if outcome.result is Result.SIMULATED:
             self.check(self._mode is Mode.DRY_RUN, rule, f"simulated in enforce mode: {after}")

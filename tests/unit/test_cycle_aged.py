@@ -119,7 +119,7 @@ async def test_intents_that_took_too_long_to_record_are_dropped() -> None:
     world.fill()
     used = world.used()
     await world.told_of(Event.READING_AGED)
-    assert {result for _, result in world.outcomes()} == {"changed"}
+    assert {result for _, result in world.outcomes()} == {"dropped"}
     assert world.used() == used
     store.meanwhile = lambda: None
     await world.turns_until(lambda _: world.used() < used)

@@ -23,6 +23,7 @@ _OUTCOMES = {
     "confirmed": "verified",
     "simulated": "only on paper",
     "changed": "not done, it had changed",
+    "dropped": "not done, something came between",
     "denied": "refused to us, not done",
     "unconfirmed": "done, but its effect was not seen in time",
     "refuted": "done, and it did not come back well",
@@ -213,7 +214,7 @@ def _restarted(acts: Sequence[Told], *, dry_run: bool) -> list[str]:
         return [f"would restart {name}{_replicas(len(outcomes))}" for name, outcomes in services.items()]
     return [
         f"restarted {name}{_replicas(len(outcomes))}: {_in_words(outcomes)}"
-        if set(outcomes) - {"changed", "denied"}
+        if set(outcomes) - {"changed", "dropped", "denied"}
         else f"did not restart {name}: {_in_words(outcomes)}"
         for name, outcomes in services.items()
     ]

@@ -282,10 +282,31 @@ def test_sessions_never_used_that_make_it_critical_go_though_slots_are_free(unus
     plan = plan_for(
         policy=make_policy(levels=levels),
         sample=make_sample(used=20, groups=(group,)),
-        sessions=idle_sessions(unused),
+        sessions=tuple(replace(session, unused=True) for session in idle_sessions(unused)),
         assume_critical=True,
     )
     assert len(plan.steps[0].acts) == acts
+
+
+@pytest.mark.parametrize(("until", "used_ones"), [(0.7, 0), (0.4, 9)])
+def test_what_was_never_used_goes_first_where_that_is_the_trouble(until: float, used_ones: int) -> None:
+    """Ending what was used, however long it has been idle, cures nothing; the target may want some more."""
+    levels = {Level.CRITICAL: LevelRule(Conditions(never_used=IdleCount(TEN_MINUTES, 10)))}
+    used = [make_session(pid=pid, idle_for=1200.0) for pid in range(1, 41)]
+    unused = [replace(make_session(pid=pid, idle_for=660.0), unused=True) for pid in range(41, 71)]
+    groups = (
+        make_group(idle_for_at_least=600.0, count=len(used)),
+        replace(make_group(idle_for_at_least=600.0, count=len(unused)), unused=True),
+    )
+    plan = plan_for(
+        policy=make_policy(levels=levels, until=until),
+        sample=make_sample(used=70, groups=groups),
+        sessions=(*used, *unused),
+        assume_critical=True,
+    )
+    gone = pids(plan.steps[0])
+    assert sum(pid > 40 for pid in gone) == 21
+    assert sum(pid <= 40 for pid in gone) == used_ones
 
 
 @pytest.mark.parametrize(("idle", "acts"), [(4, 0), (5, 1), (9, 5)])

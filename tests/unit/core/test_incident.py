@@ -76,6 +76,7 @@ def test_it_stays_on_a_step_while_acts_are_left_in_it(step: StepPlan, to: int) -
         (0, Result.SIMULATED, True),
         (0, Result.UNCONFIRMED, True),
         (0, Result.CHANGED, False),
+        (0, Result.DROPPED, False),
         (0, Result.DENIED, False),
         # replicas are left in it
         (1, Result.CONFIRMED, False),
@@ -92,7 +93,14 @@ def test_what_was_done_settles_once_the_step_is_over(step: int, result: Result, 
     incident = make_incident(step=1)
     settled = incidents.settle(incident, [make_entry(step=step, action=RESTART, result=result)], LADDER, NOW)
     assert settled.not_before == (NOW + LADDER.settle if waits else None)
-    assert settled.step == incident.step
+    assert settled.step == (step if result is Result.DROPPED else incident.step)
+
+
+def test_what_was_not_done_in_an_earlier_round_moves_nothing() -> None:
+    """The ladder has begun anew since then."""
+    incident = make_incident(step=0, round=2)
+    entry = make_entry(step=1, round=1, action=RESTART, result=Result.DROPPED)
+    assert incidents.settle(incident, [entry], LADDER, NOW) == incident
 
 
 def test_one_effective_outcome_among_others_is_enough_to_settle() -> None:

@@ -48,6 +48,7 @@ def restart(
         (Result.REFUTED, True),
         (Result.UNKNOWN, True),
         (Result.CHANGED, False),
+        (Result.DROPPED, False),
         (Result.DENIED, False),
     ],
 )
