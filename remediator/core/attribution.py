@@ -142,6 +142,8 @@ def _of(tenant: Tenant, begun: datetime | None) -> Owner | None:
         return None
     if tenant.pooler:
         return Owner(OwnerKind.POOLER, tenant.service or tenant.name)
+    if tenant.shared:
+        return Owner(OwnerKind.SHARED, tenant.service or tenant.name)
     if tenant.service is not None:
         return Owner(OwnerKind.SERVICE, tenant.service)
     return Owner(OwnerKind.CONTAINER, tenant.name)

@@ -105,7 +105,10 @@ def blame(policy: Policy, suspicion: Suspicion, sample: Sample, incident: Incide
 
 
 def _is_other(owner: Owner, suspicion: Suspicion) -> bool:
-    """Whether an owner is shown to be none of the suspects; behind a pooler or the host it may be any."""
+    """Whether an owner is shown to be none of the suspects.
+
+    Behind a pooler, the host or a network that containers share it may be any.
+    """
     return owner.kind in _ITSELF or (owner.kind is OwnerKind.SERVICE and owner.name not in suspicion.among)
 
 

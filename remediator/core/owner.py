@@ -14,6 +14,7 @@ class OwnerKind(StrEnum):
     CONTAINER = "container"
     ORPHAN = "orphan"
     POOLER = "pooler"
+    SHARED = "shared"
     HOST = "host"
     LOCAL = "local"
     UNATTRIBUTED = "unattributed"
@@ -25,6 +26,7 @@ _WORDS = {
     OwnerKind.CONTAINER: "container {}",
     OwnerKind.ORPHAN: "orphans of {}",
     OwnerKind.POOLER: "pooler {}",
+    OwnerKind.SHARED: "shared network of {}",
     OwnerKind.HOST: "through the host",
     OwnerKind.LOCAL: "local socket",
     OwnerKind.UNATTRIBUTED: "unattributed",
@@ -36,11 +38,12 @@ _MANY = {
     OwnerKind.CONTAINER: "other containers",
     OwnerKind.ORPHAN: "orphans",
     OwnerKind.POOLER: "poolers",
+    OwnerKind.SHARED: "shared networks",
 }
 
 
 def folded(label: str) -> str:
-    """An owner's label, with one for all containers, one for all orphans and one for all poolers."""
+    """An owner's label, with one for all containers, one for all orphans, and so on."""
     kinds = (kind for kind in _MANY if label.startswith(_WORDS[kind].partition("{}")[0]))
     return next((_MANY[kind] for kind in kinds), label)
 
@@ -52,8 +55,8 @@ class Owner:
     Attributes:
         kind: `SERVICE` is one of the config's services, `CLIENT` one of its named clients, `CONTAINER`
             one that belongs to neither. An `ORPHAN`'s container has ended or was started again since.
-            Who is behind a `POOLER`, or comes through the `HOST` (a published port, host networking),
-            cannot be told by the address.
+            Who is behind a `POOLER`, comes from the network of a container that others have `SHARED`, or
+            through the `HOST` (a published port, host networking), cannot be told by the address.
         name: Of the service, client or container; empty where there is none.
     """
 

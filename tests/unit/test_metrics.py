@@ -125,13 +125,15 @@ def test_containers_that_come_and_go_make_no_series_of_their_own() -> None:
         owners |= {Owner(OwnerKind.CONTAINER, f"shop-job-run-{number:x}{n}").label: 1 for n in range(3)}
         owners |= {Owner(OwnerKind.ORPHAN, f"shop-job-run-{number - 1:x}").label: 4}
         owners |= {Owner(OwnerKind.POOLER, f"pooler-{number}").label: 5}
+        owners |= {Owner(OwnerKind.SHARED, f"shop-job-run-{number:x}0").label: 6}
         metrics.emit(Event.CYCLE, **CYCLE, owners=owners)
         found = {name: value for name, value in read(metrics).items() if name.startswith("sessions_by_owner")}
         series |= set(found)
-        assert sum(found.values()) == 24
+        assert sum(found.values()) == 30
+    folded = ("other containers", "orphans", "poolers", "shared networks")
     assert series == {
         f"sessions_by_owner{{database=shop,owner={owner}}}"
-        for owner in ("api", "unattributed", "through the host", "other containers", "orphans", "poolers")
+        for owner in ("api", "unattributed", "through the host", *folded)
     }
 
 

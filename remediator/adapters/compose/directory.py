@@ -191,17 +191,13 @@ def _tenant(one: Mapping[str, Any], services: Mapping[Service, str], sharing: se
     service = services.get((labels.get(PROJECT, ""), labels.get(SERVICE, "")))
     if is_no_replica(labels):
         service = None  # `docker compose run`: no restart of the service would end its sessions
-    shared = bool({str(one["Id"]), name} & sharing)
-    if shared:
-        # Two containers behind one address: whose a session is cannot be told by it.
-        name, service = f"{name} (whose network others share)", None
     return Tenant(
         name=name,
         service=service,
         addresses=addresses(one),
         started_at=started_at(one),
         pooler=_is_pooler(one),
-        shared=shared,
+        shared=bool({str(one["Id"]), name} & sharing),
         published=_published(one),
     )
 

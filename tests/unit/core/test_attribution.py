@@ -123,6 +123,17 @@ def test_a_container_cannot_pass_for_a_service_by_a_name() -> None:
     assert owner(Attribution(replace(DIRECTORY, tenants=(shared,)), claims), "172.18.0.8") == API
 
 
+@pytest.mark.parametrize(("service", "name"), [("api", "api"), (None, "shop-api-1")])
+def test_an_address_that_containers_share_is_none_of_theirs_and_that_is_said(
+    service: str | None, name: str
+) -> None:
+    """Whose a session is there, of a service or of another container, cannot be told."""
+    shared = replace(tenant("shop-api-1", service, "172.18.0.5"), shared=True)
+    found = owner(Attribution(replace(DIRECTORY, tenants=(shared,))), "172.18.0.5")
+    assert found == Owner(OwnerKind.SHARED, name)
+    assert found.label == f"shared network of {name}"
+
+
 def test_samples_and_sessions_are_attributed_alike() -> None:
     """Groups by the oldest of their members, sessions by their own start."""
     group = replace(make_group(count=7), oldest=LATER)

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from remediator.core.attribution import Attribution
 from remediator.core.culprit import Blame, blame
 from remediator.core.decide import Situation, decide
+from remediator.core.directory import Directory, Tenant
 from remediator.core.ledger import Entry, Ledger, Result
 from remediator.core.model import IDLE, Replica, Sample, SessionGroup
 from remediator.core.owner import UNATTRIBUTED, Owner, OwnerKind
@@ -38,6 +40,7 @@ OTHER_OWNERS = {
     "stranger": Owner(OwnerKind.CONTAINER, "stranger"),
     "pooler": Owner(OwnerKind.POOLER, "pgbouncer"),
     "host": Owner(OwnerKind.HOST),
+    "sharing": Owner(OwnerKind.SHARED, "celery"),
 }
 SUSPICION = Suspicion(("celery", "api"), older_than=timedelta(minutes=10))
 
@@ -236,7 +239,14 @@ OTHERS = [
     {"stranger": 30, "celery": 4},
     {"web": 40, "api": 12},
 ]
-NOT_OTHERS = [{"orphans": 9}, {"nobody": 40}, {"pooler": 40}, {"host": 40}, {"orphans": 14, "nobody": 15}]
+NOT_OTHERS = [
+    {"orphans": 9},
+    {"nobody": 40},
+    {"pooler": 40},
+    {"host": 40},
+    {"sharing": 40},
+    {"orphans": 14, "nobody": 15},
+]
 
 
 @pytest.mark.parametrize("otherwise", Otherwise)
@@ -254,10 +264,22 @@ def test_no_restart_is_tried_when_others_hold_the_leaked_slots(
 
 @pytest.mark.parametrize("held", NOT_OTHERS)
 def test_what_may_be_anybodys_is_not_taken_for_others(held: dict[str, int]) -> None:
-    """Behind a pooler or the host may be a suspect; and a handful of orphans is not what fills the server."""
+    """Behind a pooler, the host or a shared address may be a suspect; few orphans do not fill the server."""
     planned = plan(holding(**held), Otherwise.IN_ORDER)
     assert planned.next_step is not None
     assert "no clear culprit" in planned.steps[0].acts[0].because
+
+
+def test_a_service_whose_network_a_sidecar_shares_is_restarted_in_the_order() -> None:
+    """Given 60 leaked sessions from the address that both have, then they may be the service's."""
+    celery = Tenant("shop-celery-1", "celery", frozenset({"172.18.0.5"}), START, shared=True)
+    attribution = Attribution(Directory((celery,)))
+    leaked = replace(make_group(count=60), address="172.18.0.5", oldest=START)
+    groups = attribution.of_sample(sample([leaked])).groups
+    ordered, strict = (plan(groups, otherwise) for otherwise in (Otherwise.IN_ORDER, Otherwise.HOLD))
+    assert ordered.next_step is not None
+    assert "60 leaked sessions: shared network of celery 60" in ordered.steps[0].acts[0].because
+    assert {o for step in strict.steps for o in step.objections} == {Objection.NO_CULPRIT}
 
 
 def test_a_restart_that_has_begun_goes_on_though_the_culprit_looks_innocent_by_then() -> None:
