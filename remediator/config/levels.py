@@ -34,7 +34,7 @@ _CHURN = (
 _LATENCY = "Holds when connecting takes this long."
 _NEVER_USED = (
     "Holds when this many sessions have never run a statement: a pool opens more than is needed, or a fork "
-    "inherited them."
+    "inherited them. A setting or a test sent when the session is opened is a statement, an empty one too."
 )
 _IN_TRANSACTION = (
     "Holds when this many sessions are idle in a transaction, an aborted one too. They are never terminated."

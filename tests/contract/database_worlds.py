@@ -40,6 +40,10 @@ class Client(ABC):
         """Run a statement to its end."""
 
     @abstractmethod
+    def ping(self) -> None:
+        """Send a statement with nothing in it, as pools do to test a connection."""
+
+    @abstractmethod
     def begin(self) -> None:
         """Begin a transaction and idle in it."""
 
@@ -163,6 +167,10 @@ class FakeClient(Client):
         self._session.run()
         self._session.rest()
 
+    def ping(self) -> None:
+        """Run and rest, like any statement."""
+        self.query()
+
     def begin(self) -> None:
         """Begin."""
         self._session.begin()
@@ -270,6 +278,10 @@ class RealClient(Client):
     def query(self) -> None:
         """Run a statement."""
         self._connection.execute("SELECT 1")
+
+    def ping(self) -> None:
+        """Run nothing."""
+        self._connection.execute("")
 
     def begin(self) -> None:
         """Begin."""

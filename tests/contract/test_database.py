@@ -173,6 +173,17 @@ async def test_sessions_that_never_ran_anything_are_told(world: World) -> None:
     assert {s.id.pid: s.unused for s in told} == {used.pid: False, fresh.pid: True}
 
 
+async def test_a_session_that_a_pool_has_tested_is_not_taken_for_one_never_used(world: World) -> None:
+    """The last statement of both has nothing in it; one ran others before."""
+    used, tested = world.open("web"), world.open("web", unused=True)
+    for client in (used, tested):
+        client.ping()
+    sample = await world.database.sample(world.moment())
+    assert {g.unused: g.count for g in sample.groups if g.application == "web"} == {False: 2}
+    told = [session for session in await world.database.sessions() if session.application == "web"]
+    assert {s.id.pid: s.unused for s in told} == {used.pid: False, tested.pid: False}
+
+
 async def test_young_sessions_are_counted(world: World) -> None:
     """What began within the last minute."""
     for _ in range(3):

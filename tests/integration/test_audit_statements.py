@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,14 +67,21 @@ def test_who_listens_lives(audited: Audited, bystander: int) -> None:
 
 
 def test_of_those_never_used_no_other_goes(audited: Audited) -> None:
-    """The same program's other sessions are idle just as long, and are used."""
-    unused = [psycopg.connect(audited.app, application_name="leaky") for _ in range(3)]
-    try:
-        with open_idle(audited.app, 2) as used:
-            run(audited, audited.seen("never_used"), [one.info.backend_pid for one in unused], used)
-    finally:
-        for one in unused:
-            one.close()
+    """The same program's other sessions are idle just as long, and are used; its pool has tested some."""
+    with ExitStack() as stack:
+        sessions = [
+            stack.enter_context(
+                closing(psycopg.connect(audited.app, application_name="leaky", autocommit=True))
+            )
+            for _ in range(7)
+        ]
+        unused, used, tested = sessions[:3], sessions[3:5], sessions[5:]
+        for session in (*used, *tested):
+            session.execute("SELECT 1")
+        for session in tested:
+            session.execute("")
+        ends, lives = ([one.info.backend_pid for one in group] for group in (unused, (*used, *tested)))
+        run(audited, audited.seen("never_used"), ends, lives)
 
 
 def test_a_local_session_is_not_taken_for_one_from_afar(postgres: PostgresServer) -> None:

@@ -87,6 +87,24 @@ async def test_a_session_that_was_never_used_is_idle(postgres: PostgresServer, o
     assert _objections(await _read(postgres, connection.info.backend_pid)) == ()
 
 
+@pytest.mark.parametrize("protocol", ["simple", "extended", "pipeline"])
+async def test_a_session_is_used_once_it_was_tested_with_an_empty_statement(
+    postgres: PostgresServer, opened: ExitStack, protocol: str
+) -> None:
+    """Whichever way it is sent, the server has kept no text of it, yet when it began."""
+    connection = _connect(opened, create_app_role(postgres))
+    assert (await _read(postgres, connection.info.backend_pid)).unused
+    connection.execute("SELECT 1")
+    if protocol == "simple":
+        connection.pgconn.exec_(b"")
+    elif protocol == "extended":
+        connection.pgconn.exec_params(b"", [])
+    else:
+        with connection.pipeline():
+            connection.execute("")
+    assert not (await _read(postgres, connection.info.backend_pid)).unused
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -65,7 +65,7 @@ def terminate(held: Holding, age: timedelta, *, in_transaction: bool = False, un
     """
     if in_transaction:
         return _terminate(held, "state LIKE 'idle in transaction%'", age, _addresses(held))
-    query = "query = ''" if unused else f"query !~* {literal(_LISTEN)}"
+    query = "query_start IS NULL" if unused else f"query !~* {literal(_LISTEN)}"
     return _terminate(held, "state = 'idle'", age, _addresses(held), query)
 
 

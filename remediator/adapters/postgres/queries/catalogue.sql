@@ -29,7 +29,7 @@ clients as (
         -- What a pool runs to see whether a connection is alive. Only the fact leaves the server, never the text.
         coalesce(
             query ~* '^\s*select\s+1(\s+as\s+\w+)?\s*;?\s*$'
-                or (query ~ '^\s*;?\s*$' and state_change > backend_start + interval '1 second'),
+                or (query ~ '^\s*;?\s*$' and query_start is not null),
             false
         ) as pinged
     from pg_stat_activity

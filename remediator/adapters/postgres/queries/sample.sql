@@ -15,8 +15,8 @@ activity as materialized (
         client_addr,
         coalesce(state, '') as state,
         backend_start,
-        -- Only the fact leaves the server, never the text.
-        state = 'idle' and query = '' and xact_start is null as unused,
+        -- An empty text only says that the last statement was empty, as many pools' tests are.
+        state = 'idle' and query_start is null and xact_start is null as unused,
         case
             when state like 'idle%%' and state_change is not null then
                 width_bucket(

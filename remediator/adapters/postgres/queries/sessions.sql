@@ -20,7 +20,7 @@ select
     locks.pid is not null,
     coalesce(a.query ~* '\mlisten\M', false),
     a.backend_type is null or (a.backend_type = 'client backend' and a.state is null),
-    coalesce(a.state = 'idle' and a.query = '' and a.xact_start is null, false)
+    coalesce(a.state = 'idle' and a.query_start is null and a.xact_start is null, false)
 from pg_stat_activity a
 left join pg_roles r on r.oid = a.usesysid
 left join (select distinct pid from pg_locks where locktype = 'advisory') locks on locks.pid = a.pid
