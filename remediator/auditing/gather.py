@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from math import isinf
 
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.compose import ComposeRuntime
@@ -15,7 +16,7 @@ from remediator.config import ServiceSettings, Settings
 from remediator.core.audit.facts import YARDSTICK, Busiest, Churn, Facts, ServiceFacts, Yardstick, cutoffs
 from remediator.core.audit.report import Report, report_on
 from remediator.core.audit.sessions import tally
-from remediator.core.model import Mode, Sample
+from remediator.core.model import Mode, Moment, Sample
 from remediator.core.trouble import Trouble, TroubleKind
 from remediator.core.turn import Turn
 from remediator.cycle import Cycle
@@ -64,6 +65,25 @@ async def _service(settings: ServiceSettings, runtime: Runtime) -> ServiceFacts:
     return facts
 
 
+async def settled(database: PostgresDatabase, moment: Moment, age: float) -> datetime | None:
+    """Tell what time it was on a server when it was asked who has which address, or a little before.
+
+    Args:
+        database: The server.
+        moment: Before what was known of addresses was looked up.
+        age: How old that was then, in seconds; infinite when nothing was ever known.
+
+    Raises:
+        UnavailableError: The server does not answer.
+    """
+    if isinf(age):
+        return None
+    clock = SystemClock()
+    now = clock.now().at
+    theirs = now + await database.clock_skew(now)
+    return theirs - timedelta(seconds=clock.now().since(moment) + age)
+
+
 @dataclass(frozen=True, slots=True)
 class _Auditor:
     """Audits one database."""
@@ -83,18 +103,20 @@ class _Auditor:
             turn = await self.cycle.look_ahead(now)
         except LedgerError:  # all but the plan can be told without it
             turn = Turn(await self.cycle.look(now))
-        starts = self.cycle.attribution.directory.starts
+        directory = self.cycle.attribution.directory
         sample = turn.assessment.sample
-        catalogue, churn = None, None
+        catalogue, churn, since = None, None, None
         if sample.slots is not None and sample.server is not None:
             try:
+                since = await settled(self.database, sample.moment, directory.age)
                 catalogue = await read_catalogue(self.database, sample.server.version, self.yardstick.kept)
                 churn = await self._churn(sample, watch)
             except UnavailableError as error:
                 sample = replace(sample, trouble=Trouble(TroubleKind.FAILED, str(error)))
         busiest = await self._busiest(now.at)
         name = self.database.name
-        facts = Facts(name, policy, sample, catalogue, services, churn, busiest, self.yardstick, starts)
+        facts = Facts(name, policy, sample, catalogue, services, churn, busiest, self.yardstick)
+        facts = replace(facts, starts=directory.starts, settled=since)
         return await asyncio.to_thread(report_on, facts, turn)  # thousands of roles take their time
 
     async def _busiest(self, now: datetime) -> Busiest | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -12,6 +15,8 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
+from remediator.adapters.clock import SystemClock
+from remediator.auditing.gather import settled
 from remediator.core.audit.finding import Finding
 from remediator.core.audit.sessions import Holding
 from remediator.core.audit.sql import identifier, literal, terminate
@@ -20,15 +25,20 @@ from tests.integration.test_audit_findings import LEAKING_CLIENT, WORKER, Audite
 from tests.testbed.bridge import postgres_on_bridge
 from tests.testbed.daemon import Daemon
 from tests.testbed.engine import BUSYBOX_IMAGE, DockerEngine
+from tests.testbed.faketime import FakeClock
 from tests.testbed.missing import missing
+from tests.testbed.pgbinaries import own_directory
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.sessions import open_idle
 from tests.testbed.waiting import wait_until
+from tests.testbed.watching import watching
 
 if TYPE_CHECKING:
     from tests.conftest import MakeProject
 
+# By which two readings of clocks differ that are of the same moment.
+A_LITTLE = timedelta(milliseconds=10)
 # Ends the text where backslashes are escapes, and goes on with a condition that holds for everybody.
 INJECTION = r"\' OR true OR application_name = \'"
 
@@ -144,6 +154,32 @@ def test_quoted_texts_are_read_as_they_were(postgres: PostgresServer, setting: s
             cursor = person.execute(f"SELECT {literal(text)} AS {identifier(text)}".encode())
             assert cursor.description is not None
             assert (cursor.fetchall(), cursor.description[0].name) == ([(text,)], text)
+
+
+@pytest.mark.parametrize("offset", [0, 3600, -3600])
+async def test_when_addresses_were_asked_for_is_told_by_the_servers_clock(
+    postgres_versions: Mapping[int, Path], offset: int
+) -> None:
+    """Given a server by another clock than ours, addresses looked up 30 s ago that were 20 s old by then."""
+    if 16 not in postgres_versions:
+        missing("no PostgreSQL 16 server binaries (make testbed installs them)")
+    server = PostgresServer(16, postgres_versions[16])
+    directory = own_directory("remediator-clock-")
+    try:
+        clock = FakeClock(directory)
+        clock.set(offset)
+        server.env.update(clock.env)
+        with server:
+            now = SystemClock().now()
+            before = replace(now, mono=now.mono - 30, uptime=now.uptime - 30)
+            async with watching(create_watch_role(server)) as database:
+                found = await settled(database, before, 20.0)
+                assert await settled(database, before, inf) is None
+    finally:
+        shutil.rmtree(directory)
+    assert found is not None
+    known = now.at + timedelta(seconds=offset - 50)
+    assert known - timedelta(seconds=60) < found <= known + A_LITTLE
 
 
 def pids(audited: Audited, finding: Finding) -> set[int]:

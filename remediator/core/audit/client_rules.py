@@ -157,8 +157,13 @@ def tool_idle(facts: Facts) -> Iterator[Hit]:
 
 def orphans(facts: Facts) -> Iterator[Hit]:
     """Sessions are left of containers that are gone."""
-    for held in holdings(facts.sample, lambda g: g.owner.kind is OwnerKind.ORPHAN and g.state == IDLE):
-        statements = tuple(terminate_orphans(held, a, facts.orphaned_before(a)) for a in held.addresses)
+
+    def wanted(group: SessionGroup) -> bool:
+        return group.owner.kind is OwnerKind.ORPHAN and group.state == IDLE and facts.orphaned(group)
+
+    for held in holdings(facts.sample, wanted):
+        bounds = ((address, facts.orphaned_before(address)) for address in held.addresses)
+        statements = tuple(terminate_orphans(held, address, before) for address, before in bounds if before)
         yield Hit(held.whose, _held(held), statements)
 
 

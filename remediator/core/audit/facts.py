@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 
 from remediator.core.assess import Watch, assess
 from remediator.core.audit.catalogue import Catalogue
+from remediator.core.directory import SKEW
 from remediator.core.grace import StopGrace
 from remediator.core.leak import leak_age
-from remediator.core.model import Level, Sample
+from remediator.core.model import Level, Sample, SessionGroup
 from remediator.core.policy import Policy
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -147,6 +148,7 @@ class Facts:
         sample: Counted by `cutoffs`, with owners.
         catalogue: None when it could not be read.
         starts: From when on a session can be of whoever has its address now, by address.
+        settled: Until when it is known who has which address, by the server's clock; None if it is not.
         busiest: None where nothing was recorded.
         churn: None when it was not watched, or the server does not count sessions (before PostgreSQL 14).
     """
@@ -160,6 +162,7 @@ class Facts:
     busiest: Busiest | None = None
     yardstick: Yardstick = field(default=YARDSTICK)
     starts: Mapping[str, datetime] = field(default_factory=dict)
+    settled: datetime | None = None
 
     @property
     def level(self) -> Level:
@@ -176,9 +179,18 @@ class Facts:
         """From which age on a service's idle session is older than it is said to keep it."""
         return _keeps(service, self.yardstick)
 
-    def orphaned_before(self, address: str) -> datetime:
-        """Before when a session from this address must have begun to be nobody's any more."""
-        return self.starts.get(address, self.sample.moment.at)
+    def orphaned_before(self, address: str) -> datetime | None:
+        """Before when a session from this address must have begun to be nobody's any more; None if not known.
+
+        Whoever is not known to have an address may have been started there since that was asked.
+        """
+        since = self.starts.get(address)
+        return self.settled - SKEW if since is None and self.settled is not None else since
+
+    def orphaned(self, group: SessionGroup) -> bool:
+        """Tell whether sessions of a container that is gone are nobody's for certain, the oldest at least."""
+        before = None if group.address is None else self.orphaned_before(group.address)
+        return before is not None and group.oldest is not None and group.oldest < before
 
     @property
     def max_ages(self) -> tuple[timedelta, ...]:

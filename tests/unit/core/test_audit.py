@@ -69,7 +69,7 @@ def group(owner: Owner, count: int, *, idle: timedelta = 20 * MINUTE, state: str
 def facts(*groups: SessionGroup, used: int | None = None, **more: Any) -> Facts:
     """What is known of a server with these sessions."""
     total = sum(g.count for g in groups) if used is None else used
-    made = Facts("shop", make_policy(), make_sample(used=total, groups=groups), catalogue())
+    made = Facts("shop", make_policy(), make_sample(used=total, groups=groups), catalogue(), settled=START)
     return replace(made, **more)
 
 
@@ -283,6 +283,25 @@ def test_a_superuser_is_not_to_be_the_last() -> None:
         known = facts(catalogue=replace(catalogue(), roles=roles))
         (found,) = (f for f in report(known).findings if f.id == "superuser_clients")
         assert found.statements == statements
+
+
+def test_who_was_started_since_the_addresses_were_asked_for_is_no_orphan() -> None:
+    """Its address is nobody's by what was known 40 seconds before, and its sessions began after that."""
+    settled = START - timedelta(seconds=40)
+    old = group(Owner(OwnerKind.ORPHAN), 3, idle=timedelta(0))
+    for seconds in (0, 5, 40, 42):
+        young = replace(old, oldest=START - timedelta(seconds=seconds))
+        assert ids(facts(young, settled=settled)) == [], "two seconds are what clocks may differ by"
+    assert ids(facts(replace(old, oldest=START - timedelta(seconds=43)), settled=settled)) == ["orphans"]
+    assert ids(facts(old, settled=None)) == []
+    both = facts(old, replace(old, oldest=START), settled=settled)
+    (found,) = report(both).findings
+    assert "3 sessions" in found.evidence
+    (statement,) = found.statements
+    assert f"backend_start < {literal((START - timedelta(seconds=42)).isoformat(sep=' '))}" in statement
+    started = replace(both, starts={"172.18.0.5": START - timedelta(hours=1)})
+    (statement,) = report(started).findings[0].statements
+    assert f"backend_start < {literal((START - timedelta(hours=1)).isoformat(sep=' '))}" in statement
 
 
 groups = st.builds(
