@@ -46,9 +46,18 @@ def leaked(
             of the service they belong to, which has answered for them. Nor do terminated orphans: who has
             ended leaks no more.
     """
+    return _there(policy, suspicion, sample) + _terminated(incident, ledger)
+
+
+def _there(policy: Policy, suspicion: Suspicion, sample: Sample) -> Counter[Owner]:
     found: Counter[Owner] = Counter()
     for group in leaked_groups(policy, suspicion.older_than, sample):
         found[group.owner] += group.count
+    return +found
+
+
+def _terminated(incident: Incident, ledger: Ledger) -> Counter[Owner]:
+    found: Counter[Owner] = Counter()
     ours = [entry for entry in ledger.entries if entry.intent.incident == incident.id and entry.done]
     restarted: dict[Owner, datetime] = {}
     for entry in ours:
@@ -62,7 +71,7 @@ def leaked(
                 continue
             if owner not in restarted or entry.intent.counted_at > restarted[owner]:
                 found[owner] += 1
-    return +found
+    return found
 
 
 def blame(policy: Policy, suspicion: Suspicion, sample: Sample, incident: Incident, ledger: Ledger) -> Blame:
@@ -82,8 +91,9 @@ def blame(policy: Policy, suspicion: Suspicion, sample: Sample, incident: Incide
     """
     if sample.slots is None:
         return Blame(None, "the slots cannot be read")
-    by_owner = leaked(policy, suspicion, sample, incident, ledger)
-    total = sum(by_owner.values())
+    there, terminated = _there(policy, suspicion, sample), _terminated(incident, ledger)
+    by_owner = there + terminated
+    total = by_owner.total()
     what = f"sessions idle for {duration(suspicion.older_than)} or longer, or terminated for it"
     if not total:
         return Blame(None, f"no {what}")
@@ -94,7 +104,8 @@ def blame(policy: Policy, suspicion: Suspicion, sample: Sample, incident: Incide
     shares = ", ".join(
         f"{owner.label} {held} ({percent(held / total)})" for owner, held in by_owner.most_common(_SHOWN)
     )
-    text = f"{count(total, 'leaked session')}: {shares}"
+    parts = f" ({there.total()} there, {terminated.total()} terminated)" if terminated else ""
+    text = f"{count(total, 'leaked session')}{parts}: {shares}"
     if len(clear) == 1:
         return Blame(clear[0], text)
     needed = f"{percent(suspicion.share)} of them and {count(enough, 'slot')} are needed"

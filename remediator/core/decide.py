@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 
 from remediator.core.assess import critical_evidence
 from remediator.core.budgets import usages
@@ -13,11 +11,10 @@ from remediator.core.guards import gate, spare_session
 from remediator.core.incident import relapse
 from remediator.core.ledger import Phase
 from remediator.core.model import (
-    IDLE,
     Evidence,
     Session,
-    SessionGroup,
 )
+from remediator.core.onpaper import discount, unseen
 from remediator.core.plan import (
     Act,
     Hold,
@@ -49,7 +46,7 @@ def decide(situation: Situation) -> Plan:
     incident that was relieved is critical again, the ladder goes on with the next step that has
     something to do; when there is none, a new round is planned.
     """
-    situation, gone = _discount(situation)
+    situation, gone = discount(situation)
     relieved = situation.incident.phase is Phase.RELIEVED
     evidence = Evidence.BREACH
     if not situation.assume_critical:
@@ -90,11 +87,7 @@ def decide(situation: Situation) -> Plan:
         return plan
     if evidence is Evidence.CLEAR:
         return replace(plan, relieved=True)
-    return replace(plan, exhausted=True)
-
-
-def _alike(one: Session | SessionGroup) -> tuple[object, ...]:
-    return one.owner, one.user or "", one.application, one.address
+    return replace(plan, exhausted=True, detail=unseen(situation.ledger, situation.incident))
 
 
 def _cut_off(situation: Situation) -> tuple[tuple[Objection, ...], str] | None:
@@ -116,36 +109,6 @@ def _terminations_again(
     first = next((step for step in steps if step.acts), None)
     terminates = first is not None and isinstance(first.step, TerminateIdle)
     return steps if terminates and wait_for_turn(steps) is None else ()
-
-
-def _discount(situation: Situation) -> tuple[Situation, frozenset[int]]:
-    """Count sessions that a dry run has already terminated as gone, as enforcing would have made them."""
-    simulated = situation.ledger.simulated_sessions(situation.incident)
-    sessions = situation.survey.sessions
-    if not simulated or isinstance(sessions, Trouble):
-        return situation, frozenset()
-    gone = [s for s in sessions if s.id in simulated]
-    sample = situation.sample.without(len(gone))
-    sample = replace(sample, groups=_less(sample.groups, gone, situation.policy.cutoffs))
-    return replace(situation, sample=sample), frozenset(s.id.pid for s in gone)
-
-
-def _less(
-    groups: Sequence[SessionGroup], gone: Sequence[Session], cutoffs: Sequence[timedelta]
-) -> tuple[SessionGroup, ...]:
-    """Take idle sessions out of the groups in which the server counted them."""
-    ages = (0.0, *(cutoff.total_seconds() for cutoff in cutoffs))
-    taken = Counter((*_alike(s), s.unused, max(age for age in ages if age <= s.idle_for)) for s in gone)
-
-    def rest(group: SessionGroup) -> SessionGroup:
-        if group.state != IDLE:
-            return group
-        key = (*_alike(group), group.unused, group.idle_for_at_least)
-        gone = min(group.count, taken[key])
-        taken[key] -= gone  # the server may count alike sessions in several groups
-        return replace(group, count=group.count - gone)
-
-    return tuple(rest(group) for group in groups)
 
 
 def _steps(situation: Situation, evidence: Evidence, gone: frozenset[int]) -> list[StepPlan]:

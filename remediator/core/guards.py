@@ -19,6 +19,7 @@ from remediator.core.model import (
     Sample,
     Session,
 )
+from remediator.core.onpaper import unseen
 from remediator.core.plan import Objection
 from remediator.core.policy import Limits, Spare
 from remediator.core.text import duration
@@ -182,4 +183,6 @@ def _gate(
         yield Objection.IN_FLIGHT, ""
     if incident.not_before is not None and now < incident.not_before:
         which = Objection.WAITING if incident.phase is Phase.HELD else Objection.SETTLING
-        yield which, f"{duration(incident.not_before - now)} left"
+        left = f"{duration(incident.not_before - now)} left"
+        why = unseen(ledger, incident) if which is Objection.WAITING else ""
+        yield which, f"{left}; {why}" if why else left

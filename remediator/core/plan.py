@@ -114,7 +114,7 @@ _MEANINGS = {
     Objection.LOCKED: "locked after failed rounds until `remediator ack`",
     Objection.IN_FLIGHT: "an earlier action is not verified yet",
     Objection.SETTLING: "waiting for the last step to settle",
-    Objection.WAITING: "the last round brought no relief; waiting before the next",
+    Objection.WAITING: "no relief since the last round; waiting before the next",
     Objection.LEDGER_UNAVAILABLE: "the ledger cannot be written",
 }
 

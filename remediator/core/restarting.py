@@ -81,7 +81,7 @@ def _innocent(situation: Situation, step: RestartService) -> tuple[tuple[Objecti
     if found.service == step.service:
         return (), found.text
     if found.service is not None:
-        return (Objection.NOT_CULPRIT,), found.text
+        return (Objection.NOT_CULPRIT,), f"held by {found.service}: {found.text}"
     if found.elsewhere:
         return (Objection.HELD_ELSEWHERE,), found.text
     if suspicion.otherwise is Otherwise.IN_ORDER:

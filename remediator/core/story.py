@@ -160,7 +160,7 @@ def _decided(before: Reading | None, after: Reading) -> Iterator[Scene]:
     if another_plan(known, plan):
         yield Scene(at, Kind.PLANNED, "planned", plan=plan)
     if (why := _held(plan)) and why != _held(known):
-        yield Scene(at, Kind.HELD, f"held: {why}", because=plan.detail, plan=plan)
+        yield Scene(at, Kind.HELD, f"held: {why}", because=_particulars(plan), plan=plan)
     if (why := _waits(plan)) and why != _waits(known):
         yield Scene(at, Kind.WAITING, f"waits: {why}", because=plan.detail, plan=plan)
 
@@ -202,6 +202,12 @@ def _held(plan: Decision | None) -> str:
         return "; ".join(_words(word) for word in plan.objections)
     found = (o for rung in plan.rungs for o in rung.objections)
     return "; ".join(_words(word) for word in dict.fromkeys(found)) or "every step had its turn"
+
+
+def _particulars(plan: Decision) -> str:
+    """What the words of a hold leave out: whom it is held for, how much is left."""
+    steps = () if plan.objections else (rung.detail for rung in plan.rungs if rung.objections)
+    return "; ".join(dict.fromkeys(filter(None, (*steps, plan.detail))))
 
 
 def _waits(plan: Decision | None) -> str:

@@ -118,4 +118,4 @@ def hold_reasons(plan: Plan) -> str:
         words = ", ".join(o.meaning for o in objections) or "had its turn"
         detail = f" ({step.detail})" if step.detail else ""
         parts.append(f"{step.step.label}: {words}{detail}")
-    return "; ".join(parts) or "every step had its turn"
+    return "; ".join(filter(None, (*parts, plan.detail))) or "every step had its turn"

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from remediator.core.decide import Situation, decide
 from remediator.core.incident import due
 from remediator.core.ledger import Ledger, Lock, Pause, Result
-from remediator.core.model import Level, ReplicaState, Session, Slots
+from remediator.core.model import Level, ReplicaState, Session, SessionGroup, Slots
+from remediator.core.onpaper import UNSEEN
+from remediator.core.owner import Owner, OwnerKind
 from remediator.core.plan import Act, Objection, Plan, RestartReplica, StepPlan, TerminateSession
 from remediator.core.policy import Policy, RestartService, TerminateIdle, When
-from tests.builders import START, make_entry, make_sample
+from tests.builders import START, make_entry, make_replica, make_sample
 from tests.property.core_strategies import grouped, ratios, situations
 
 if TYPE_CHECKING:
@@ -245,7 +247,61 @@ def test_a_simulated_restart_weighs_what_a_real_one_weighs(situation: Situation)
         )
         return replace(situation, ledger=Ledger(entries))
 
-    assert decide(with_result(Result.SIMULATED)) == decide(with_result(Result.CONFIRMED))
+    dry = decide(with_result(Result.SIMULATED))
+    assert replace(dry, detail=dry.detail.removesuffix(UNSEEN)) == decide(with_result(Result.CONFIRMED))
+
+
+@given(situations(free=True), st.data())
+def test_a_dry_run_plans_what_enforcing_would_after_the_same_restart(
+    situation: Situation, data: st.DataObject
+) -> None:
+    """Sessions of the service that was restarted in its mind are there, but count as gone; others do not."""
+    present, slots = situation.survey.sessions, situation.sample.slots
+    assert isinstance(present, tuple)
+    assume(present and slots is not None)
+    clients = [s for s in present if s.backend_type == "client backend" and not s.hidden]
+    its = data.draw(st.lists(st.sampled_from(clients), unique=True) if clients else st.just([]))
+    named = tuple(replace(s, owner=CELERY, address="10.9.0.1") if s in its else s for s in present)
+    rest = tuple(s for s in named if s.owner != CELERY)
+    replica = replace(make_replica(), addresses=frozenset({"10.9.0.1"}))
+
+    def planned(result: Result, sessions: tuple[Session, ...]) -> Plan:
+        """As enforcing finds the world afterwards, or as a dry run does."""
+        entry = make_entry(id=100, action=RestartReplica(replica), result=result)
+        groups = Counter(
+            (s.owner, s.user or "", s.application, s.address, s.state or "", age_of(s, situation.policy))
+            for s in sessions
+        )
+        sample = replace(
+            situation.sample.without(len(named) - len(sessions)),
+            groups=tuple(
+                SessionGroup(user, application, address, state, age, number, owner=owner)
+                for (owner, user, application, address, state, age), number in groups.items()
+            ),
+        )
+        others = (e for e in situation.ledger.entries if isinstance(e.intent.action, RestartReplica))
+        return decide(
+            replace(
+                situation,
+                sample=sample,
+                ledger=Ledger((*(e for e in others if e.outcome and e.outcome.result not in _DRY), entry)),
+                survey=replace(situation.survey, sessions=sessions),
+            )
+        )
+
+    dry, real = planned(Result.SIMULATED, named), planned(Result.CONFIRMED, rest)
+    assert (dry.relieved, dry.exhausted, dry.objections) == (real.relieved, real.exhausted, real.objections)
+    assert [step.acts for step in dry.steps] == [step.acts for step in real.steps]
+
+
+CELERY = Owner(OwnerKind.SERVICE, "celery")
+_DRY = frozenset({Result.SIMULATED})
+
+
+def age_of(session: Session, policy: Policy) -> float:
+    """The longest of the policy's cutoffs that a session has been idle for."""
+    ages = (0.0, *(cutoff.total_seconds() for cutoff in policy.cutoffs))
+    return max(age for age in ages if age <= session.idle_for)
 
 
 @given(situations(free=True), st.data())

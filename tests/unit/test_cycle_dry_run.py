@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from remediator.core.attribution import Claim
 from remediator.core.events import Event
 from remediator.core.ledger import Pause
 from remediator.core.model import (
     Level,
     Mode,
 )
+from remediator.core.onpaper import UNSEEN
+from remediator.core.owner import Owner, OwnerKind
 from remediator.core.plan import Objection, TerminateSession
-from remediator.core.policy import Rate
+from remediator.core.policy import Rate, RestartService, Step, TerminateIdle
+from remediator.core.suspicion import Suspicion
 from remediator.core.trouble import Trouble, TroubleKind
+from remediator.cycle import Attributor
 from remediator.errors import LedgerError
 from tests.builders import make_policy
-from tests.unit.cycle_world import FULL, HALF, RESTART, TERMINATE, World
+from tests.unit.cycle_world import FULL, HALF, OLD, RESTART, TERMINATE, World
 
 
 def _intents(world: World) -> list[tuple[int, int, str]]:
@@ -130,3 +136,55 @@ async def test_looking_is_for_one_sample_alone() -> None:
     looks = await asyncio.gather(*(world.cycles[0].look(world.clock.now()) for _ in range(3)))
     assert {look.pending for look in looks} == {Level.CRITICAL}
     assert not world.told.lines
+
+
+def _suspects(**more: Any) -> World:
+    """A dry run that may terminate nobody yet, and restarts the culprit."""
+    suspicion = Suspicion(("celery", "api"), older_than=timedelta(minutes=10))
+    steps: list[Step] = [TerminateIdle(timedelta(hours=5))]
+    steps += [RestartService(name, suspicion=suspicion) for name in suspicion.among]
+    world = World(make_policy(steps=steps, **more), services={"celery": 1, "api": 1}, mode=Mode.DRY_RUN)
+    claims = [Claim(Owner(OwnerKind.SERVICE, name), applications=(name,)) for name in suspicion.among]
+    world.attributor = Attributor(claims=claims)
+    world.fresh_cycles()
+    return world
+
+
+async def test_sessions_of_a_service_restarted_on_paper_are_gone_on_paper() -> None:
+    """As they would be in earnest: that relieves, and nobody is blamed for them afterwards."""
+    world = _suspects()
+    world.fill()
+    await world.told_of(Event.INCIDENT_RELIEVED)
+    await world.turns(100)
+    assert world.outcomes() == [("celery-1", "simulated")]
+    assert world.restarted == []
+    assert not world.told.of(Event.INCIDENT_HELD)
+    (incident,) = world.store.incidents.values()
+    assert (incident.round, incident.failed_rounds) == (1, 0)
+
+
+async def test_sessions_begun_after_a_restart_on_paper_are_there() -> None:
+    """Whoever leaks goes on: those are not gone, and critical again is said."""
+    world = _suspects()
+    old = [world.database.open(application="celery") for _ in range(FULL - world.used())]
+    world.clock.advance(OLD)
+    await world.told_of(Event.INCIDENT_RELIEVED)
+    for session in old:
+        world.database.leave(session)
+    world.fill()
+    turn = await world.told_of(Event.INCIDENT_RELAPSED)
+    assert turn.plan is not None
+    assert turn.plan.next_step is None
+
+
+async def test_a_dry_run_says_that_it_cannot_see_what_a_restart_would_have_brought() -> None:
+    """Where nothing tells whose the sessions are: not that it failed, and nobody else is blamed."""
+    world = World(make_policy(steps=(RESTART,)), services={"celery": 1}, mode=Mode.DRY_RUN)
+    world.fill()
+    await world.told_of(Event.INCIDENT_HELD)
+    (held,) = world.told.of(Event.INCIDENT_HELD)
+    assert UNSEEN in held["because"]
+    turn = await world.turn()
+    assert turn.plan is not None
+    assert turn.plan.objections == (Objection.WAITING,)
+    assert turn.plan.detail.endswith(UNSEEN)

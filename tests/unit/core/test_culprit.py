@@ -99,6 +99,10 @@ def test_what_was_terminated_in_the_incident_counts_still() -> None:
     session = replace(make_session(), owner=API)
     gone = [make_entry(id=n, action=TerminateSession(session), result=Result.CONFIRMED) for n in range(15)]
     assert culprit(holding(celery=10), *gone) == "api"
+    text = blame(
+        make_policy(), SUSPICION, sample(holding(celery=10)), make_incident(), Ledger(tuple(gone))
+    ).text
+    assert text == "25 leaked sessions (10 there, 15 terminated): api 15 (60%), celery 10 (40%)"
     kept = [replace(e, outcome=replace(e.outcome, result=Result.CHANGED)) for e in gone if e.outcome]
     assert culprit(holding(celery=10), *kept) == "celery"
     earlier = [replace(e, intent=replace(e.intent, incident="i0")) for e in gone]
@@ -210,7 +214,7 @@ def test_only_the_culprit_is_restarted() -> None:
     innocent, guilty = planned.steps
     assert innocent.objections == (Objection.NOT_CULPRIT,)
     assert innocent.acts == ()
-    assert "api 40" in innocent.detail
+    assert innocent.detail == "held by api: 45 leaked sessions: api 40 (88.9%), celery 5 (11.1%)"
     assert planned.next_step == guilty
     assert "api 40" in guilty.acts[0].because
 

@@ -9,7 +9,8 @@ from remediator.core.assess import Watch, assess
 from remediator.core.ledger import Entry, Incident, Lock, Phase, Result
 from remediator.core.model import Level, Mode
 from remediator.core.owner import Owner, OwnerKind
-from remediator.core.plan import Objection, Plan, RestartReplica, TerminateSession
+from remediator.core.plan import Objection, Plan, RestartReplica, StepPlan, TerminateSession
+from remediator.core.policy import RestartService
 from remediator.core.reading import Reading, reading_of
 from remediator.core.scene import Kind
 from remediator.core.story import side_by_side, story
@@ -91,6 +92,18 @@ def test_a_hold_is_told_once_and_a_lock_when_it_comes() -> None:
         f"held: {Objection.LOCKED.meaning}",
         "locked: service:api",
     ]
+
+
+def test_a_hold_names_who_holds_the_slots() -> None:
+    """Of a ladder that has nothing to do, each step says why."""
+    innocent = StepPlan(
+        0, RestartService("api"), objections=(Objection.NOT_CULPRIT,), detail="held by celery"
+    )
+    plan = Plan(steps=(innocent,), exhausted=True, detail="a dry run cannot see it")
+    readings = [reading(n, incident=make_incident(), plan=plan) for n in range(2)]
+    (held,) = (scene for scene in story(readings, ()) if scene.kind is Kind.HELD)
+    assert held.text == f"held: {Objection.NOT_CULPRIT.meaning}"
+    assert held.because == "held by celery; a dry run cannot see it"
 
 
 def test_the_same_decisions_are_the_same_whatever_came_of_them() -> None:
