@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any, TypeVar
 
 import click
 
-from remediator import log
+from remediator import log, render
 from remediator.adapters.notify import url_fault
 from remediator.config import Settings, find, load
 from remediator.core.model import Mode
 from remediator.core.text import visible
+
+_NARROWEST = 40
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -79,6 +82,11 @@ def json_text(record: object) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def page_width() -> int:
+    """How long a line for a person may be: as wide as the terminal is, if there is one."""
+    return max(_NARROWEST, shutil.get_terminal_size((render.WIDTH, 0)).columns)
 
 
 def print_lines(lines: Iterable[str]) -> None:

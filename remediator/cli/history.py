@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from remediator.cli.common import (
     format_option,
     mode_of,
     mode_option,
+    page_width,
     print_json,
     print_lines,
     quiet_logs,
@@ -39,6 +41,8 @@ from remediator.recurrence import window_at
 
 # Between the intent and the question nothing is waited for, but a machine may be busy.
 _ASKED_WITHIN = timedelta(seconds=30)
+# Of those whose names begin alike, the latest.
+_MOST = 20
 _EVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -120,17 +124,30 @@ def show(context: click.Context, config: Path | None, mode: str | None, form: st
     quiet_logs(settings)
     chosen = mode_of(settings, mode or above.get("mode"))
     bundle = asyncio.run(_bundle(settings, chosen, incident))
-    if bundle is None:
-        say(f"no incident {incident} ({chosen}); `remediator history` lists them", err=True)
+    if isinstance(bundle, tuple):
+        _say_which(incident, bundle, chosen)
         return Exit.FAILED
     if form == "json":
         print_json([render.bundle_record(bundle)])
     else:
-        print_lines(render.bundle_lines(bundle, markdown=form == "md"))
+        print_lines(render.bundle_lines(bundle, markdown=form == "md", width=page_width()))
     return Exit.OK
 
 
-async def _bundle(settings: Settings, mode: Mode, wanted: str) -> render.Bundle | None:
+def _say_which(wanted: str, found: Sequence[Incident], mode: Mode) -> None:
+    """Say that no incident is meant, or which ones may be."""
+    if not found:
+        say(f"no incident {wanted} ({mode}); `remediator history` lists them", err=True)
+        return
+    say(f"{len(found)} incidents begin with {wanted} ({mode}):", err=True)
+    for incident in found[-_MOST:]:
+        say(f"  {incident.id}: {incident.because}", err=True)
+    if len(found) > _MOST:
+        say(f"  and {len(found) - _MOST} before them; `remediator history` lists them", err=True)
+
+
+async def _bundle(settings: Settings, mode: Mode, wanted: str) -> render.Bundle | tuple[Incident, ...]:
+    """The story of the incident that is meant; or all that may be meant, when that is not one."""
     store = SqliteLedger(settings.state_dir, mode, read_only=True)
     try:
         incidents, entries = await store.history(_EVER)
@@ -140,7 +157,7 @@ async def _bundle(settings: Settings, mode: Mode, wanted: str) -> render.Bundle 
     if wanted == "last":
         found = list(incidents[-1:])
     if len(found) != 1:
-        return None
+        return tuple(found)
     (incident,) = found
     own = [entry for entry in entries if entry.intent.incident == incident.id]
     return await _with_evidence(SqliteRecording(settings.state_dir, mode), incident, own, mode)

@@ -64,7 +64,7 @@ def check(config: Path | None, form: str) -> int:
         if form == "json":
             print_json([render.assessment_record(*shown)])
         elif form == "text":
-            print_lines(render.assessment_lines(*shown))
+            print_lines(render.assessment_lines(*shown, mode=settings.mode))
     return max((_code(look.assessment) for look in looks.values()), key=_SEVERITY.index)
 
 
@@ -175,8 +175,10 @@ def plan(config: Path | None, mode: str | None, form: str, *, every: bool) -> in
         if form == "json":
             print_json([render.plan_record(*shown, turn.incident)])
         else:
-            elsewhere = _elsewhere(settings, chosen, turn)
-            lines = render.plan_lines(*shown, every=every, incident=turn.incident, elsewhere=elsewhere)
+            more = _elsewhere(settings, chosen, turn)
+            lines = render.plan_lines(
+                *shown, every=every, incident=turn.incident, elsewhere=more, mode=chosen
+            )
             print_lines(lines)
     unknown = any(render.shown_unknown(turn.assessment) for turn in turns.values())
     return Exit.UNKNOWN if unknown else Exit.OK

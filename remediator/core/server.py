@@ -87,6 +87,7 @@ class Holder:
         pid: Of the session; 0 for a prepared transaction, which has none.
         address: Where it comes from, None for the server's own machine, or when it is not told.
         since: When the session began.
+        ours: It has our role and our name: it is plainly a daemon of ours.
     """
 
     pid: int
@@ -94,6 +95,7 @@ class Holder:
     application: str = ""
     address: str | None = None
     since: datetime | None = None
+    ours: bool = False
 
     @property
     def text(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from remediator.render.bundle import Bundle, Gathering, bundle_record
+from remediator.render.layout import WIDTH
 from remediator.render.lines import (
     assessment_lines,
     history_lines,
@@ -16,6 +17,7 @@ from remediator.render.tale import bundle_lines
 from remediator.render.verdicts import reasons, shown_level, shown_unknown, verdict
 
 __all__ = [
+    "WIDTH",
     "Bundle",
     "Gathering",
     "Replayed",

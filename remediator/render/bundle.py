@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from remediator.core.deposition import Deposition
@@ -22,6 +23,8 @@ Record = dict[str, Any]
 
 _WHEN = ("before", "when it opened", "at the worst", "when it was relieved", "after")
 _BEFORE, _OPENED, _WORST, _RELIEVED, _AFTER = _WHEN
+# A reading that is later than this after the end may be part of what came next.
+_SOON = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,10 @@ class Gathering:
         looks = self._looks
         reading = replace(reading, survey=None, plan=None)
         if reading.incident is None or reading.incident.id != self._incident.id:
-            looks[_AFTER if _OPENED in looks else _BEFORE] = reading
+            if _OPENED not in looks:
+                looks[_BEFORE] = reading
+            elif reading.incident is None and reading.at - (self._incident.closed_at or reading.at) <= _SOON:
+                looks.setdefault(_AFTER, reading)
             return
         looks.setdefault(_OPENED, reading)
         if _WORST not in looks or _used(reading) > _used(looks[_WORST]):

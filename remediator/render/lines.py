@@ -14,6 +14,7 @@ from remediator.core.maintenance import Window
 from remediator.core.model import Level, Mode, Sample, Session
 from remediator.core.plan import Action, Hold, Plan, RestartReplica, StepPlan, TerminateSession
 from remediator.core.server import Holder
+from remediator.core.story import relief
 from remediator.core.text import count, duration
 from remediator.render.standing import budget_lines, in_force_lines
 from remediator.render.verdicts import reasons, shown_level, shown_unknown, verdict
@@ -25,6 +26,7 @@ def assessment_lines(
     window: Window | None = None,
     holder: Holder | None = None,
     recorded: Assessment | None = None,
+    mode: Mode | None = None,
 ) -> Iterator[str]:
     """One database's assessment for a person.
 
@@ -34,20 +36,28 @@ def assessment_lines(
         window: The maintenance window that is in force.
         holder: Who has the right to act.
         recorded: What a daemon read shortly before, where the server could not be read.
+        mode: Whether a daemon by this config acts; None where nobody asks for that.
     """
-    yield f"{name}: {verdict(assessment)}"
+    yield f"{name}: {verdict(assessment)}{_in_mode(mode)}"
     if window is not None:
         yield f"  {_maintenance(window)}"
     for reason in reasons(assessment):
         yield f"  {reason}"
     if holder is not None:
-        yield f"  {holder.text} has the right to act"
+        who = f"the daemon (session {holder.pid})" if holder.ours else holder.text
+        yield f"  {who} has the right to act"
     yield from _sample_lines(assessment)
     if recorded is not None:
         age = assessment.sample.moment.at - recorded.sample.moment.at
         yield f"  the daemon, which was connected before, read {duration(age)} ago:"
         yield from (f"    {reason}" for reason in reasons(recorded))
         yield from (f"  {line}" for line in _sample_lines(recorded))
+
+
+def _in_mode(mode: Mode | None) -> str:
+    if mode is None:
+        return ""
+    return " (dry run)" if mode is Mode.DRY_RUN else " (enforcing)"
 
 
 def _sample_lines(assessment: Assessment) -> Iterator[str]:
@@ -69,7 +79,7 @@ def _motion_lines(assessment: Assessment) -> Iterator[str]:
         yield f"  looks like {_LOOKS[diagnosis.kind]}: {diagnosis.text}"
         yield from (f"    {sign}" for sign in diagnosis.signs)
     growth = assessment.sample.trend.growth()
-    if growth is not None and growth.steady:
+    if growth is not None and growth.steady and not any(str(growth) in why for why in reasons(assessment)):
         yield f"  {growth}"
 
 
@@ -87,10 +97,14 @@ def _session_lines(sample: Sample) -> Iterator[str]:
     for g in sample.groups:
         owner = g.owner.label if told else ""
         counted[owner, g.application or g.user or "unnamed", g.state or "unknown"] += g.count
-    widths = [max((len(key[column]) for key in counted), default=0) for column in (0, 1)]
-    for (owner, name, state), sessions in counted.most_common():
+    if not counted:
+        return
+    head = ("whose" if told else "", "client", "state")
+    rows = [("sessions", head), *((f"{n:>8}", key) for key, n in counted.most_common())]
+    widths = [max(len(key[column]) for _, key in rows) for column in (0, 1)]
+    for sessions, (owner, name, state) in rows:
         whose = f"{owner:<{widths[0]}}  " if told else ""
-        yield f"  {sessions:>5}  {whose}{name:<{widths[1]}}  {state}"
+        yield f"  {sessions}  {whose}{name:<{widths[1]}}  {state}"
 
 
 def plan_lines(
@@ -102,6 +116,7 @@ def plan_lines(
     every: bool,
     incident: Incident | None = None,
     elsewhere: str = "",
+    mode: Mode | None = None,
 ) -> Iterator[str]:
     """One database's plan for a person.
 
@@ -113,11 +128,12 @@ def plan_lines(
         every: List every single session, not only how many of which application, and why.
         incident: The one that is open.
         elsewhere: Where a plan is that rests on more than this one.
+        mode: As for `assessment_lines`.
     """
     why = "if critical were confirmed now:"
     if incident is not None:
         why = f"incident {incident.id} is open since {incident.opened_at:%Y-%m-%d %H:%M:%S} UTC, next in it:"
-    yield f"{name}: {verdict(assessment)}; {why}"
+    yield f"{name}: {verdict(assessment)}{_in_mode(mode)}; {why}"
     said = ""
     if shown_unknown(assessment) or shown_level(assessment) is Level.CRITICAL:
         said = reasons(assessment)[0]
@@ -126,8 +142,16 @@ def plan_lines(
         yield f"  {elsewhere}"
     yield from plan_body(plan, said, every=every)
     if standing is not None:
-        yield "  in force now:"
-        yield from (f"    {line}" for line in (*in_force_lines(standing), *budget_lines(standing)))
+        yield from _standing_lines(standing)
+
+
+def _standing_lines(standing: Standing) -> Iterator[str]:
+    orders = tuple(in_force_lines(standing))
+    if not orders and not any(budget.used for budget in standing.budgets):
+        yield "  in force now: nothing, and no limit is used; `history` lists them"
+        return
+    yield "  in force now:"
+    yield from (f"    {line}" for line in (*orders, *budget_lines(standing)))
 
 
 def plan_body(plan: Plan, said: str = "", *, every: bool) -> Iterator[str]:
@@ -142,6 +166,8 @@ def plan_body(plan: Plan, said: str = "", *, every: bool) -> Iterator[str]:
         yield f"  nothing would be done: {objection.meaning}"
         if detail and detail not in said:
             yield f"    {detail}"
+    if plan.detail and not plan.objections:
+        yield f"  {plan.detail}"
     said = f"{said} {plan.detail}"
     for step in plan.steps:
         condition = " (only if critical still)" if step.conditional else ""
@@ -157,7 +183,8 @@ def _step_lines(step: StepPlan, said: str, *, every: bool) -> Iterator[str]:
     sessions = [h for h in step.holds if isinstance(h.action, TerminateSession)]
     others = [h for h in step.holds if not isinstance(h.action, TerminateSession)]
     for hold in others if not every else step.holds:
-        yield f"hold  {_describe(hold.action)}: {_why(hold)}"
+        same = hold.objections == step.objections and hold.detail in ("", step.detail)
+        yield f"hold  {_describe(hold.action)}" + ("" if same else f": {_why(hold)}")
     if not every and sessions:
         summary = Counter(_why(hold) for hold in sessions)
         for why, number in summary.most_common():
@@ -199,22 +226,21 @@ def _why(hold: Hold) -> str:
 
 def history_lines(incident: Incident, entries: Sequence[Entry], mode: Mode, now: datetime) -> Iterator[str]:
     """One incident with its actions for a person."""
-    yield f"{incident.opened_at:%Y-%m-%d %H:%M:%S} UTC  {mode}  {_course(incident, mode, now)}"
+    yield f"{incident.opened_at:%Y-%m-%d %H:%M:%S} UTC  {mode}  {_course(incident, entries, mode, now)}"
     yield f"  {incident.id}: {incident.because}"
     done = Counter(_tally(entry) for entry in entries)
     for tally, number in done.items():
         yield f"  {number:>5}  {tally}"
 
 
-def _course(incident: Incident, mode: Mode, now: datetime) -> str:
-    """How an incident went so far, and for how long: of a dry run only what would have been."""
+def _course(incident: Incident, entries: Sequence[Entry], mode: Mode, now: datetime) -> str:
+    """How an incident went so far, and for how long."""
     opened = incident.opened_at
     words = [f"open for {duration(now - opened)}"]
     if incident.closed_at is not None:
         words = [f"closed after {duration(incident.closed_at - opened)}"]
     if incident.relieved_at is not None:
-        would = "would have been relieved" if mode is Mode.DRY_RUN else "relieved"
-        words.append(f"{would} after {duration(incident.relieved_at - opened)}")
+        words.append(f"{relief(mode, entries)} after {duration(incident.relieved_at - opened)}")
     elif incident.closed_at is None:
         words.append(incident.phase.value)
     return ", ".join(words)

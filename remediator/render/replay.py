@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import zip_longest
-from textwrap import wrap
 from typing import Any
 
 from remediator.core.reading import Reading
 from remediator.core.scene import Scene
 from remediator.core.story import Row
 from remediator.core.text import count, duration
+from remediator.render.layout import beside, wrapped
 
 _WIDTH = 44
 _WHEN = "%m-%d %H:%M:%S"
@@ -131,16 +130,16 @@ def replay_lines(replayed: Replayed) -> Iterator[str]:
 def _row_lines(row: Row) -> Iterator[str]:
     mark = "=" if row.same else "!"
     then, now = _column(row.then), _column(row.now)
-    for number, (left, right) in enumerate(zip_longest(then, now, fillvalue="")):
+    for number, line in enumerate(beside((then, now), (_WIDTH, _WIDTH))):
         when = f"{row.at.astimezone(UTC):{_WHEN}}" if number == 0 else ""
-        yield f"{when:<14}{mark} {left:<{_WIDTH}}  {right}".rstrip()
+        yield f"{when:<14}{mark} {line}".rstrip()
 
 
 def _column(scenes: Iterable[Scene]) -> list[str]:
     lines: list[str] = []
     for scene in scenes:
         text = f"{scene.text}: {scene.because}" if scene.because else scene.text
-        lines += wrap(text, _WIDTH, subsequent_indent="  ")
+        lines += wrapped(text, _WIDTH)
     return lines or ["-"]
 
 

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from remediator.core.ledger import Incident
 from remediator.core.model import Mode
 from remediator.core.plan import Objection
 from remediator.core.reading import Reading
+from remediator.core.story import relief
 from remediator.core.text import count, duration, percent, visible
 from remediator.render.bundle import Bundle, Record, holders
+from remediator.render.layout import WIDTH, table, wrapped
 from remediator.render.markdown import as_text
 
 _WORDS = {o.value: o.meaning for o in Objection}
-_MOST_TARGETS = 20
+_FEW = 3
 
 Table = Sequence[Sequence[str]]
 
 
-def bundle_lines(bundle: Bundle, *, markdown: bool) -> Iterator[str]:
+def bundle_lines(bundle: Bundle, *, markdown: bool, width: int = WIDTH) -> Iterator[str]:
     """An incident's story, with headings and tables.
 
     Args:
         bundle: What is known.
         markdown: As Markdown; else as aligned text.
+        width: How long a line of aligned text may be; what a replica said is left as it is.
     """
-    pen = _Markdown() if markdown else _Plain()
+    pen = _Markdown() if markdown else _Plain(width)
     incident = bundle.incident
     yield from pen.heading(1, f"Incident {incident.id}")
     yield from pen.table((), list(_facts(bundle)))
@@ -70,7 +73,7 @@ def _facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
     yield "because", incident.because
     if incident.relieved_at:
         yield (
-            "relieved",
+            relief(bundle.mode, bundle.entries),
             f"{_utc(incident.relieved_at)}, after {duration(incident.relieved_at - incident.opened_at)}",
         )
     if incident.closed_at:
@@ -80,7 +83,8 @@ def _facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
         )
     else:
         yield "phase", incident.phase.value
-    yield "rounds", f"{incident.round}, of which {incident.failed_rounds} without relief"
+    failed = f", of which {incident.failed_rounds} without relief" if bundle.mode is Mode.ENFORCE else ""
+    yield "rounds", f"{incident.round}{failed}"
     results = Counter(e.outcome.result.value if e.outcome else "open" for e in bundle.entries)
     yield (
         "actions",
@@ -116,17 +120,39 @@ def _judged(decision: Record) -> Iterator[tuple[str, ...]]:
         yield "all", "hold", "everything", _why(decision)
     for step in decision["steps"]:
         name = f"{step['step']}. {step['label']}"
+        same = [h for h in step["holds"] if step["objections"] and _says_the_same(h, step)]
         if step["objections"]:
-            yield name, "hold", "all of it", _why(step)
-        for act in step["acts"][:_MOST_TARGETS]:
-            owner = f" ({act['owner']}, {act['application'] or act['user']})" if "owner" in act else ""
-            yield name, "act", f"{act['target']}{owner}", act["because"]
-        if len(step["acts"]) > _MOST_TARGETS:
-            yield name, "act", f"and {len(step['acts']) - _MOST_TARGETS} more", ""
+            yield name, "hold", _targets(t for h in same for t in h["targets"]) or "all of it", _why(step)
+        for whom, why in _acts(step["acts"]):
+            yield name, "act", whom, why
         for hold in step["holds"]:
-            targets = hold["targets"]
-            whom = ", ".join(map(str, targets)) if len(targets) <= 3 else count(len(targets), "session")  # noqa: PLR2004  a line
-            yield name, "hold", whom, _why(hold)
+            if hold not in same:
+                yield name, "hold", _targets(hold["targets"]), _why(hold)
+
+
+def _says_the_same(hold: Record, step: Record) -> bool:
+    return hold["objections"] == step["objections"] and hold["detail"] in ("", step["detail"])
+
+
+def _acts(acts: Sequence[Record]) -> Iterator[tuple[str, str]]:
+    """Each replica, and sessions by whose they are: one by one they stand among the outcomes."""
+    sessions: dict[str, list[Record]] = {}
+    for act in acts:
+        if isinstance(act["target"], int):
+            whose = f" of {act['owner']} ({act['application'] or act['user']})" if "owner" in act else ""
+            sessions.setdefault(whose, []).append(act)
+        else:
+            yield str(act["target"]), act["because"]
+    for whose, found in sessions.items():
+        ages = [act["idle_for"] for act in found if "idle_for" in act]
+        why = f"idle for {duration(min(ages))} to {duration(max(ages))}" if ages else found[0]["because"]
+        yield f"{count(len(found), 'session')}{whose}", why
+
+
+def _targets(targets: Iterable[int | str]) -> str:
+    """Replicas by name, and many sessions by their number."""
+    found = list(targets)
+    return ", ".join(map(str, found)) if len(found) <= _FEW else count(len(found), "session")
 
 
 def _why(held: Record) -> str:
@@ -169,21 +195,21 @@ class _Markdown:
 
 
 class _Plain:
+    def __init__(self, width: int) -> None:
+        self._width = width
+
     def note(self, text: str) -> Iterator[str]:
-        yield f"  note: {text}"
+        yield from (f"  {line}" for line in wrapped(f"note: {visible(text)}", self._width - 2))
         yield ""
 
     def heading(self, depth: int, text: str) -> Iterator[str]:
-        yield text
+        yield from wrapped(visible(text), self._width)
         if depth == 1:
-            yield "=" * len(text)
+            yield "=" * min(len(text), self._width)
 
     def table(self, head: Sequence[str], rows: Table) -> Iterator[str]:
-        lines = [tuple(visible(cell) for cell in row) for row in ([head, *rows] if head and rows else rows)]
-        widths = [max(len(row[n]) for row in lines) for n in range(len(lines[0]))] if lines else []
-        for row in lines or [("nothing",)]:
-            cells = (cell.ljust(width) for cell, width in zip(row, widths or [0], strict=False))
-            yield f"  {'  '.join(cells)}".rstrip()
+        lines = [[visible(cell) for cell in row] for row in ([head, *rows] if head and rows else rows)]
+        yield from (f"  {line}" for line in table(lines or [["nothing"]], self._width - 2))
         yield ""
 
     def block(self, text: str) -> Iterator[str]:

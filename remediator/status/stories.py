@@ -12,7 +12,7 @@ from remediator.core.model import Mode
 from remediator.core.plan import Objection, RestartReplica, TerminateSession
 from remediator.core.reading import Decision, Rung
 from remediator.core.scene import Kind, Scene
-from remediator.core.story import held_back, tale
+from remediator.core.story import held_back, relief, tale
 from remediator.core.text import duration
 from remediator.status import words
 from remediator.status.chart import Mark
@@ -102,7 +102,7 @@ def story(
         now: The time.
         most: How many sessions to list of those that were terminated together.
     """
-    would = "would have been relieved" if mode is Mode.DRY_RUN else "relieved"
+    would = relief(mode, entries)
     end = incident.closed_at or now
     state = "closed" if incident.closed_at else "open"
     if incident.relieved_at is None:

@@ -166,7 +166,8 @@ def _motion(assessment: Assessment) -> Iterator[str]:
     if found is not None and assessment.evidence.get(level) is Evidence.BREACH:
         yield from (f"{_KINDS[found.kind]}: {found.text}", *found.signs)
     growth = sample.trend.growth()
-    if growth is not None and growth.exhausted_in is not None:
+    full = sample.slots is not None and not sample.slots.free
+    if growth is not None and growth.exhausted_in is not None and not full:
         yield f"no slot is left in {duration(round(growth.exhausted_in))} if it goes on so: {growth}"
 
 

@@ -71,7 +71,7 @@ def test_check(
     assert sum(group["count"] for group in leaky) == sessions
     (line,) = as_nagios.stdout.splitlines()
     assert re.fullmatch(rf"{status} - shop: .+ \| 'shop_used'={sessions + 1};7.4;29.6;0;37", line)
-    assert as_text.stdout.startswith(f"shop: {level}\n")
+    assert as_text.stdout.startswith(f"shop: {level} (enforcing)\n")
     assert re.search(rf"^ +{sessions}  leaky +idle$", as_text.stdout, re.MULTILINE)
     assert list(daemon.state_dir.iterdir()) == []  # looking leaves no trace
 

@@ -31,7 +31,7 @@ from remediator.core.plan import (
     TerminateSession,
 )
 from remediator.core.policy import Backoff, Conditions, LevelRule, Rate, RestartService
-from remediator.core.server import Counters
+from remediator.core.server import Counters, Holder
 from remediator.core.trouble import Trouble, TroubleKind
 from remediator.cycle.fields import unknown_because
 from remediator.status.words import step_holds
@@ -211,10 +211,84 @@ def test_an_assessment_says_whose_the_sessions_are_where_any_of_it_is_known() ->
         make_group(count=2, application="psql"),
     )
     lines = list(render.assessment_lines("shop", judged(make_sample(used=45, groups=groups))))
-    assert lines[-3:] == [
-        "     40  api                       celery  idle",
-        "      3  orphans of celery_worker  celery  idle",
-        "      2  unattributed              psql    idle",
+    assert lines[-4:] == [
+        "  sessions  whose                     client  state",
+        "        40  api                       celery  idle",
+        "         3  orphans of celery_worker  celery  idle",
+        "         2  unattributed              psql    idle",
+    ]
+
+
+@pytest.mark.parametrize(("mode", "words"), [(Mode.DRY_RUN, " (dry run)"), (Mode.ENFORCE, " (enforcing)")])
+def test_the_first_line_says_whether_anything_is_done(mode: Mode, words: str) -> None:
+    """Of a check and of a plan."""
+    first, *_ = render.assessment_lines("shop", CALM, mode=mode)
+    assert first == f"shop: normal{words}"
+    first, *_ = render.plan_lines("shop", CRITICAL, _plan(), every=False, mode=mode)
+    assert first == f"shop: critical{words}; if critical were confirmed now:"
+
+
+def test_who_has_the_right_to_act_is_said() -> None:
+    """Our own daemon in short; anybody else with all that is known."""
+    ours = Holder(63, "remediator", "remediator", "10.0.0.9", START, ours=True)
+    assert "  the daemon (session 63) has the right to act" in list(
+        render.assessment_lines("shop", CALM, holder=ours)
+    )
+    other = replace(ours, user="mallory", ours=False)
+    assert f"  {other.text} has the right to act" in list(render.assessment_lines("shop", CALM, holder=other))
+
+
+def test_growth_is_told_once() -> None:
+    """Where it is the reason, or by itself; and a full server has no time left to tell."""
+    soon = Conditions(exhausted_within=timedelta(hours=1))
+    policy = make_policy(levels={Level.CRITICAL: LevelRule(soon)})
+    found = judged(make_sample(used=10))
+    for n in range(10):
+        found = assess(
+            policy, found.watch if n else Watch(), make_sample(used=10 + 10 * n, at=moment(n * 10))
+        )
+        assert len(_of_growth(found)) == (n > 2)
+    (full,) = _of_growth(found)
+    assert "if this goes on" not in full
+    assert len(_of_growth(replace(found, findings=()))) == 1
+
+
+def _of_growth(assessment: Assessment) -> list[str]:
+    return [line for line in render.assessment_lines("shop", assessment) if "sessions per minute" in line]
+
+
+def test_limits_none_of_which_is_used_are_one_line() -> None:
+    """In a plan; used ones are listed."""
+    calm = standing("shop", make_policy(), Ledger(), START)
+    lines = list(render.plan_lines("shop", CRITICAL, _plan(), calm, every=False))
+    assert lines[-1] == "  in force now: nothing, and no limit is used; `history` lists them"
+    spent = standing("shop", make_policy(), Ledger((make_entry(result=Result.CONFIRMED),)), START)
+    lines = list(render.plan_lines("shop", CRITICAL, _plan(), spent, every=False))
+    assert "  in force now:" in lines
+    assert "    terminate: 1 used, limit 500 per 1h, one less in 1h" in lines
+
+
+def test_why_a_whole_step_is_held_is_said_once() -> None:
+    """Not again for each replica; what holds only one of them is."""
+    held = (Objection.NOT_CULPRIT,)
+    step = StepPlan(
+        0,
+        STEPS[1],
+        (
+            Hold(RestartReplica(make_replica()), held, "held by api"),
+            Hold(RestartReplica(make_replica(number=2)), (Objection.NOT_RUNNING, *held), "it is paused"),
+        ),
+        held,
+        "held by api",
+    )
+    lines = list(render.plan_lines("shop", CRITICAL, Plan((step,)), every=False))
+    assert lines[3:] == [
+        "    no: another service holds the leaked slots (held by api)",
+        "    hold  restart shop-celery-1, stop timeout 10s",
+        (
+            "    hold  restart shop-celery-2, stop timeout 10s: is not running; left as it is, another "
+            "service holds the leaked slots (it is paused)"
+        ),
     ]
 
 
@@ -378,17 +452,26 @@ def test_an_incident_for_a_person() -> None:
         (Mode.ENFORCE, 10, None, "open for 3m, relieved after 10s"),
         (Mode.ENFORCE, 10, 90, "closed after 1m 30s, relieved after 10s"),
         (Mode.ENFORCE, None, 90, "closed after 1m 30s"),
-        (Mode.DRY_RUN, 10, None, "open for 3m, would have been relieved after 10s"),
+        (Mode.DRY_RUN, 10, None, "open for 3m, no longer critical after 10s"),
+        (Mode.DRY_RUN, 10, 90, "closed after 1m 30s, no longer critical after 10s"),
     ],
 )
 def test_how_an_incident_stands(mode: Mode, relieved: int | None, closed: int | None, standing: str) -> None:
-    """Of a dry run only what would have been: the server may refuse connections all the same."""
+    """Of a dry run not who brought relief."""
     incident = make_incident(
         relieved_at=None if relieved is None else START + timedelta(seconds=relieved),
         closed_at=None if closed is None else START + timedelta(seconds=closed),
     )
     first, _ = render.history_lines(incident, [], mode, START + timedelta(minutes=3))
     assert first == f"2030-01-01 00:00:00 UTC  {mode}  {standing}"
+
+
+def test_a_dry_run_does_not_claim_relief_that_somebody_else_may_have_brought() -> None:
+    """With something simulated nobody can tell which it was."""
+    incident = make_incident(relieved_at=START + timedelta(seconds=10))
+    entries = [make_entry(result=Result.SIMULATED)]
+    first, *_ = render.history_lines(incident, entries, Mode.DRY_RUN, START + timedelta(minutes=3))
+    assert first.endswith("open for 3m, no longer critical (on paper or really) after 10s")
 
 
 def test_an_incident_as_json_holds_its_entries() -> None:

@@ -5,7 +5,8 @@ select
     coalesce(a.usename, ''),
     coalesce(a.application_name, ''),
     host(a.client_addr),
-    a.backend_start
+    a.backend_start,
+    coalesce(a.usename = current_user and a.application_name = current_setting('application_name'), false)
 from pg_locks l
 left join pg_stat_activity a on a.pid = l.pid
 where l.locktype = 'advisory'
