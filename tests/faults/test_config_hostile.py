@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.faults.conftest import Figure
+from tests.testbed.peak import measured, peak_bytes
 
 LIMIT = 250 * 1024
 VALUES = 9_900
@@ -19,24 +19,12 @@ CPU = 1.0
 SECRET = "cnry-hostile-7f3a"
 
 
-# The peak is asked of the process itself: what the system tells its parent includes the parent's own memory.
-RUN = """
-import sys
-from pathlib import Path
-from remediator.cli import run
-code = run(["config", "check", "--config", sys.argv[1]])
-(peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-Path(sys.argv[2]).write_text(peak.split()[1])
-sys.exit(code)
-"""
-
-
 def check(path: Path) -> tuple[int, str, float, int]:
     """Run `remediator config check` on a file: exit code, what it said, CPU seconds, peak memory in bytes."""
     peak = path.with_name("peak")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
-        [sys.executable, "-c", RUN, str(path), str(peak)],
+        measured(peak, "config", "check", "--config", str(path)),
         env={"PATH": os.environ["PATH"], "SECRET": SECRET},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -46,7 +34,7 @@ def check(path: Path) -> tuple[int, str, float, int]:
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return done.returncode, done.stdout, cpu, int(peak.read_text()) * 1024
+    return done.returncode, done.stdout, cpu, peak_bytes(peak)
 
 
 @pytest.fixture(scope="module")

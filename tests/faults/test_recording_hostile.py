@@ -7,7 +7,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 import zlib
 from collections.abc import Callable
 from contextlib import closing
@@ -28,6 +27,7 @@ from remediator.core.turn import Turn
 from tests.builders import make_group, make_policy, make_sample, make_session
 from tests.faults.conftest import Figure
 from tests.replaying import finish
+from tests.testbed.peak import measured, peak_bytes
 from tests.unit.cycle_world import Told
 
 CONFIG = "version: 1\nmode: enforce\ndatabases: [{name: shop, dsn: 'postgresql://u@127.0.0.1:1/shop'}]\n"
@@ -78,13 +78,10 @@ async def _write_down(state_dir: Path, incident: Incident) -> None:
 
 def remediator(state_dir: Path, *arguments: str) -> Said:
     """Run a command, and see how much memory it took in MB."""
-    command = [sys.executable, "-m", "remediator", *arguments, "--config", str(state_dir / "config.yaml")]
-    out, err = state_dir / "out", state_dir / "err"
-    with out.open("w") as output, err.open("w") as errors:
-        process = subprocess.Popen(command, stdout=output, stderr=errors)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return Said(process.returncode, out.read_text(), err.read_text(), usage.ru_maxrss // 1024)
+    peak = state_dir / "peak"
+    command = measured(peak, *arguments, "--config", str(state_dir / "config.yaml"))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return Said(done.returncode, done.stdout, done.stderr, peak_bytes(peak) // 1_000_000)
 
 
 def edit(state_dir: Path, statement: str, *values: object) -> None:
