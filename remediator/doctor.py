@@ -20,7 +20,7 @@ from remediator.core.guards import spare_replica
 from remediator.core.ledger import Ledger
 from remediator.core.model import Mode, Replica
 from remediator.core.policy import Policy, RestartService
-from remediator.core.server import Server
+from remediator.core.server import KEEP_A_SLOT, NO_SLOT_KEPT, RESERVED_SINCE, Server
 from remediator.core.text import count, duration
 from remediator.core.trouble import Trouble, TroubleKind
 from remediator.core.vicinity import believable, silence
@@ -107,7 +107,7 @@ async def _database(
         skew = await database.clock_skew(clock.now().at)
     except UnavailableError as error:
         return [Finding(Grade.PROBLEM, subject, str(error))]
-    found = list(_privileges(subject, privileges, lacking))
+    found = list(_privileges(subject, privileges, lacking, sample.server.version))
     found += _version(subject, sample.server.version, privileges.server_version)
     if sample.server.in_recovery:
         found.append(Finding(lacking, subject, "it is a standby: nothing is done on a standby"))
@@ -141,11 +141,11 @@ def _unreachable(trouble: Trouble | None) -> str:
     if trouble is None:
         return "no answer"
     if trouble.kind is TroubleKind.FULL:
-        return f"no slot for us: {trouble.detail}; keep one with reserved_connections (PostgreSQL 16)"
+        return f"no slot for us: {trouble.detail}; {KEEP_A_SLOT}"
     return trouble.detail
 
 
-def _privileges(subject: str, has: Privileges, lacking: Grade) -> Iterator[Finding]:
+def _privileges(subject: str, has: Privileges, lacking: Grade, version: int) -> Iterator[Finding]:
     if has.superuser:
         text = f"role {has.user} is a superuser; use one with pg_read_all_stats and pg_signal_backend only"
         yield Finding(Grade.WARNING, subject, text)
@@ -163,11 +163,11 @@ def _privileges(subject: str, has: Privileges, lacking: Grade) -> Iterator[Findi
     if has.reserved_slot:
         yield Finding(Grade.OK, subject, "a slot is kept for us when the server is full")
     else:
-        text = (
-            "no slot is kept for us: after a restart of ours a full server would not let us in; from "
-            f"PostgreSQL 16 on set reserved_connections and GRANT pg_use_reserved_connections TO {has.user}"
+        text = "no slot is kept for us: after a restart of ours a full server would not let us in"
+        grant = f"set reserved_connections and GRANT pg_use_reserved_connections TO {has.user}"
+        yield Finding(
+            Grade.WARNING, subject, f"{text}; {grant if version >= RESERVED_SINCE else NO_SLOT_KEPT}"
         )
-        yield Finding(Grade.WARNING, subject, text)
     if 0 <= has.connection_limit < 2:  # noqa: PLR2004  one session and one probe
         text = f"role {has.user} has CONNECTION LIMIT {has.connection_limit}; we need two, for the probe"
         yield Finding(Grade.PROBLEM, subject, text)

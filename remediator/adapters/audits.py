@@ -6,7 +6,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -67,25 +67,32 @@ class AuditFiles:
         newest = next(self._newest_first(), None)
         return None if newest is None else datetime.strptime(newest.stem, _FORM).replace(tzinfo=UTC)
 
-    def latest(self, read: Callable[[Any], T]) -> tuple[T | None, tuple[Unreadable, ...]]:
-        """Read the newest audit that can be read.
+    def newest(
+        self, read: Callable[[Any], T], enough: Callable[[Sequence[T]], bool] = lambda _: True
+    ) -> tuple[tuple[T, ...], tuple[Unreadable, ...]]:
+        """Read the newest audits that can be read.
 
         Args:
             read: Makes of the JSON what is wanted, or raises ValueError.
+            enough: Whether those that were read will do; by default the newest one does.
 
         Returns:
-            What was read, None without any; and those that were passed over.
+            What was read, newest first; and those that were passed over.
 
         Raises:
             LedgerError: The directory cannot be read.
         """
+        found: list[T] = []
         passed: list[Unreadable] = []
         for path in self._newest_first():
             try:
-                return read(json.loads(_content(path))), tuple(passed)
+                found.append(read(json.loads(_content(path))))
             except (OSError, ValueError, RecursionError) as error:
                 passed.append(Unreadable(path, one_line(str(error)) or type(error).__name__))
-        return None, tuple(passed)
+                continue
+            if enough(found):
+                break
+        return tuple(found), tuple(passed)
 
     def keep(self, record: Mapping[str, Any], at: datetime, keep: int) -> Path:
         """Keep an audit; forget the oldest ones.

@@ -116,7 +116,8 @@ class _Auditor:
         busiest = await self._busiest(now.at)
         name = self.database.name
         facts = Facts(name, policy, sample, catalogue, services, churn, busiest, self.yardstick)
-        facts = replace(facts, starts=directory.starts, settled=since)
+        own = str(self.database.connection.params.get("application_name", ""))
+        facts = replace(facts, starts=directory.starts, settled=since, own=own)
         return await asyncio.to_thread(report_on, facts, turn)  # thousands of roles take their time
 
     async def _busiest(self, now: datetime) -> Busiest | None:

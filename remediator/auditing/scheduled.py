@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from remediator.adapters.audits import AuditFiles, Unreadable
 from remediator.adapters.clock import SystemClock
+from remediator.auditing.before import last_audits
 from remediator.auditing.gather import audit
 from remediator.config import AuditSettings, Settings
 from remediator.core.audit.compare import compared
@@ -21,7 +22,7 @@ from remediator.cycle import Cycle
 from remediator.errors import RemediatorError
 from remediator.ports import Observer
 from remediator.recurrence import next_start
-from remediator.render.audit import audit_record, read_snapshots
+from remediator.render.audit import audit_record
 from remediator.render.verdicts import verdict
 
 WATCH = timedelta(seconds=10)
@@ -100,8 +101,9 @@ class _Audits:
     async def _make(self, now: datetime) -> None:
         begun = SystemClock().now().mono
         reports = await audit(self.settings(), self.mode, WATCH)
-        before, unreadable = await self.files.apart(lambda: self.files.latest(read_snapshots))
-        reports = tuple(compared(r, (before or {}).get(r.facts.database)) for r in reports)
+        names = [report.facts.database for report in reports]
+        before, unreadable = await self.files.apart(lambda: last_audits(self.files, names))
+        reports = tuple(compared(r, before.get(r.facts.database)) for r in reports)
         path = await self.files.apart(
             lambda: self.files.keep(audit_record(reports, self.mode, now), now, self.schedule.keep)
         )

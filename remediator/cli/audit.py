@@ -32,7 +32,8 @@ from remediator.core.audit.finding import Severity
 from remediator.core.audit.report import Report
 from remediator.core.model import Mode
 from remediator.core.text import duration
-from remediator.render.audit import audit_lines, audit_markdown, audit_record, read_snapshots
+from remediator.errors import LedgerError
+from remediator.render.audit import audit_lines, audit_markdown, audit_record
 
 _FORMS = {".txt": "text", ".json": "json", ".md": "md", ".html": "html"}
 _KEEP = 26
@@ -99,24 +100,33 @@ def audit(
     if watch and sys.stderr.isatty():
         say(f"watching sessions come and go for {duration(watch)} ...", err=True)
     reports = _compared(settings, asyncio.run(auditing.audit(settings, chosen, watch)))
+    print_text(_written(reports, chosen, form), nl=False)
+    written = [_write(path, _written(reports, chosen, _FORMS[path.suffix])) for path in output]
     if keep:
         kept = settings.audit.keep if settings.audit else _KEEP
         AuditFiles(settings.state_dir).keep(audit_record(reports, chosen, now), now, kept)
-    print_text(_written(reports, chosen, form), nl=False)
-    for path in output:
-        try:
-            path.write_text(_written(reports, chosen, _FORMS[path.suffix]), encoding="utf-8")
-        except OSError as error:
-            say(f"remediator: {path}: {error.strerror or error}", err=True)
-            return Exit.LEDGER
-    return _code(reports, fail_on)
+    return _code(reports, fail_on) if all(written) else Exit.LEDGER
+
+
+def _write(path: Path, text: str) -> bool:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        say(f"remediator: {path}: {error.strerror or error}", err=True)
+        return False
+    return True
 
 
 def _compared(settings: Settings, reports: Sequence[Report]) -> tuple[Report, ...]:
-    before, unreadable = AuditFiles(settings.state_dir).latest(read_snapshots)
+    names = [report.facts.database for report in reports]
+    try:
+        before, unreadable = auditing.last_audits(AuditFiles(settings.state_dir), names)
+    except LedgerError as error:
+        say(f"remediator: {error}; not compared with an earlier audit", err=True)
+        return tuple(reports)
     for one in unreadable:
         say(f"remediator: {one.path}: {one.because}; not compared with it", err=True)
-    return tuple(compared(r, (before or {}).get(r.facts.database)) for r in reports)
+    return tuple(compared(r, before.get(r.facts.database)) for r in reports)
 
 
 def _written(reports: Sequence[Report], mode: Mode, form: str) -> str:

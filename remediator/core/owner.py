@@ -28,7 +28,7 @@ _WORDS = {
     OwnerKind.POOLER: "pooler {}",
     OwnerKind.SHARED: "shared network of {}",
     OwnerKind.HOST: "through the host",
-    OwnerKind.LOCAL: "local socket",
+    OwnerKind.LOCAL: "this machine",
     OwnerKind.UNATTRIBUTED: "unattributed",
 }
 

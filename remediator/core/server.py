@@ -6,6 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+RESERVED_SINCE = 160000
+NO_SLOT_KEPT = (
+    "before PostgreSQL 16 none can be kept: let each other role have a CONNECTION LIMIT, all of them "
+    "together two slots less than are usable, and do not restart the daemon while the server is full"
+)
+KEEP_A_SLOT = (
+    "from PostgreSQL 16 on reserved_connections keeps a slot for remediator, before that CONNECTION LIMITs "
+    "of the other roles can leave one"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Counters:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tests.testbed.daemon import Daemon
+from tests.testbed.roles import create_watch_role
 from tests.testbed.sessions import open_idle
 from tests.testbed.waiting import wait_until
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Browser
+
+    from tests.conftest import MakePostgres
 
 
 WORKER: dict[str, Any] = {
@@ -32,7 +35,8 @@ def test_it_says_writes_keeps_and_compares(watch: str, app: str, tmp_path: Path)
     with open_idle(app, 1):
         first = daemon.run("audit", *NOW, "--keep", *options)
     assert (first.returncode, first.stderr) == (1, "")
-    assert json.loads(first.stdout)["databases"][0]["changes"] == {"since": None, "lines": []}
+    changes = json.loads(first.stdout)["databases"][0]["changes"]
+    assert changes == {"since": None, "lines": [], "not_looked_at": []}
     starts = ["shop, ", '{"schema": 1, "kind": "audit"', "# Audit of shop", "<!doctype html>"]
     assert [path.read_text().startswith(start) for path, start in zip(outputs, starts, strict=True)] == [
         True
@@ -48,6 +52,39 @@ def test_it_says_writes_keeps_and_compares(watch: str, app: str, tmp_path: Path)
     third = daemon.run("audit", *NOW)
     assert json.loads(third.stdout)["databases"][0]["changes"]["since"] is None
     assert f"{kept}: Expecting property name" in third.stderr
+
+
+def test_a_comparison_that_cannot_be_made_costs_no_audit(watch: str, tmp_path: Path) -> None:
+    """It is printed and written all the same; only what was to be kept could not be."""
+    daemon = Daemon(tmp_path, watch, mode="dry-run")
+    (daemon.state_dir / "audits").write_text("in the way")
+    page = tmp_path / "health.html"
+    done = daemon.run("audit", *NOW, "--fail-on", "problem")
+    assert (done.returncode, json.loads(done.stdout)["kind"]) == (0, "audit")
+    assert "cannot read: Not a directory; not compared with an earlier audit" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    kept = daemon.run("audit", *NOW, "--keep", "--output", str(page))
+    assert (kept.returncode, json.loads(kept.stdout)["kind"]) == (74, "audit")
+    assert page.read_text().startswith("<!doctype html>")
+    assert "cannot keep an audit" in kept.stderr
+
+
+def test_a_server_that_cannot_be_read_loses_no_findings(make_postgres: MakePostgres, tmp_path: Path) -> None:
+    """They count as not looked at, and the next audit that can look compares with the last such."""
+    server = make_postgres(16)
+    daemon = Daemon(tmp_path, create_watch_role(server), mode="dry-run")
+    daemon.run("audit", *NOW, "--keep")
+    (first,) = (daemon.state_dir / "audits").iterdir()
+    first.rename(first.with_name("20200101T000000Z.json"))
+    server.stop()
+    (blind,) = json.loads(daemon.run("audit", *NOW, "--keep").stdout)["databases"]
+    assert "new: unreadable (server)" in blind["changes"]["lines"]
+    assert {"id": "keepalives_off", "subject": "server"} in blind["changes"]["not_looked_at"]
+    assert not [line for line in blind["changes"]["lines"] if line.startswith("gone")]
+    server.start()
+    (seen,) = json.loads(daemon.run("audit", *NOW).stdout)["databases"]
+    assert "1 audit since then could not read the server" in seen["changes"]["lines"]
+    assert not [line for line in seen["changes"]["lines"] if line.startswith(("new", "gone", "not looked"))]
 
 
 def test_the_page_in_a_browser(watch: str, app: str, browser: Browser, tmp_path: Path) -> None:

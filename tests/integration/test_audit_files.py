@@ -38,14 +38,16 @@ def test_the_newest_is_found_and_only_so_many_are_kept(state_dir: Path) -> None:
     """By their names; the files are for their owner alone, whatever the umask."""
     files = AuditFiles(state_dir)
     assert files.last_made() is None
-    assert files.latest(number) == (None, ())
+    assert files.newest(number) == ((), ())
     umask = os.umask(0)
     try:
         for week in range(5):
             files.keep({"number": week}, MONDAY + timedelta(weeks=week), keep=3)
     finally:
         os.umask(umask)
-    assert files.latest(number) == (4, ())
+    assert files.newest(number) == ((4,), ())
+    assert files.newest(number, lambda found: found[-1] < 4) == ((4, 3), ())
+    assert files.newest(number, lambda _: False) == ((4, 3, 2), ())
     assert files.last_made() == MONDAY + timedelta(weeks=4)
     kept = sorted((state_dir / "audits").iterdir())
     assert [json.loads(path.read_text())["number"] for path in kept] == [2, 3, 4]
@@ -74,8 +76,8 @@ def test_what_cannot_be_read_is_passed_over_with_a_word(state_dir: Path) -> None
     (directory / "20300206T060000Z.json").symlink_to("/dev/zero")
     os.mkfifo(directory / "20300207T060000Z.json")
     (directory / "notes.json").write_text("not one of ours")
-    found, passed = files.latest(number)
-    assert found == 1
+    found, passed = files.newest(number)
+    assert found == (1,)
     assert [one.path.name[:8] for one in passed] == [f"2030020{day}" for day in range(7, 0, -1)]
     assert all(one.because for one in passed)
 
@@ -86,7 +88,7 @@ def test_a_crash_while_one_is_kept_is_no_obstacle(state_dir: Path) -> None:
     files.keep({"number": 1}, MONDAY, keep=3)
     (state_dir / "audits" / "20300114T060000Z.new").write_text("half")
     files.keep({"number": 2}, MONDAY + timedelta(weeks=1), keep=3)
-    assert files.latest(number) == (2, ())
+    assert files.newest(number) == ((2,), ())
     assert len(list((state_dir / "audits").iterdir())) == 2
 
 

@@ -155,7 +155,7 @@ async def test_a_full_server(make_postgres: MakePostgres, tmp_path: Path) -> Non
     with open_idle(app, 7):
         (found, _) = await found_by(written(tmp_path, watch))
     assert found.grade is Grade.PROBLEM
-    assert "keep one with reserved_connections" in found.text
+    assert "reserved_connections keeps a slot" in found.text
 
 
 async def test_docker_unreachable(server: PostgresServer, tmp_path: Path) -> None:

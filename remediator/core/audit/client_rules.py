@@ -12,6 +12,7 @@ from remediator.core.audit.finding import Hit, Severity
 from remediator.core.audit.memory import estimate
 from remediator.core.audit.sessions import Holding, holdings, idle_for, in_transaction_for, of_service
 from remediator.core.audit.sql import set_for_role, terminate, terminate_orphans
+from remediator.core.audit.unread import without_reading
 from remediator.core.leak import is_leaked
 from remediator.core.model import IDLE, Level, SessionGroup
 from remediator.core.owner import OwnerKind
@@ -30,7 +31,8 @@ def unreadable(facts: Facts) -> Iterator[Hit]:
     """Nothing could be read."""
     trouble = facts.sample.trouble
     if trouble is not None:
-        yield Hit("server", trouble.detail)
+        why, fix = without_reading(trouble.kind)
+        yield Hit("server", trouble.detail, why=why, fix=fix)
 
 
 def level_raised(facts: Facts) -> Iterator[Hit]:
@@ -182,8 +184,9 @@ def unattributed(facts: Facts) -> Iterator[Hit]:
     """Whose the sessions are is not known."""
     if not facts.services:
         return
-    total = sum(g.count for g in facts.sample.groups)
-    unknown = sum(g.count for g in facts.sample.groups if not g.owner.known)
+    groups = [g for g in facts.sample.groups if not facts.ours(g)]
+    total = sum(g.count for g in groups)
+    unknown = sum(g.count for g in groups if not g.owner.known)
     if total and unknown / total >= facts.yardstick.unattributed:
         share = percent(unknown / total)
         evidence = f"{unknown} of {count(total, 'session')} ({share}) belong to nobody that is known"

@@ -150,6 +150,7 @@ class Facts:
         starts: From when on a session can be of whoever has its address now, by address.
         settled: Until when it is known who has which address, by the server's clock; None if it is not.
         busiest: None where nothing was recorded.
+        own: What remediator's own sessions are called.
         churn: None when it was not watched, or the server does not count sessions (before PostgreSQL 14).
     """
 
@@ -163,6 +164,33 @@ class Facts:
     yardstick: Yardstick = field(default=YARDSTICK)
     starts: Mapping[str, datetime] = field(default_factory=dict)
     settled: datetime | None = None
+    own: str = ""
+
+    def ours(self, group: SessionGroup) -> bool:
+        """Whether sessions are remediator's own."""
+        if self.catalogue is None or not self.own:
+            return False
+        return (group.user, group.application) == (self.catalogue.user, self.own)
+
+    def tell(self, finding: str, subject: str) -> bool:
+        """Whether it can be told that a finding does not hold: what it rests on could be looked at.
+
+        Args:
+            finding: Its id.
+            subject: What it is about.
+        """
+        read = self.sample.slots is not None and self.catalogue is not None
+        match finding:
+            case "unreadable":
+                return True
+            case "was_nearly_full":
+                return self.busiest is not None
+            case "short_stop_grace":
+                return all(s.replicas is not None for s in self.services if s.name == subject)
+            case "churn":
+                return read and self.churn is not None
+            case _:
+                return read
 
     @property
     def level(self) -> Level:

@@ -31,12 +31,16 @@ class Hit:
         evidence: What was seen, with figures.
         statements: SQL that mends it, to be run by a superuser, one after the other.
         severity: Another one than the rule's.
+        why: Why it matters here, where that is not what the rule says.
+        fix: What mends it here.
     """
 
     subject: str
     evidence: str
     statements: tuple[str, ...] = ()
     severity: Severity | None = None
+    why: str = ""
+    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +87,8 @@ def findings_of(rules: Iterable[Rule], facts: Facts) -> tuple[Finding, ...]:
             rule.title,
             hit.subject,
             hit.evidence,
-            rule.why,
-            rule.fix,
+            hit.why or rule.why,
+            hit.fix or rule.fix,
             hit.statements,
         )
         for rule in rules

@@ -23,6 +23,7 @@ class Report:
         turn: The judgement of the sample, and what the policy would do now.
         changes: What is different from the last audit, one line each.
         since: When that was; None without one.
+        unlooked: Findings of that one, by id and subject, that could not be looked at in this one.
     """
 
     facts: Facts
@@ -32,6 +33,7 @@ class Report:
     memory: MemoryEstimate | None
     changes: tuple[str, ...] = ()
     since: datetime | None = None
+    unlooked: tuple[tuple[str, str], ...] = ()
     severities: Counter[str] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ _NOW = (
         "unreadable",
         PROBLEM,
         "The server cannot be read",
-        "Nothing else can be told, and remediator does nothing either while that is so.",
+        "Nothing else can be told of it.",
         "`remediator doctor` says what is missing.",
         clients.unreadable,
     ),
@@ -219,7 +219,8 @@ _SERVER = (
         "No slot is kept for remediator",
         "After a restart of its own a full server would not let it in: it could restart services, but "
         "neither see nor end sessions.",
-        "From PostgreSQL 16 on the statements keep one; reserved_connections takes a restart of the server.",
+        "The statements keep one; reserved_connections takes a restart of the server. Before PostgreSQL 16 "
+        "none can be kept: the limits of the other roles can leave one.",
         server.no_reserved_slot,
     ),
     Rule(

@@ -9,13 +9,13 @@ from remediator.core.audit.catalogue import Catalogue, Place, Role
 from remediator.core.audit.facts import Facts
 from remediator.core.audit.finding import Hit, Severity
 from remediator.core.audit.sql import RELOAD, identifier, set_for_role, set_for_server
+from remediator.core.server import NO_SLOT_KEPT, RESERVED_SINCE
 from remediator.core.text import count, duration
 
 _MOST_NAMED = 20
 _KEEPALIVES = {"tcp_keepalives_idle": 60, "tcp_keepalives_interval": 10, "tcp_keepalives_count": 6}
 # What a zero leaves it to.
 _LINUX_KEEPALIVES = {"tcp_keepalives_idle": 7200, "tcp_keepalives_interval": 75, "tcp_keepalives_count": 9}
-_RESERVED_SINCE = 160000
 
 
 def keepalives_off(facts: Facts) -> Iterator[Hit]:
@@ -98,10 +98,9 @@ def no_reserved_slot(facts: Facts) -> Iterator[Hit]:
     catalogue = facts.catalogue
     if catalogue is None or catalogue.reserved_slot:
         return
-    if catalogue.version < _RESERVED_SINCE:
-        yield Hit(
-            "server", "this version cannot keep one; do not restart the daemon while the server is full"
-        )
+    if catalogue.version < RESERVED_SINCE:
+        fix = f"{NO_SLOT_KEPT[0].upper()}{NO_SLOT_KEPT[1:]}."
+        yield Hit("server", "this version of PostgreSQL cannot keep one", fix=fix)
         return
     evidence = f"role {catalogue.user} may not use one"
     statements: tuple[str, ...] = (f"GRANT pg_use_reserved_connections TO {identifier(catalogue.user)};",)

@@ -67,8 +67,13 @@ def _read_snapshot(record: Record) -> Snapshot:
         read_instant(record["at"]),
         int(record["slots"]["used"]) if record["slots"] else None,
         idle,
-        frozenset((str(finding["id"]), str(finding["subject"])) for finding in record["findings"]),
+        _named(record["findings"]),
+        _named(record["changes"].get("not_looked_at", ())),
     )
+
+
+def _named(findings: Iterable[Record]) -> frozenset[tuple[str, str]]:
+    return frozenset((str(finding["id"]), str(finding["subject"])) for finding in findings)
 
 
 def _report_record(report: Report) -> Record:
@@ -93,7 +98,11 @@ def _report_record(report: Report) -> Record:
         "plan": plan_record(facts.database, report.assessment, plan) if plan else None,
         "severities": dict(report.severities),
         "findings": [_finding_record(finding) for finding in report.findings],
-        "changes": {"since": since, "lines": list(report.changes)},
+        "changes": {
+            "since": since,
+            "lines": list(report.changes),
+            "not_looked_at": [{"id": one, "subject": subject} for one, subject in report.unlooked],
+        },
     }
 
 

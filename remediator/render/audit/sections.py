@@ -16,6 +16,7 @@ from remediator.render.lines import plan_body
 from remediator.render.verdicts import reasons, verdict
 
 _MOST_ROWS = 20
+_OWN = "remediator itself"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ def _sessions(report: Report) -> Iterator[Section]:
     sample = report.facts.sample
     if sample.slots is None:
         return
-    yield _bars("Sessions by owner", tally(sample, lambda g: g.owner.label))
+    facts = report.facts
+    yield _bars("Sessions by owner", tally(sample, lambda g: _OWN if facts.ours(g) else g.owner.label))
     yield _bars("Sessions by state", tally(sample, lambda g: g.state or "unknown"))
     yield _bars("Sessions by role", tally(sample, lambda g: g.user or "unknown"))
     ages = zip(AGES, (*AGES[1:], None), idle_by_age(sample), strict=True)

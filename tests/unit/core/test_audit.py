@@ -26,6 +26,7 @@ from remediator.core.grace import StopGrace
 from remediator.core.model import IDLE, SessionGroup
 from remediator.core.owner import Owner, OwnerKind
 from remediator.core.policy import Spare
+from remediator.core.trouble import Trouble, TroubleKind
 from remediator.core.turn import Turn
 from tests.builders import START, make_group, make_policy, make_sample
 
@@ -81,6 +82,70 @@ def report(known: Facts) -> Report:
 def ids(known: Facts) -> list[str]:
     """The findings by their ids."""
     return [finding.id for finding in report(known).findings]
+
+
+def unread(kind: TroubleKind) -> Facts:
+    """A server that cannot be read."""
+    return Facts("shop", make_policy(), replace(make_sample(used=None), trouble=Trouble(kind, "no")))
+
+
+@pytest.mark.parametrize(
+    ("kind", "why", "fix"),
+    [
+        (TroubleKind.FULL, "A daemon that was connected before goes on reading", "remediator plan"),
+        (TroubleKind.DENIED, "but by a daemon connected before", "pg_hba.conf"),
+        (TroubleKind.UNREACHABLE, "down is not a full one: nothing is done", "Bring the server back"),
+        (TroubleKind.STARTING, "down is not a full one: nothing is done", "Wait"),
+        (TroubleKind.HIDDEN, "Nothing else can be told", "remediator doctor"),
+    ],
+)
+def test_a_server_that_cannot_be_read_is_told_by_its_trouble(kind: TroubleKind, why: str, fix: str) -> None:
+    """What remediator does about a full one, it does not about one that is down."""
+    (found,) = (finding for finding in report(unread(kind)).findings if finding.id == "unreadable")
+    assert why in found.why
+    assert fix in found.fix
+
+
+def test_what_could_not_be_looked_at_is_not_gone() -> None:
+    """Neither in that audit nor in the next one that can look, which finds it as before."""
+    first = report(facts(group(CELERY, 5), used=7))
+    blind = compared(report(unread(TroubleKind.UNREACHABLE)), snapshot_of(first))
+    assert blind.changes == ("new: unreadable (server)", "not looked at: leaked_sessions (celery)")
+    assert blind.unlooked == (("leaked_sessions", "celery"),)
+    again = compared(report(unread(TroubleKind.UNREACHABLE)), snapshot_of(blind))
+    assert again.changes == ("not looked at: leaked_sessions (celery)", "1 finding as before")
+    assert compared(first, snapshot_of(again)).changes == ("gone: unreadable (server)", "1 finding as before")
+    healthy = report(facts(group(CELERY, 1), used=3))
+    assert "gone: leaked_sessions (celery)" in compared(healthy, snapshot_of(again)).changes
+    since = compared(healthy, replace(snapshot_of(first), blind_since=2)).changes
+    assert since[:2] == ("2 audits since then could not read the server", "-4 used slots, 3 now")
+
+
+def test_what_was_not_watched_is_not_gone() -> None:
+    """Churn without a look at it, a week that was not recorded, containers that could not be asked."""
+    services = (ServiceFacts("celery", graces=(StopGrace("celery-1", None),)),)
+    busiest = Busiest(START, 91, 100, 7, ())
+    known = facts(churn=Churn(50, 10.0), busiest=busiest, services=services)
+    later = facts(services=(replace(services[0], replicas=None, graces=()),))
+    found = compared(report(later), snapshot_of(report(known)))
+    assert {name for name, _ in found.unlooked} == {"churn", "was_nearly_full", "short_stop_grace"}
+    looked = facts(
+        churn=Churn(1, 10.0), busiest=replace(busiest, used=1), services=(replace(services[0], graces=()),)
+    )
+    assert not compared(report(looked), snapshot_of(report(known))).unlooked
+
+
+def test_our_own_session_is_not_a_strangers() -> None:
+    """With our role and our name; the same name of another role is."""
+    mine = replace(group(Owner(), 1), user=catalogue().user, application="remediator")
+    services = (ServiceFacts("celery"),)
+    known = facts(group(CELERY, 2), mine, services=services)
+    assert "unattributed" in ids(known)
+    assert "unattributed" not in ids(replace(known, own="remediator"))
+    stranger = replace(mine, user="app")
+    assert "unattributed" in ids(
+        replace(facts(group(CELERY, 2), stranger, services=services), own="remediator")
+    )
 
 
 def test_a_healthy_server_has_no_findings() -> None:
