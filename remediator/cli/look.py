@@ -32,7 +32,7 @@ from remediator.core.maintenance import Window
 from remediator.core.model import Level, Mode, Sample
 from remediator.core.server import Holder
 from remediator.core.trend import NO_TREND, WINDOW, recalled
-from remediator.core.trouble import Trouble
+from remediator.core.trouble import Trouble, TroubleKind
 from remediator.core.turn import Turn
 from remediator.cycle import Cycle
 from remediator.errors import RecordingError, UnavailableError
@@ -83,6 +83,7 @@ class _Look:
     recorded: Assessment | None
 
 
+_SILENT = timedelta(seconds=90)  # without a reading for so long, no daemon reads the server
 # The order of severity is not that of the numbers: a known critical is worse than not knowing.
 _SEVERITY = (Exit.OK, Exit.FAILED, Exit.UNKNOWN, Exit.CRITICAL)
 
@@ -138,11 +139,18 @@ def _with_recorded(
 ) -> tuple[Assessment, Assessment | None]:
     """Judge a look anew by what was recorded before it, and find the last reading where it has none."""
     if assessment.sample.slots is None:
-        read = [sample for sample in before if sample.slots is not None]
-        return assessment, _judged(cycle, read[-1], before) if read else None
+        return assessment, _from_inside(cycle, assessment.sample, before)
     # The daemon may have ended some since.
     sample = replace(assessment.sample, trend=NO_TREND, signalled=None)
     return _judged(cycle, sample, before) if recalled(before, sample).readings else assessment, None
+
+
+def _from_inside(cycle: Cycle, shut_out: Sample, before: Sequence[Sample]) -> Assessment | None:
+    """What a daemon reads that was connected before the server was full, if one does."""
+    full = shut_out.trouble is not None and shut_out.trouble.kind is TroubleKind.FULL
+    since = shut_out.moment.at - _SILENT
+    read = [sample for sample in before if sample.slots is not None and sample.moment.at > since]
+    return _judged(cycle, read[-1], before) if full and read else None
 
 
 def _judged(cycle: Cycle, sample: Sample, before: Sequence[Sample]) -> Assessment:

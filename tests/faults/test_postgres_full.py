@@ -124,6 +124,11 @@ def test_full_with_the_daemon_inside(make_postgres: MakePostgres, tmp_path: Path
         assert "the daemon, which was connected before, read " in said
         assert "leaky" in said
 
+        server.stop()
+        looked = daemon.run("check")
+        assert looked.returncode == 3, looked
+        assert json.loads(looked.stdout)["recorded"] is None, "nobody reads a server that is down"
+
 
 @pytest.mark.parametrize("version", [15, 18])
 def test_full_before_we_come(
