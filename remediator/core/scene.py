@@ -7,7 +7,6 @@ from datetime import datetime
 from enum import StrEnum
 
 from remediator.core.ledger import Entry
-from remediator.core.reading import Decision
 
 
 class Kind(StrEnum):
@@ -33,6 +32,37 @@ CONTEXT = frozenset({Kind.LEVEL, Kind.UNKNOWN, Kind.SERVER, Kind.MAINTENANCE, Ki
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of a plan, in numbers.
+
+    Attributes:
+        acts: On how many it would act.
+        held: How many each objection holds back.
+        objections: What keeps the step as a whole from being taken.
+        conditional: It is taken only if it is critical still.
+    """
+
+    label: str
+    acts: int = 0
+    held: tuple[tuple[str, int], ...] = ()
+    objections: tuple[str, ...] = ()
+    detail: str = ""
+    conditional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A plan in numbers: who it is about stands in the reading, since there may be thousands of them.
+
+    Attributes:
+        objections: What stops all of it.
+    """
+
+    stages: tuple[Stage, ...] = ()
+    objections: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
     """Something that happened, or would have.
 
@@ -43,7 +73,7 @@ class Scene:
         results: How often the actions had which result.
         about: How many is a guess: only the number of sessions was recorded.
         incident: Whose scene it is, empty where there was no incident.
-        plan: What was decided; of scenes that tell of a plan.
+        plan: What was decided, in numbers; of scenes that tell of a plan.
         deeds: What was done, one by one.
     """
 
@@ -55,7 +85,7 @@ class Scene:
     results: tuple[tuple[str, int], ...] = ()
     about: bool = False
     incident: str = ""
-    plan: Decision | None = None
+    plan: Outline | None = None
     deeds: tuple[Entry, ...] = ()
 
     def same_as(self, other: Scene) -> bool:

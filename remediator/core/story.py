@@ -12,7 +12,7 @@ from remediator.core.ledger import Entry, Incident, Phase
 from remediator.core.model import Mode, Session
 from remediator.core.plan import Objection, RestartReplica, TerminateSession
 from remediator.core.reading import Decision, Reading, Rung
-from remediator.core.scene import CONTEXT, Kind, Scene
+from remediator.core.scene import CONTEXT, Kind, Outline, Scene, Stage
 from remediator.core.text import count
 
 
@@ -158,11 +158,11 @@ def _decided(before: Reading | None, after: Reading) -> Iterator[Scene]:
         yield Scene(at, Kind.RELAPSED, f"critical again: round {new.round}")
     known = before.plan if before is not None else None
     if another_plan(known, plan):
-        yield Scene(at, Kind.PLANNED, "planned", plan=plan)
+        yield Scene(at, Kind.PLANNED, "planned", plan=outline(plan))
     if (why := _held(plan)) and why != _held(known):
-        yield Scene(at, Kind.HELD, f"held: {why}", because=_particulars(plan), plan=plan)
+        yield Scene(at, Kind.HELD, f"held: {why}", because=_particulars(plan), plan=outline(plan))
     if (why := _waits(plan)) and why != _waits(known):
-        yield Scene(at, Kind.WAITING, f"waits: {why}", because=plan.detail, plan=plan)
+        yield Scene(at, Kind.WAITING, f"waits: {why}", because=plan.detail, plan=outline(plan))
 
 
 def another_plan(before: Decision | None, after: Decision | None) -> bool:
@@ -171,10 +171,18 @@ def another_plan(before: Decision | None, after: Decision | None) -> bool:
 
 
 def _essence(plan: Decision) -> tuple[object, ...]:
-    return plan.objections, tuple((r.index, r.objections, r.acts, held_back(r)) for r in plan.rungs)
+    return plan.objections, tuple((r.index, r.objections, r.acts, _held_back(r)) for r in plan.rungs)
 
 
-def held_back(rung: Rung) -> tuple[tuple[str, int], ...]:
+def outline(plan: Decision) -> Outline:
+    """Tell a plan in numbers."""
+    stages = (
+        Stage(r.label, len(r.acts), _held_back(r), r.objections, r.detail, r.conditional) for r in plan.rungs
+    )
+    return Outline(tuple(stages), plan.objections)
+
+
+def _held_back(rung: Rung) -> tuple[tuple[str, int], ...]:
     """How many targets of a step each objection holds back."""
     counts = Counter(o for v in rung.verdicts for o in v.objections for _ in v.targets)
     return tuple(sorted(counts.items()))

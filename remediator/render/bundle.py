@@ -73,8 +73,8 @@ class Gathering:
     def read(self, reading: Reading) -> None:
         """Go on with the next reading, from shortly before to shortly after the incident."""
         for scene in changes(self._newest, reading):
-            if scene.plan is not None and scene.kind is Kind.PLANNED:  # told apart, with more of it
-                self._decisions.append(_decision(reading, scene.plan))
+            if reading.plan is not None and scene.kind is Kind.PLANNED:  # told apart, with more of it
+                self._decisions.append(_decision(reading, reading.plan))
             else:
                 self._scenes.append(scene)
         self._newest = replace(reading, survey=None)

@@ -14,8 +14,10 @@ from remediator.core.scene import Scene
 from remediator.core.story import changes
 from remediator.errors import RecordingError
 
-_KEPT = 50
-_MOST_SCENES = 2000
+# More than a page shows at once, and of each story so much that all of them take some 50 MB: in memory
+# a scene takes twice as many bytes as it has characters.
+_KEPT = 16
+_MOST_SCENES, _MOST_CHARACTERS = 2000, 1_500_000
 # Readings between two rests, and how much longer than the work these are: a quarter of one processor at most.
 _A_FEW, _REST = 100, 3
 
@@ -40,7 +42,10 @@ class Archive:
         return self._found.get(over) or self._found.get(under_way) or ()
 
     def look_up(self, incidents: Sequence[Incident]) -> None:
-        """Begin to look up what is not known of these, unless that is under way."""
+        """Begin to look up what is not known of these, unless that is under way; let go of others first."""
+        for key in map(_key, incidents):
+            if key in self._found:
+                self._found[key] = self._found.pop(key)
         wanted = [one for one in incidents if _key(one) not in self._found]
         if wanted and (self._task is None or self._task.done()):
             self._task = asyncio.get_running_loop().create_task(self._look_up(wanted))
@@ -61,7 +66,7 @@ def _key(incident: Incident) -> tuple[str, bool]:
 
 
 async def told_by(readings: AsyncIterable[Reading]) -> Sequence[Scene]:
-    """Tell what readings of one database tell, the newest scenes of it, with rests in between.
+    """Tell what readings of one database tell, as much of the newest as is kept, with rests in between.
 
     Args:
         readings: Oldest first.
@@ -69,14 +74,18 @@ async def told_by(readings: AsyncIterable[Reading]) -> Sequence[Scene]:
     Raises:
         RecordingError: They cannot be had.
     """
-    scenes: deque[Scene] = deque(maxlen=_MOST_SCENES)
+    scenes: deque[tuple[int, Scene]] = deque()
     before: Reading | None = None
-    number, begun = 0, time.monotonic()
+    characters, number, begun = 0, 0, time.monotonic()
     async for reading in readings:
-        scenes.extend(changes(before, reading))
+        told = [(len(repr(scene)), scene) for scene in changes(before, reading)]
+        scenes.extend(told)
+        characters += sum(size for size, _ in told)
+        while len(scenes) > _MOST_SCENES or characters > _MOST_CHARACTERS:
+            characters -= scenes.popleft()[0]
         before = reading
         number += 1
         if number % _A_FEW == 0:
             await asyncio.sleep(_REST * (time.monotonic() - begun))
             begun = time.monotonic()
-    return tuple(scenes)
+    return tuple(scene for _, scene in scenes)

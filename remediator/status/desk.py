@@ -153,9 +153,7 @@ class Desk:
 
     async def incident(self, identity: str) -> Mapping[str, Any] | None:
         """What the page of one incident shows, None when it is not known."""
-        if identity != self._wanted:
-            self._wanted, self._changed = identity, True
-        await self._refresh()
+        await self._refresh(identity)
         now = self._clock.now().at
         found = self._stories(now, _LISTED, lambda one: one.id == identity)
         return {**self._common(now), "story": found[0]} if found else None
@@ -169,13 +167,19 @@ class Desk:
         told = self._stories(self._clock.now().at, 0, lambda one: one.database == database)
         return charts.series(known.readings, stories.marks(told), known.policy)
 
-    async def _refresh(self) -> None:
-        """Read the ledger, unless that was done just now; whoever waits for it gets the same."""
+    async def _refresh(self, wanted: str = "") -> None:
+        """Read the ledger, unless that was done just now; whoever waits for it gets the same.
+
+        Args:
+            wanted: The incident of which all is to be read, too.
+        """
         async with self._reading:
             now = self._clock.now()
             self._asked = now.mono
             if self._recalling is None:  # not at the start, which has better things to do
                 self._recalling = asyncio.create_task(self._remember(now.at))
+            if wanted and wanted != self._wanted:
+                self._wanted, self._changed, self._read_at = wanted, True, None
             if self._read_at is not None and now.mono - self._read_at < _OLD_AFTER:
                 return
             self._read_at = now.mono
@@ -188,6 +192,11 @@ class Desk:
                 self._trouble = ""
             except LedgerError as error:
                 self._trouble, self._changed = str(error), True
+            except (
+                BaseException
+            ):  # whoever asked has left, or it is a fault of ours: read it the next time
+                self._changed, self._read_at = True, None
+                raise
             shown = list(self._history[0][-_SHOWN:])
             shown += [one for one in self._history[0] if one.id == self._wanted]
             self._archive.look_up([one for one in shown if self._older(one)])

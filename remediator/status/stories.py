@@ -10,9 +10,8 @@ from itertools import groupby
 from remediator.core.ledger import Entry, Incident
 from remediator.core.model import Mode
 from remediator.core.plan import Objection, RestartReplica, TerminateSession
-from remediator.core.reading import Decision, Rung
-from remediator.core.scene import Kind, Scene
-from remediator.core.story import held_back, relief, tale
+from remediator.core.scene import Kind, Outline, Scene, Stage
+from remediator.core.story import relief, tale
 from remediator.core.text import duration
 from remediator.status import words
 from remediator.status.chart import Mark
@@ -198,7 +197,7 @@ def _seen(scene: Scene, would: str) -> Chapter:
     return Chapter(scene.at, _KINDS.get(scene.kind, "seen"), title, text)
 
 
-def _planned(scene: Scene, plan: Decision) -> Iterator[Chapter]:
+def _planned(scene: Scene, plan: Outline) -> Iterator[Chapter]:
     """A plan with what it holds, and why; or what keeps it from being carried out."""
     _, _, why = scene.text.partition(": ")
     text = f"{why} ({scene.because})" if scene.because else why
@@ -209,19 +208,19 @@ def _planned(scene: Scene, plan: Decision) -> Iterator[Chapter]:
         ordered = bool(plan.objections) and _ORDERS.issuperset(plan.objections)
         title = "Suspended by an order" if ordered else "Held: a person is needed"
         yield Chapter(scene.at, "hold" if ordered else "bad", title, text)
-    elif plan.rungs and not plan.objections:
-        yield Chapter(scene.at, "plan", "Plan", "", tuple(_rung(rung) for rung in plan.rungs))
+    elif plan.stages and not plan.objections:
+        yield Chapter(scene.at, "plan", "Plan", "", tuple(_stage(stage) for stage in plan.stages))
 
 
-def _rung(rung: Rung) -> Line:
+def _stage(stage: Stage) -> Line:
     """A step: on how many it would act, how many it leaves alone, and why."""
-    holds = ", ".join(f"{number} {_meaning(word)}" for word, number in held_back(rung))
-    objections = ", ".join(_meaning(word) for word in rung.objections)
-    detail = f" ({rung.detail})" if rung.detail else ""
-    acts = f"{len(rung.acts)} to act on" if rung.acts else ""
+    holds = ", ".join(f"{number} {_meaning(word)}" for word, number in stage.held)
+    objections = ", ".join(_meaning(word) for word in stage.objections)
+    detail = f" ({stage.detail})" if stage.detail else ""
+    acts = f"{stage.acts} to act on" if stage.acts else ""
     held = f"held: {holds or objections}{detail}" if holds or objections else ""
-    condition = "only if critical still" if rung.conditional else ""
-    return Line(rung.label, condition, "; ".join(part for part in (acts, held) if part))
+    condition = "only if critical still" if stage.conditional else ""
+    return Line(stage.label, condition, "; ".join(part for part in (acts, held) if part))
 
 
 def _meaning(word: str) -> str:
