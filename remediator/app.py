@@ -229,11 +229,11 @@ def _attended(
     if settings.web is None:
         return watchers, ()
     # Only now: a daemon that serves nothing need not hold a web server in memory.
-    from remediator.serving import Pulse, Scene, serve  # noqa: PLC0415
+    from remediator.serving import Pulse, Shown, serve  # noqa: PLC0415
 
     pulse = Pulse(watchers, clock, [d.name for d in settings.databases])
-    scene = Scene(mode, reload.cycles, store, clock, lambda: reload.settings)
-    server, desk = serve(settings.web, observer, pulse, scene)
+    shown = Shown(mode, reload.cycles, store, clock, lambda: reload.settings)
+    server, desk = serve(settings.web, observer, pulse, shown)
     followers.join(desk)
     return pulse, (server.run,)
 

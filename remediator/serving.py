@@ -18,12 +18,12 @@ from remediator.core.assess import Assessment
 from remediator.core.budgets import Standing
 from remediator.core.events import Event
 from remediator.core.model import Mode
-from remediator.core.scene import Scene as Told
+from remediator.core.scene import Scene
 from remediator.core.turn import Turn
 from remediator.cycle import Cycle, read_standing
 from remediator.errors import LedgerError
 from remediator.ports import Clock, LedgerStore, Supervisor
-from remediator.status import Desk, Facts, Memory, Reading, told_by
+from remediator.status import Desk, Facts, Memory, Point, told_by
 
 _BACK = timedelta(days=1)
 _POINTS = 720
@@ -92,7 +92,7 @@ class Pulse:
 
 
 @dataclass(slots=True)
-class Scene:
+class Shown:
     """What is shown, read where it is.
 
     Attributes:
@@ -128,7 +128,7 @@ class Scene:
         (cycle,) = (cycle for cycle in self.cycles if cycle.database.name == database)
         return await cycle.foresee(assessment)
 
-    async def recall(self, database: str, until: datetime) -> Sequence[Reading]:
+    async def recall(self, database: str, until: datetime) -> Sequence[Point]:
         """Read what was recorded of a database within the day before a time, thinned.
 
         Raises:
@@ -140,12 +140,12 @@ class Scene:
         finally:
             await recording.close()
         return [
-            Reading(r.at, slots.used if slots else None, slots.usable if slots else None, r.level)
+            Point(r.at, slots.used if slots else None, slots.usable if slots else None, r.level)
             for r in found
             for slots in (r.sample.slots,)
         ]
 
-    async def recount(self, incident: str) -> Sequence[Told]:
+    async def recount(self, incident: str) -> Sequence[Scene]:
         """Tell what was recorded of an incident.
 
         Raises:
@@ -186,32 +186,32 @@ class Measures:
         return self._metrics.exposition()
 
 
-def serve(settings: WebSettings, observer: Everyone, pulse: Pulse, scene: Scene) -> tuple[WebServer, Desk]:
+def serve(settings: WebSettings, observer: Everyone, pulse: Pulse, shown: Shown) -> tuple[WebServer, Desk]:
     """Make what serves the page and the metrics, and what has to follow the cycles for them.
 
     Args:
         settings: Where, and under which names.
         observer: Tells what happens, and is told what happens to the server.
         pulse: Knows whether checks complete.
-        scene: What is shown.
+        shown: What is shown.
     """
-    clock = scene.clock
+    clock = shown.clock
     metrics = Metrics(clock)
-    memory = Memory([cycle.database.name for cycle in scene.cycles], scene.mode)
+    memory = Memory([cycle.database.name for cycle in shown.cycles], shown.mode)
     desk = Desk(
-        scene.facts,
+        shown.facts,
         memory,
-        scene.store,
-        scene.standings,
-        scene.foresee,
-        scene.recall,
-        scene.recount,
+        shown.store,
+        shown.standings,
+        shown.foresee,
+        shown.recall,
+        shown.recount,
         clock,
     )
     for listener in (metrics, pulse, desk):
         observer.join(listener)
     sources = Sources(
-        metrics=Measures(metrics, scene.standings),
+        metrics=Measures(metrics, shown.standings),
         metrics_type=CONTENT_TYPE,
         alive=pulse.trouble,
         ready=pulse.unready,

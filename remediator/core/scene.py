@@ -32,7 +32,7 @@ CONTEXT = frozenset({Kind.LEVEL, Kind.UNKNOWN, Kind.SERVER, Kind.MAINTENANCE, Ki
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StepOutline:
     """One step of a plan, in numbers.
 
     Attributes:
@@ -58,7 +58,7 @@ class Outline:
         objections: What stops all of it.
     """
 
-    stages: tuple[Stage, ...] = ()
+    steps: tuple[StepOutline, ...] = ()
     objections: tuple[str, ...] = ()
 
 

@@ -12,7 +12,7 @@ from remediator.core.ledger import Entry, Incident, Phase
 from remediator.core.model import Mode, Session
 from remediator.core.plan import Objection, RestartReplica, TerminateSession
 from remediator.core.reading import Decision, Reading, Rung
-from remediator.core.scene import CONTEXT, Kind, Outline, Scene, Stage
+from remediator.core.scene import CONTEXT, Kind, Outline, Scene, StepOutline
 from remediator.core.text import count
 
 
@@ -176,10 +176,11 @@ def _essence(plan: Decision) -> tuple[object, ...]:
 
 def outline(plan: Decision) -> Outline:
     """Tell a plan in numbers."""
-    stages = (
-        Stage(r.label, len(r.acts), _held_back(r), r.objections, r.detail, r.conditional) for r in plan.rungs
+    steps = (
+        StepOutline(r.label, len(r.acts), _held_back(r), r.objections, r.detail, r.conditional)
+        for r in plan.rungs
     )
-    return Outline(tuple(stages), plan.objections)
+    return Outline(tuple(steps), plan.objections)
 
 
 def _held_back(rung: Rung) -> tuple[tuple[str, int], ...]:

@@ -25,7 +25,7 @@ _MINUTE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Tally:
     """What a trend keeps of a sample.
 
     Attributes:
@@ -75,7 +75,7 @@ class Growth:
 class Trend:
     """The readings of the last minutes, oldest first."""
 
-    readings: tuple[Reading, ...] = ()
+    readings: tuple[Tally, ...] = ()
 
     def tell(self, sample: Sample) -> Trend:
         """Take note of one more sample; one without a reading changes nothing."""
@@ -83,9 +83,9 @@ class Trend:
         if slots is None:
             return self
         mono = sample.moment.mono
-        reading = Reading(mono, slots.used, slots.free, sample.counters, sample.recent, sample.signalled)
+        tally = Tally(mono, slots.used, slots.free, sample.counters, sample.recent, sample.signalled)
         kept = tuple(r for r in self.readings if mono - WINDOW <= r.mono < mono)
-        return Trend((*kept, _since(kept[-1], reading) if kept else reading))
+        return Trend((*kept, _since(kept[-1], tally) if kept else tally))
 
     def growth(self) -> Growth | None:
         """Fit a line to the used slots; None while there is too little to go by."""
@@ -143,7 +143,7 @@ class Trend:
         return self.readings[-1].mono - self.readings[0].mono if self.readings else 0.0
 
 
-def _since(before: Reading, now: Reading) -> Reading:
+def _since(before: Tally, now: Tally) -> Tally:
     """Tell how sessions ended between two readings, those apart that we ended.
 
     A session counts as killed when it ends, which may be later than our signal. Whoever counts signals anew,

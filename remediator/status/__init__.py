@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from remediator.status.archive import told_by
 from remediator.status.desk import Desk, Facts
-from remediator.status.memory import Memory, Reading
+from remediator.status.memory import Memory, Point
 
-__all__ = ["Desk", "Facts", "Memory", "Reading", "told_by"]
+__all__ = ["Desk", "Facts", "Memory", "Point", "told_by"]

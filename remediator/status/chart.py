@@ -9,7 +9,7 @@ from typing import Any
 
 from remediator.core.model import Level
 from remediator.core.policy import Policy
-from remediator.status.memory import Reading
+from remediator.status.memory import Point
 
 WIDTH, HEIGHT = 960.0, 180.0
 _SHORTEST = timedelta(minutes=2)
@@ -56,7 +56,7 @@ class Chart:
     marks: Sequence[tuple[str, float, str]]
     times: Sequence[tuple[float, str]]
     heights: Sequence[tuple[float, str]]
-    rows: Sequence[Reading]
+    rows: Sequence[Point]
     span: timedelta
 
     @property
@@ -80,9 +80,9 @@ def bands(policy: Policy | None) -> tuple[Band, ...]:
     return tuple(Band(level, low, high) for (level, low), high in zip(limits, ends, strict=True))
 
 
-def chart(readings: Sequence[Reading], marks: Sequence[Mark], policy: Policy | None, now: datetime) -> Chart:
+def chart(known: Sequence[Point], marks: Sequence[Mark], policy: Policy | None, now: datetime) -> Chart:
     """Draw what is remembered up to now."""
-    begin = min([now - _SHORTEST, *(reading.at for reading in readings[:1])])
+    begin = min([now - _SHORTEST, *(point.at for point in known[:1])])
     span = now - begin
 
     def x(at: datetime) -> float:
@@ -92,36 +92,36 @@ def chart(readings: Sequence[Reading], marks: Sequence[Mark], policy: Policy | N
         return round(HEIGHT * (1 - min(1.0, ratio)), 1)
 
     return Chart(
-        lines=list(_lines(readings, x, y)),
+        lines=list(_lines(known, x, y)),
         bands=[(b.level, y(b.high), round(y(b.low) - y(b.high), 1)) for b in bands(policy)],
         marks=[(mark.kind, x(mark.at), mark.text) for mark in marks if mark.at >= begin],
         times=[(WIDTH * part / 4, f"{begin + span * part / 4:%H:%M:%S}") for part in range(5)],
         heights=[(y(ratio), f"{ratio:.0%}") for ratio in (0.0, 0.5, 1.0)],
-        rows=tuple(reversed(readings[-_TABLE:])),
+        rows=tuple(reversed(known[-_TABLE:])),
         span=span,
     )
 
 
-def _lines(readings: Sequence[Reading], x: Any, y: Any) -> Iterator[str]:
+def _lines(known: Sequence[Point], x: Any, y: Any) -> Iterator[str]:
     points: list[str] = []
-    for reading in readings:
-        if reading.used is None or not reading.usable:
+    for point in known:
+        if point.used is None or not point.usable:
             if points:
                 yield " ".join(points)
             points = []
         else:
-            points.append(f"{x(reading.at)},{y(reading.used / reading.usable)}")
+            points.append(f"{x(point.at)},{y(point.used / point.usable)}")
     if points:
         yield " ".join(points)
 
 
-def series(readings: Sequence[Reading], marks: Sequence[Mark], policy: Policy | None) -> Mapping[str, Any]:
+def series(known: Sequence[Point], marks: Sequence[Mark], policy: Policy | None) -> Mapping[str, Any]:
     """The same as numbers: seconds since 1970, slots, the levels' parts, what happened."""
-    usable = next((reading.usable for reading in reversed(readings) if reading.usable), 0)
-    first = readings[0].at if readings else None
+    usable = next((point.usable for point in reversed(known) if point.usable), 0)
+    first = known[0].at if known else None
     return {
-        "at": [round(reading.at.timestamp(), 1) for reading in readings],
-        "used": [reading.used for reading in readings],
+        "at": [round(point.at.timestamp(), 1) for point in known],
+        "used": [point.used for point in known],
         "usable": usable,
         "bands": [{"level": b.level, "low": b.low * usable, "high": b.high * usable} for b in bands(policy)],
         "marks": [

@@ -17,12 +17,12 @@ from remediator.core.model import Level, Mode
 from remediator.core.policy import Policy
 from remediator.core.turn import Turn
 from remediator.errors import LedgerError, RecordingError
-from remediator.ports import Clock, LedgerStore
+from remediator.ports import Clock, History, LedgerStore
 from remediator.status import chart as charts
 from remediator.status import stories, views
 from remediator.status.archive import Archive, Recount
 from remediator.status.doing import doing
-from remediator.status.memory import Memory, Reading, Remembered
+from remediator.status.memory import Memory, Point, Remembered
 
 _BACK = timedelta(days=7)
 _SHOWN = 10
@@ -32,9 +32,8 @@ _OLD_AFTER = 1.0
 _FORESEE_EVERY = 15.0
 _WATCHED_FOR = 60.0
 
-History = tuple[tuple[Incident, ...], tuple[Entry, ...]]
 Standings = Callable[[], Awaitable[Mapping[str, Standing]]]
-Recall = Callable[[str, datetime], Awaitable[Sequence[Reading]]]
+Recall = Callable[[str, datetime], Awaitable[Sequence[Point]]]
 Foresee = Callable[[str, Assessment], Awaitable[Turn]]
 
 
@@ -165,7 +164,7 @@ class Desk:
             return None
         await self._refresh()
         told = self._stories(self._clock.now().at, 0, lambda one: one.database == database)
-        return charts.series(known.readings, stories.marks(told), known.policy)
+        return charts.series(known.points, stories.marks(told), known.policy)
 
     async def _refresh(self, wanted: str = "") -> None:
         """Read the ledger, unless that was done just now; whoever waits for it gets the same.
@@ -192,9 +191,7 @@ class Desk:
                 self._trouble = ""
             except LedgerError as error:
                 self._trouble, self._changed = str(error), True
-            except (
-                BaseException
-            ):  # whoever asked has left, or it is a fault of ours: read it the next time
+            except BaseException:  # whoever asked has left, or it is a fault of ours: read it the next time
                 self._changed, self._read_at = True, None
                 raise
             shown = list(self._history[0][-_SHOWN:])
@@ -269,7 +266,7 @@ class Desk:
             name,
             policy,
             turn,
-            charts.chart(known.readings, stories.marks(own), policy, now),
+            charts.chart(known.points, stories.marks(own), policy, now),
             foreseen.ahead if foreseen else None,
             views.budgets(standing) if standing else (),
             doing(turn, standing, self._facts().mode, story),

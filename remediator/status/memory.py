@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 
 from remediator.core.model import Level, Mode
 from remediator.core.policy import Policy
-from remediator.core.reading import Reading as Recorded
-from remediator.core.reading import reading_of
+from remediator.core.reading import Reading, reading_of
 from remediator.core.scene import Kind, Scene
 from remediator.core.story import changes
 from remediator.core.turn import Turn
@@ -24,7 +23,7 @@ _TOLD = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Point:
     """One point of the chart.
 
     Attributes:
@@ -44,29 +43,29 @@ class Remembered:
     Attributes:
         turn: The newest completed cycle's.
         completed: How many cycles were completed.
-        fine: The newest readings.
+        fine: The newest points.
         coarse: Of older ones the fullest of each minute.
         scenes: What happened, the newest scenes.
-        first: When the first reading was.
+        first: When the first cycle was.
         newest: The newest cycle as it is recorded, without what is large.
     """
 
     policy: Policy | None = None
     turn: Turn | None = None
     completed: int = 0
-    fine: deque[Reading] = field(default_factory=lambda: deque(maxlen=_FINE))
-    coarse: deque[Reading] = field(default_factory=lambda: deque(maxlen=_COARSE))
+    fine: deque[Point] = field(default_factory=lambda: deque(maxlen=_FINE))
+    coarse: deque[Point] = field(default_factory=lambda: deque(maxlen=_COARSE))
     scenes: deque[Scene] = field(default_factory=lambda: deque(maxlen=_TOLD))
     first: datetime | None = None
-    newest: Recorded | None = None
+    newest: Reading | None = None
 
-    def recall(self, older: Sequence[Reading]) -> None:
-        """Put readings from before the start in front of those that there are."""
+    def recall(self, older: Sequence[Point]) -> None:
+        """Put points from before the start in front of those that there are."""
         first = self.coarse[0].at if self.coarse else None
-        known = [reading for reading in older if first is None or reading.at < first]
+        known = [point for point in older if first is None or point.at < first]
         self.coarse = deque([*known, *self.coarse], maxlen=_COARSE)
 
-    def tell(self, recorded: Recorded) -> None:
+    def tell(self, recorded: Reading) -> None:
         """Take note of what has happened since the cycle before."""
         told = changes(self.newest, recorded)
         if self.newest is None:
@@ -82,23 +81,23 @@ class Remembered:
         return self.scenes[0].at if len(self.scenes) == _TOLD else self.first
 
     @property
-    def readings(self) -> Sequence[Reading]:
-        """All readings kept, oldest first."""
+    def points(self) -> Sequence[Point]:
+        """All points kept, oldest first."""
         first = self.fine[0].at if self.fine else None
         older = (r for r in self.coarse if first is None or r.at < first)
         return [*older, *self.fine]
 
-    def read(self, reading: Reading) -> None:
-        """Keep a reading."""
+    def read(self, point: Point) -> None:
+        """Keep a point."""
         last = self.fine[-1] if self.fine else None
-        if last is not None and timedelta(0) <= reading.at - last.at < _APART and last.level is reading.level:
+        if last is not None and timedelta(0) <= point.at - last.at < _APART and last.level is point.level:
             return
-        self.fine.append(reading)
+        self.fine.append(point)
         kept = self.coarse[-1] if self.coarse else None
-        if kept is None or not timedelta(0) <= reading.at - kept.at < _BUCKET:
-            self.coarse.append(reading)
-        elif (reading.used or 0) > (kept.used or 0):
-            self.coarse[-1] = Reading(kept.at, reading.used, reading.usable, max(kept.level, reading.level))
+        if kept is None or not timedelta(0) <= point.at - kept.at < _BUCKET:
+            self.coarse.append(point)
+        elif (point.used or 0) > (kept.used or 0):
+            self.coarse[-1] = Point(kept.at, point.used, point.usable, max(kept.level, point.level))
 
 
 class Memory:
@@ -121,4 +120,4 @@ class Memory:
         sample = turn.assessment.sample
         used, usable = (sample.slots.used, sample.slots.usable) if sample.slots else (None, None)
         known.tell(reading_of(database, policy, "", turn, self._mode, ""))
-        known.read(Reading(sample.moment.at, used, usable, turn.assessment.level))
+        known.read(Point(sample.moment.at, used, usable, turn.assessment.level))

@@ -10,7 +10,7 @@ from itertools import groupby
 from remediator.core.ledger import Entry, Incident
 from remediator.core.model import Mode
 from remediator.core.plan import Objection, RestartReplica, TerminateSession
-from remediator.core.scene import Kind, Outline, Scene, Stage
+from remediator.core.scene import Kind, Outline, Scene, StepOutline
 from remediator.core.story import relief, tale
 from remediator.core.text import duration
 from remediator.status import words
@@ -159,7 +159,7 @@ def _after(incident: Incident, known: Remembered | None) -> str:
     """The first reading once it was relieved: when it was noted, that one had been taken."""
     if known is None or incident.relieved_at is None:
         return ""
-    found = [r for r in known.readings if r.used is not None and r.at >= incident.relieved_at - _SOON]
+    found = [r for r in known.points if r.used is not None and r.at >= incident.relieved_at - _SOON]
     return _slots(found[0].used, found[0].usable) if found else ""
 
 
@@ -208,19 +208,19 @@ def _planned(scene: Scene, plan: Outline) -> Iterator[Chapter]:
         ordered = bool(plan.objections) and _ORDERS.issuperset(plan.objections)
         title = "Suspended by an order" if ordered else "Held: a person is needed"
         yield Chapter(scene.at, "hold" if ordered else "bad", title, text)
-    elif plan.stages and not plan.objections:
-        yield Chapter(scene.at, "plan", "Plan", "", tuple(_stage(stage) for stage in plan.stages))
+    elif plan.steps and not plan.objections:
+        yield Chapter(scene.at, "plan", "Plan", "", tuple(_step(step) for step in plan.steps))
 
 
-def _stage(stage: Stage) -> Line:
+def _step(step: StepOutline) -> Line:
     """A step: on how many it would act, how many it leaves alone, and why."""
-    holds = ", ".join(f"{number} {_meaning(word)}" for word, number in stage.held)
-    objections = ", ".join(_meaning(word) for word in stage.objections)
-    detail = f" ({stage.detail})" if stage.detail else ""
-    acts = f"{stage.acts} to act on" if stage.acts else ""
+    holds = ", ".join(f"{number} {_meaning(word)}" for word, number in step.held)
+    objections = ", ".join(_meaning(word) for word in step.objections)
+    detail = f" ({step.detail})" if step.detail else ""
+    acts = f"{step.acts} to act on" if step.acts else ""
     held = f"held: {holds or objections}{detail}" if holds or objections else ""
-    condition = "only if critical still" if stage.conditional else ""
-    return Line(stage.label, condition, "; ".join(part for part in (acts, held) if part))
+    condition = "only if critical still" if step.conditional else ""
+    return Line(step.label, condition, "; ".join(part for part in (acts, held) if part))
 
 
 def _meaning(word: str) -> str:

@@ -23,7 +23,7 @@ from remediator.errors import LedgerError, RecordingError
 from remediator.render import Gathering
 from remediator.status import Desk, Facts, Memory, told_by
 from remediator.status.chart import bands, chart
-from remediator.status.memory import Reading
+from remediator.status.memory import Point
 from remediator.status.stories import Story
 from remediator.status.views import View, owners
 from remediator.testing.recording import MemoryRecording
@@ -91,10 +91,10 @@ class Viewed:
         world = self.world
         return {self.name: await read_standing(world.store, self.name, world.policy, world.clock.now())}
 
-    async def _recall(self, _: str, until: datetime) -> list[Reading]:
+    async def _recall(self, _: str, until: datetime) -> list[Point]:
         if self.broken:
             raise RecordingError("the disk is full")
-        return [Reading(until - timedelta(minutes=m), 40 + m, 97, Level.NORMAL) for m in range(30, 0, -1)]
+        return [Point(until - timedelta(minutes=m), 40 + m, 97, Level.NORMAL) for m in range(30, 0, -1)]
 
     async def _recount(self, incident: str) -> Sequence[Scene]:
         self.asked.append(incident)
@@ -411,9 +411,9 @@ def test_memory_is_bounded_and_keeps_the_peaks() -> None:
         level = Level.ALERT if second % 2 else Level.NORMAL
         memory.completed("shop", policy, Turn(replace(assessment, level=level)))
     known = memory.databases["shop"]
-    assert len(known.readings) < 1500
-    assert max(reading.used or 0 for reading in known.readings) == 95
-    assert [r.at for r in known.readings] == sorted(r.at for r in known.readings)
+    assert len(known.points) < 1500
+    assert max(reading.used or 0 for reading in known.points) == 95
+    assert [r.at for r in known.points] == sorted(r.at for r in known.points)
     assert len(known.scenes) == 400
     assert known.whole_since == known.scenes[0].at
 
@@ -429,7 +429,7 @@ def test_strangers_names_cannot_fill_the_page() -> None:
 def test_the_chart_leaves_gaps_where_nothing_was_known() -> None:
     """What lies between two known stretches is not made up."""
     readings = [
-        Reading(moment(second).at, None if 20 <= second < 40 else 50, 100, Level.NORMAL)
+        Point(moment(second).at, None if 20 <= second < 40 else 50, 100, Level.NORMAL)
         for second in range(0, 60, 5)
     ]
     drawn = chart(readings, [], make_policy(), moment(60).at)

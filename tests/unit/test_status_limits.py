@@ -88,7 +88,7 @@ async def test_a_story_costs_the_same_however_many_sessions_it_is_about(kept: An
         tracemalloc.stop()
     planned = [scene.plan for scene in scenes if scene.kind is Kind.PLANNED]
     assert len(planned) == PLANS
-    assert all(plan is not None and plan.stages[0].acts == SESSIONS for plan in planned)
+    assert all(plan is not None and plan.steps[0].acts == SESSIONS for plan in planned)
     assert size < MEGABYTE, "sixty plans that name a thousand sessions each would take more than two"
 
 

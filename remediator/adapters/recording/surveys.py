@@ -17,6 +17,7 @@ from remediator.core.trouble import Trouble
 
 # So long is told by changes, then in full again: whatever becomes damaged costs a minute at most.
 _FULL_EVERY = timedelta(minutes=1) // timedelta(microseconds=1)
+_LONGEST = timedelta(days=100 * 365).total_seconds()
 _MICRO = 1e-6
 _DIGITS = 6
 _RUN = 2
@@ -89,7 +90,7 @@ def rebuilt(before: Survey, later: Later) -> Survey:
         ValueError: The two do not belong together.
     """
     old = () if isinstance(before.sessions, Trouble) else before.sessions
-    if sum(part[1] for part in later.parts if _is_run(part)) > len(old):
+    if sum(_taken(part) for part in later.parts) > len(old):
         raise ValueError("the earlier survey has fewer sessions")
     return Survey(tuple(_sessions(old, later)), later.services)
 
@@ -103,8 +104,17 @@ def _sessions(old: Sequence[Session], later: Later) -> Iterator[Session]:
             case (place, state, state_change, idle_for, in_transaction):
                 yield _turned(_at(old, place), (place, state, state_change, idle_for, in_transaction))
             case (start, count):
-                for place in range(start, start + max(0, count)):
+                for place in range(start, start + count):
                     yield _older(_at(old, place), later.shift, drift)
+
+
+def _taken(part: Run | Turned | Session) -> int:
+    """How many sessions of the earlier survey a part takes: each of them is there once at most."""
+    if not _is_run(part):
+        return 0 if isinstance(part, Session) else 1
+    if part[1] < 0:
+        raise ValueError("fewer than no sessions")
+    return part[1]
 
 
 def _at(old: Sequence[Session], place: int) -> Session:
@@ -124,9 +134,12 @@ def _older(session: Session, shift: float, drift: Iterator[int]) -> Session:
     if not session.idle_for:
         return session
     try:
-        return replace(session, idle_for=_after(session, shift, next(drift)))
+        idle_for = _after(session, shift, next(drift))
     except StopIteration:
         raise ValueError("too few idle times") from None
+    if abs(idle_for) > _LONGEST:
+        raise ValueError("idle for longer than can be")
+    return replace(session, idle_for=idle_for)
 
 
 def _after(session: Session, shift: float, drift: int) -> float:
