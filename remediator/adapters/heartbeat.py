@@ -24,6 +24,7 @@ class Pulse(StrEnum):
     STALE = "stale"
     STALLED = "stalled"
     MISSING = "missing"
+    UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +114,9 @@ def read(state_dir: Path, now: datetime) -> HeartbeatStatus:
     except FileNotFoundError:
         return HeartbeatStatus(Pulse.MISSING, detail=f"{path} does not exist; no cycle was completed yet")
     except OSError as error:
-        return HeartbeatStatus(Pulse.MISSING, detail=f"{path} cannot be read: {error.strerror or error}")
+        return HeartbeatStatus(Pulse.UNREADABLE, detail=f"{path}: {error.strerror or error}")
     except (ValueError, KeyError, TypeError, OverflowError):
-        return HeartbeatStatus(Pulse.MISSING, detail=f"{path} was not written by remediator")
+        return HeartbeatStatus(Pulse.UNREADABLE, detail=f"{path} was not written by remediator")
     age = now - beaten
     if abs(age) > max_age:
         return HeartbeatStatus(Pulse.STALE, age, max_age, pid)

@@ -24,7 +24,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 config_option = click.option(
     "--config",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     help="The config file. Without it: $REMEDIATOR_CONFIG, ./config.yaml, /etc/remediator/config.yaml.",
 )
 mode_option = click.option(

@@ -41,7 +41,7 @@ _LEAD = timedelta(hours=1)
 @click.option(
     "--policy",
     "other",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),
     help="The config file whose policies are tried. Without it: the config itself.",
 )
 @click.option("--since", type=DURATION, default="7d", show_default=True, help="How far to look back.")

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from remediator.config import document, overlay, tree
+from remediator.config import document, overlay, tree, typos
 from remediator.config.build import build
 from remediator.config.checks import Checker
 from remediator.config.interpolate import interpolate
@@ -82,6 +82,7 @@ def load(path: Path, env: Mapping[str, str], url_fault: Callable[[str], str] = l
     source = _read(path, env, problems)
     root = document.parse(source.text, problems)
     _interpolate(root, env, problems)
+    typos.excuse(root)
     overlay.apply(root, env, problems)
     inline = [what for what, section, key in _WRITTEN_HERE if _inline(root, section, key, problems.source)]
     model = _validate(root, problems)

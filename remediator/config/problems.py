@@ -52,10 +52,16 @@ def key_name(key: str) -> str:
 
 def did_you_mean(text: str, known: Iterable[str]) -> str:
     """The tail of a message that proposes the closest of the first hundred known words, or nothing."""
+    close = closest(text, known)
+    return f'; did you mean "{close}"?' if close else ""
+
+
+def closest(text: str, known: Iterable[str]) -> str:
+    """The closest of the first hundred known words, empty when none is close."""
     if len(text) > 40:  # noqa: PLR2004  longer than any word of ours
         return ""
     close = get_close_matches(text.lower(), list(islice(known, 100)), n=1)
-    return f'; did you mean "{close[0]}"?' if close else ""
+    return close[0] if close else ""
 
 
 @dataclass(slots=True)

@@ -75,8 +75,8 @@ def test_without_a_beat_there_is_none(tmp_path: Path) -> None:
     assert read(tmp_path / "nowhere", _now()).pulse is Pulse.MISSING
     (tmp_path / "heartbeat").mkdir()
     status = read(tmp_path, _now())
-    assert status.pulse is Pulse.MISSING
-    assert "cannot be read" in status.detail
+    assert status.pulse is Pulse.UNREADABLE
+    assert status.detail == f"{tmp_path / 'heartbeat'}: Is a directory"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_without_a_beat_there_is_none(tmp_path: Path) -> None:
 def test_what_is_not_ours_is_no_beat(tmp_path: Path, content: bytes) -> None:
     """A file of that name with anything else in it says nothing."""
     (tmp_path / "heartbeat").write_bytes(content)
-    assert read(tmp_path, _now()).pulse is Pulse.MISSING
+    assert read(tmp_path, _now()).pulse is Pulse.UNREADABLE
 
 
 def test_beat_that_cannot_be_written_is_reported_and_made_up_for(tmp_path: Path) -> None:

@@ -338,7 +338,7 @@ def test_a_plan_for_a_person() -> None:
         "  step 3: restart api",
         "    no: no container carries these labels",
         "  step 4: restart api",
-        "    no: its state cannot be read (no answer)",
+        "    no: what it is about cannot be read (no answer)",
     ]
     every = list(render.plan_lines("shop", CRITICAL, _plan(), every=True))
     assert (
@@ -378,10 +378,10 @@ def test_a_plan_says_one_reason_once() -> None:
         f"  the server cannot be read: {said}",
         "  nothing would be done: the state of the database is not known",
         "  step 1: terminate sessions idle for 10m or longer",
-        "    no: its state cannot be read",
+        "    no: what it is about cannot be read",
     ]
-    assert step_holds(step, said) == ["its state cannot be read"]
-    assert step_holds(step) == [f"its state cannot be read ({said})"]
+    assert step_holds(step, said) == ["what it is about cannot be read"]
+    assert step_holds(step) == [f"what it is about cannot be read ({said})"]
 
 
 def test_a_plan_names_the_incident_that_is_open() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from pathlib import Path
 
 import click
@@ -222,3 +224,23 @@ def test_a_mistake_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(cli.cli, "main", fail)
     with pytest.raises(ZeroDivisionError):
         cli.run(["check"])
+
+
+def test_a_config_that_may_not_be_read_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """As one that is missing is: a wrong config, not a wrong command line."""
+    user = os.getuid()
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "config.yaml")
+        path.write_text("mode: dry-run\n")
+        path.chmod(0)
+        if user == 0:
+            Path(directory).chmod(0o755)
+            os.setresuid(65534, 65534, 0)  # root may read everything
+        try:
+            code = cli.run(["check", "--config", str(path)])
+        finally:
+            os.setresuid(user, user, user)
+    said = capsys.readouterr().err
+    assert code == Exit.CONFIG
+    assert said.startswith(f"remediator: {path}: cannot be read: permission denied")
+    assert len(said.splitlines()) == 1

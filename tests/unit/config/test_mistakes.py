@@ -744,6 +744,26 @@ def test_what_only_follows_from_another_mistake_is_not_reported(tmp_path: Path) 
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "mistyped"),
+    [
+        ("database: [{dsn: postgresql://u@h/d}]", "1:1: database: unknown key"),
+        ("databases: [{dns: postgresql://u@h/d}]", "1:14: databases[0].dns: unknown key"),
+        (
+            "databases: [{dsn: postgresql://u@h/d}]\nservices: [{name: a, compose: {project: p, servic: s}}]",
+            "2:44: services[0].compose.servic: unknown key",
+        ),
+    ],
+)
+def test_what_is_missing_only_because_it_was_mistyped_is_not(
+    tmp_path: Path, text: str, mistyped: str
+) -> None:
+    """The typo is the one mistake, and what was meant is proposed."""
+    (found,) = mistakes(tmp_path, text, env={})
+    assert found.startswith(mistyped)
+    assert "did you mean" in found
+
+
 def test_defaults_that_a_low_critical_leaves_behind(tmp_path: Path) -> None:
     """Each by its key, where critical was written; that the levels must rise comes first."""
     text = """\
