@@ -254,6 +254,11 @@ def _remediate(remediate: written.Remediate, services: tuple[ServiceSettings, ..
     else:
         names = tuple(service.service.name for service in services)
         steps = tuple(rung for step in remediate.steps for rung in _rungs(step, names))
+    known = {s.service.name: s.runtime.text for s in services if isinstance(s.runtime, ComposeTarget)}
+    steps = tuple(
+        replace(step, known_by=known.get(step.service, "")) if isinstance(step, RestartService) else step
+        for step in steps
+    )
     return Remediate(remediate.until.utilization, remediate.settle, remediate.retry, steps)
 
 

@@ -66,6 +66,11 @@ class ComposeTarget:
     project: str
     service: str
 
+    @property
+    def text(self) -> str:
+        """What they are found by, in words."""
+        return f"Compose project {self.project}, service {self.service}"
+
 
 @dataclass(frozen=True, slots=True)
 class CommandTarget:

@@ -61,11 +61,13 @@ class RestartService:
 
     Attributes:
         suspicion: Only if the service is the culprit; None for whether it is or not.
+        known_by: What its replicas are found by, for people.
     """
 
     service: str
     when: When = When.STILL_CRITICAL
     suspicion: Suspicion | None = None
+    known_by: str = field(default="", compare=False)
 
     @property
     def label(self) -> str:

@@ -48,7 +48,7 @@ def plan_restart(situation: Situation, index: int, step: RestartService) -> Step
     if isinstance(replicas, Trouble):
         return StepPlan(index, step, objections=(Objection.UNREADABLE,), detail=replicas.detail)
     if not replicas:
-        return StepPlan(index, step, objections=(Objection.NOT_FOUND,))
+        return StepPlan(index, step, objections=(Objection.NOT_FOUND,), detail=step.known_by)
     objections, detail = service_objections(
         occasion, situation.database, situation.ledger, situation.policy.limits, situation.now
     )

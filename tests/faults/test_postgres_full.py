@@ -124,6 +124,11 @@ def test_full_with_the_daemon_inside(make_postgres: MakePostgres, tmp_path: Path
         assert "the daemon, which was connected before, read " in said
         assert "leaky" in said
 
+        incident = daemon.wait_for("incident_opened")["incident"]
+        planned = daemon.run("plan", "--format", "text").stdout
+        assert f"incident {incident} is open since " in planned
+        assert f"its own plan is in `remediator history show {incident}`\n" in planned
+
         server.stop()
         looked = daemon.run("check")
         assert looked.returncode == 3, looked

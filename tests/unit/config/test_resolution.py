@@ -196,6 +196,8 @@ def test_the_default_ladder_restarts_the_services_in_their_order(tmp_path: Path)
         """
     steps = database(tmp_path, text).policy.remediate.steps
     assert steps == (TerminateIdle(10 * MINUTE), RestartService("b"), RestartService("a"))
+    known = [step.known_by for step in steps if isinstance(step, RestartService)]
+    assert known == ["Compose project p, service b", "Compose project p, service a"]
 
 
 def test_an_empty_ladder_stays_empty(tmp_path: Path) -> None:

@@ -511,6 +511,13 @@ def test_a_service_that_is_not_there_or_cannot_be_read_is_skipped(
     assert plan.next_step is plan.steps[1]
 
 
+def test_a_service_that_is_not_there_is_named_as_it_was_looked_for() -> None:
+    """A person can see at once which name is wrong."""
+    step = RestartService("celery", known_by="Compose project shop, service celery")
+    (planned,) = plan_for(policy=make_policy(steps=(step,)), services={}).steps
+    assert (planned.objections, planned.detail) == ((Objection.NOT_FOUND,), step.known_by)
+
+
 def test_replicas_that_are_exempt_or_not_running_are_left_and_the_others_are_not() -> None:
     """Each is held for its own reason; a one-off container that has ended is no replica that is missing."""
     replicas = (
