@@ -57,7 +57,8 @@ def test_nothing_of_a_name_reaches_the_terminal_as_it_is(
     """Given idle sessions of it, then each command shows the name in signs that can be seen, on one line."""
     port, watch = free_port(), create_watch_role(postgres)
     config = {"web": {"listen": f"127.0.0.1:{port}"}}
-    daemon = Daemon(tmp_path / "d", watch, mode="dry-run", policy=POLICY, config=config)
+    wide = {"COLUMNS": "1000"}  # a name that is wrapped cannot be looked for
+    daemon = Daemon(tmp_path / "d", watch, mode="dry-run", policy=POLICY, config=config, env=wide)
     with open_idle(hostile, 34, application_name=""):
         for arguments, named in BEFORE.items():
             look(daemon, arguments, named=named)

@@ -50,13 +50,17 @@ def sessions_of(step: StepPlan) -> list[Session]:
 @given(situations())
 def test_nobody_who_is_spared_is_ever_terminated(situation: Situation) -> None:
     """And everybody who is not spared is held for another reason, or goes."""
-    for step in decide(situation).steps:
+    plan = decide(situation)
+    for step in plan.steps:
         if not isinstance(step.step, TerminateIdle):
             continue
         for session in sessions_of(step):
             assert may_go(session, situation.policy, step.step.older_than)
         others = {Objection.ENOUGH, Objection.STEP_LIMIT, Objection.RATE_LIMIT, Objection.SIMULATED}
         others.add(Objection.BLAST_RADIUS)
+        if Objection.UNKNOWN_EVIDENCE in plan.objections:
+            assert not step.acts
+            others.add(Objection.UNKNOWN_EVIDENCE)
         if Objection.MAY_NOT_SIGNAL in step.objections:
             assert not step.acts
             others.add(Objection.MAY_NOT_SIGNAL)
