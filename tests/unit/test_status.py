@@ -28,7 +28,7 @@ from remediator.status.stories import Story
 from remediator.status.views import View, owners
 from remediator.testing.recording import MemoryRecording
 from tests.builders import START, UNREACHABLE, make_group, make_policy, make_sample, moment
-from tests.unit.cycle_world import RESTART, World
+from tests.unit.cycle_world import RESTART, USABLE, World
 
 
 class Viewed:
@@ -365,6 +365,19 @@ async def test_the_page_and_the_history_tell_the_same() -> None:
     plans = {c.at.isoformat() for c in page.chapters if c.kind == "plan"}
     assert plans
     assert plans <= {decision["at"] for decision in bundle.decisions}
+
+
+async def test_a_full_server_has_no_time_left_to_tell() -> None:
+    """While slots are free it is said when none will be; then no more."""
+    viewed = Viewed(World(make_policy(steps=())))
+    said: list[tuple[int | None, bool]] = []
+    for used in range(20, USABLE + 1, 7):
+        viewed.world.leak(used)
+        await viewed.turns()
+        (database,) = (await viewed.desk.page())["databases"]
+        said.append((database.free, any("if it goes on so" in line for line in database.because)))
+    assert said[-1] == (0, False)
+    assert {told for free, told in said[-4:-1] if free} == {True}
 
 
 async def test_the_ledger_is_asked_again_only_when_something_happened(
