@@ -36,6 +36,8 @@ def test_it_says_writes_keeps_and_compares(watch: str, app: str, tmp_path: Path)
         first = daemon.run("audit", *NOW, "--keep", *options)
     assert (first.returncode, first.stderr) == (1, "")
     changes = json.loads(first.stdout)["databases"][0]["changes"]
+    assert "unattributed" not in first.stdout.partition('"findings"')[2], "its own session is no stranger's"
+    assert "remediator itself" in outputs[0].read_text()
     assert changes == {"since": None, "lines": [], "not_looked_at": []}
     starts = ["shop, ", '{"schema": 1, "kind": "audit"', "# Audit of shop", "<!doctype html>"]
     assert [path.read_text().startswith(start) for path, start in zip(outputs, starts, strict=True)] == [
