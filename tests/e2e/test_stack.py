@@ -294,3 +294,24 @@ def test_dry_run_changes_nothing_and_plans_the_same(stack: MakeStack, bystander:
     ages = [session["idle_for"] for session in planned]
     assert ages == sorted(ages, reverse=True)
     assert min(ages) >= OLDER_THAN
+
+
+def test_a_restart_on_paper_closes_sessions_on_paper(stack: MakeStack) -> None:
+    """Where nobody may be terminated yet, the dry run restarts the culprit in its mind, and sees relief."""
+    shop = stack(REMEDIATOR_MODE="dry-run", IDLE_OLDER_THAN="600s")
+    before = started(shop)
+    shop.leak("celery_worker", "4", "--until-restart")
+    wait_until(
+        lambda: bool(shop.said("incident_relieved") or shop.said("incident_held")),
+        what="the end of the ladder",
+        within=180,
+        every=0.5,
+    )
+    assert not shop.said("incident_held")
+    assert {line["service"] for line in shop.said("action_finished")} == {"celery_worker"}
+    assert {line["outcome"] for line in shop.said("action_finished")} == {"simulated"}
+    assert shop.used() >= USABLE
+    assert started(shop) == before
+    story = shop.remediator("history", "show", "last", "--format", "text")
+    assert "no longer critical (on paper or really)" in story
+    assert "held: " not in story
