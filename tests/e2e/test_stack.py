@@ -81,7 +81,7 @@ def test_enforce_heals_the_leak(stack: MakeStack, bystander: ComposeProject) -> 
     done = [(e["action"]["kind"], e["outcome"]["result"]) for e in incident["entries"]]
     assert ("restart_replica", "confirmed") in done
     assert ("terminate_session", "confirmed") in done
-    assert {result for _, result in done} <= {"confirmed", "changed"}
+    assert {result for _, result in done} <= {"confirmed", "changed", "dropped"}
     restarted = [
         e["action"]["replica"]["service"]
         for e in incident["entries"]
@@ -170,9 +170,11 @@ def a_stricter_policy_would_have_acted_earlier(shop: ExampleStack) -> None:
     assert [targets for _, targets in then] == [[replica] for _, replica in done], (
         "then: what was really done"
     )
-    # Who its replicas were was not read before the policy of then acted: they go by the service's name.
+    # Where its replicas were not read before the policy of then acted, they go by the service's name.
     now = [(m["at"], scene["targets"]) for m, scene in scenes(found, "now", "acted")]
-    assert [targets for _, targets in now] == [["celery_worker"], ["api"]], "the same culprits"
+    services = {replica: service for service, replica in done}
+    culprits = [[services.get(target, target) for target in targets] for _, targets in now]
+    assert culprits == [["celery_worker"], ["api"]], "the same culprits"
     assert all(sooner < later for (sooner, _), (later, _) in zip(now, then, strict=True)), (
         "each of them sooner"
     )
@@ -301,17 +303,14 @@ def test_a_restart_on_paper_closes_sessions_on_paper(stack: MakeStack) -> None:
     shop = stack(REMEDIATOR_MODE="dry-run", IDLE_OLDER_THAN="600s")
     before = started(shop)
     shop.leak("celery_worker", "4", "--until-restart")
-    wait_until(
-        lambda: bool(shop.said("incident_relieved") or shop.said("incident_held")),
-        what="the end of the ladder",
-        within=180,
-        every=0.5,
-    )
-    assert not shop.said("incident_held")
+    wait_until(lambda: bool(shop.said("incident_relieved")), what="relief on paper", within=180, every=0.5)
+    # Before the leaked sessions are old enough there is no culprit yet; after the restart there is relief.
+    (acted,) = shop.said("action_finished")
+    assert not [held for held in shop.said("incident_held") if held["at"] > acted["at"]]
     assert {line["service"] for line in shop.said("action_finished")} == {"celery_worker"}
     assert {line["outcome"] for line in shop.said("action_finished")} == {"simulated"}
     assert shop.used() >= USABLE
     assert started(shop) == before
     story = shop.remediator("history", "show", "last", "--format", "text")
     assert "no longer critical (on paper or really)" in story
-    assert "held: " not in story
+    assert "another service" not in story

@@ -68,6 +68,7 @@ def ladder(*services: str, terminate: bool = True) -> Record:
     return {"remediate": {"steps": [*steps, *({"restart": {"service": name}} for name in services)]}}
 
 
+UNDONE = frozenset({"changed", "dropped"})
 _CONTROL = '''
 """What the service's two commands do: `restart` and `inspect`, over a pid file."""
 import json, os, signal, subprocess, sys, time
