@@ -313,4 +313,4 @@ def test_a_restart_on_paper_closes_sessions_on_paper(stack: MakeStack) -> None:
     assert started(shop) == before
     story = shop.remediator("history", "show", "last", "--format", "text")
     assert "no longer critical (on paper or really)" in story
-    assert "another service" not in story
+    assert "held by api" not in story
