@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -28,7 +28,6 @@ from remediator.cli.common import (
 from remediator.cli.exits import Exit
 from remediator.config import Settings
 from remediator.core.assess import Assessment, Watch, assess
-from remediator.core.maintenance import Window
 from remediator.core.model import Level, Mode, Sample
 from remediator.core.server import Holder
 from remediator.core.trend import NO_TREND, WINDOW, recalled
@@ -60,27 +59,11 @@ def check(config: Path | None, form: str) -> int:
         policies = {d.name: d.policy for d in settings.databases}
         print_lines(render.nagios_lines({n: (x.assessment, policies[n]) for n, x in looks.items()}))
     for name, look in looks.items():
-        shown = (name, look.assessment, look.maintenance, look.holder, look.recorded)
         if form == "json":
-            print_json([render.assessment_record(*shown)])
+            print_json([render.assessment_record(name, look)])
         elif form == "text":
-            print_lines(render.assessment_lines(*shown, mode=settings.mode))
+            print_lines(render.assessment_lines(name, look, settings.mode))
     return max((_code(look.assessment) for look in looks.values()), key=_SEVERITY.index)
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What a look at one database finds.
-
-    Attributes:
-        holder: Who has the right to act.
-        recorded: What a daemon read shortly before, where this look could not read the server itself.
-    """
-
-    assessment: Assessment
-    maintenance: Window | None
-    holder: Holder | None
-    recorded: Assessment | None
 
 
 _SILENT = timedelta(seconds=90)  # without a reading for so long, no daemon reads the server
@@ -97,7 +80,7 @@ def _code(assessment: Assessment) -> Exit:
     return Exit.OK if level is Level.NORMAL else Exit.FAILED
 
 
-async def _check(settings: Settings) -> dict[str, _Look]:
+async def _check(settings: Settings) -> dict[str, render.Look]:
     now = SystemClock().now()
     async with looking(settings, settings.mode) as (world, cycles, _store):
         recording = asyncio.ensure_future(_recorded(settings, now.at))
@@ -107,15 +90,16 @@ async def _check(settings: Settings) -> dict[str, _Look]:
         for cycle, assessment in zip(cycles, found, strict=True):
             name = cycle.database.name
             judged, last = _with_recorded(cycle, assessment, recorded[name])
-            holder = await _holder(world.databases[name])
-            looks[name] = _Look(judged, cycle.maintenance(now), holder, last)
+            # A server that cannot be read is not waited for once more.
+            holder = await _holder(world.databases[name]) if judged.sample.server is not None else None
+            looks[name] = render.Look(judged, cycle.maintenance(now), holder, last)
         return looks
 
 
 async def _holder(database: PostgresDatabase) -> Holder | None:
     try:
         return await database.holder()
-    except UnavailableError:  # what the sample says, too
+    except UnavailableError:  # gone since the sample
         return None
 
 

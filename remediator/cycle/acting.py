@@ -23,6 +23,7 @@ from remediator.ports import Database, LedgerStore, Receipt
 # An idle backend ends within milliseconds of its signal; looking that long spares a whole cycle.
 _LOOK_AFTER = timedelta(seconds=1)
 _NO_LONGER_OURS = "it is not certain any more that no other remediator acts on the database"
+_ELSEWHERE = "another server answers now"
 _NOT_AFTER = "not done after it was asked what is wrong"
 _TOO_LATE = "not done: too long after the reading that it rests on"
 
@@ -96,16 +97,12 @@ class Actor:
         entries = ledger.open_entries(self.database.name)
         found: list[tuple[Entry, Outcome]] = []
         for entry, step in self._answered(entries, assessment):
-            if self.verifier.lineage.elsewhere(entry):
-                because = "another server answers now"
-            else:
-                because = second_thoughts(
-                    self.database.name, policy, assessment, incident, ledger, window, step
-                )
-            if not because and not lasted(policy, assessment):
-                because = Objection.UNCONFIRMED.meaning
-            if not because and not await self.database.may_act():
-                because = _NO_LONGER_OURS
+            because = (
+                (_ELSEWHERE if self.verifier.lineage.elsewhere(entry) else "")
+                or second_thoughts(self.database.name, policy, assessment, incident, ledger, window, step)
+                or ("" if lasted(policy, assessment) else Objection.UNCONFIRMED.meaning)
+                or ("" if await self.database.may_act() else _NO_LONGER_OURS)
+            )
             if because:
                 found.append(self._dropped(entry, f"{_NOT_AFTER}: {because}"))
             else:

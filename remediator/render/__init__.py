@@ -9,6 +9,7 @@ from remediator.render.lines import (
     history_lines,
     plan_lines,
 )
+from remediator.render.look import Look
 from remediator.render.nagios import nagios_lines
 from remediator.render.records import assessment_record, history_record, plan_record, sample_record
 from remediator.render.replay import Replayed, Span, replay_lines, replay_record
@@ -20,6 +21,7 @@ __all__ = [
     "WIDTH",
     "Bundle",
     "Gathering",
+    "Look",
     "Replayed",
     "Span",
     "assessment_lines",

@@ -13,34 +13,25 @@ from remediator.core.ledger import Entry, Incident
 from remediator.core.maintenance import Window
 from remediator.core.model import Level, Mode, Sample, Session
 from remediator.core.plan import Action, Hold, Plan, RestartReplica, StepPlan, TerminateSession
-from remediator.core.server import Holder
 from remediator.core.story import relief
 from remediator.core.text import count, duration
+from remediator.render.look import Look
 from remediator.render.standing import budget_lines, in_force_lines
 from remediator.render.verdicts import reasons, shown_level, shown_unknown, verdict
 
 
-def assessment_lines(
-    name: str,
-    assessment: Assessment,
-    window: Window | None = None,
-    holder: Holder | None = None,
-    recorded: Assessment | None = None,
-    mode: Mode | None = None,
-) -> Iterator[str]:
+def assessment_lines(name: str, look: Look, mode: Mode | None = None) -> Iterator[str]:
     """One database's assessment for a person.
 
     Args:
         name: The database.
-        assessment: What was seen.
-        window: The maintenance window that is in force.
-        holder: Who has the right to act.
-        recorded: What a daemon read shortly before, where the server could not be read.
+        look: What was found.
         mode: Whether a daemon by this config acts; None where nobody asks for that.
     """
+    assessment, holder, recorded = look.assessment, look.holder, look.recorded
     yield f"{name}: {verdict(assessment)}{_in_mode(mode)}"
-    if window is not None:
-        yield f"  {_maintenance(window)}"
+    if look.maintenance is not None:
+        yield f"  {_maintenance(look.maintenance)}"
     for reason in reasons(assessment):
         yield f"  {reason}"
     if holder is not None:

@@ -9,35 +9,22 @@ from typing import Any
 from remediator.core.assess import Assessment
 from remediator.core.budgets import Standing
 from remediator.core.ledger import Entry, Incident
-from remediator.core.maintenance import Window
 from remediator.core.model import Sample
 from remediator.core.owner import Owner
 from remediator.core.plan import Act, Action, Hold, Plan, Proposal, RestartReplica, StepPlan, TerminateSession
 from remediator.core.record import to_record
 from remediator.core.server import Holder
 from remediator.core.trend import Trend
+from remediator.render.look import Look
 from remediator.render.standing import budget_records, in_force_record
 from remediator.render.verdicts import reasons, verdict
 
 Record = dict[str, Any]
 
 
-def assessment_record(
-    name: str,
-    assessment: Assessment,
-    window: Window | None = None,
-    holder: Holder | None = None,
-    recorded: Assessment | None = None,
-) -> Record:
-    """One database's assessment for JSON.
-
-    Args:
-        name: The database.
-        assessment: What was seen.
-        window: The maintenance window that is in force.
-        holder: Who has the right to act.
-        recorded: What a daemon read shortly before, where the server could not be read.
-    """
+def assessment_record(name: str, look: Look) -> Record:
+    """What was found of one database, for JSON."""
+    assessment, window, holder = look.assessment, look.maintenance, look.holder
     maintenance = {"until": window.until.isoformat(), "reason": window.reason} if window else None
     return {
         "database": name,
@@ -58,7 +45,7 @@ def assessment_record(
             }
             for f in assessment.findings
         ],
-        "recorded": assessment_record(name, recorded) if recorded else None,
+        "recorded": assessment_record(name, Look(look.recorded)) if look.recorded else None,
     }
 
 

@@ -292,7 +292,7 @@ class Daemon:
             self.start()  # first, as in life: a leak may be quicker than a start, and leave us no slot
             for service in self.services:
                 service.start()
-        except BaseException:
+        except BaseException:  # whatever it was, nobody else would end it
             self.__exit__(None, None, None)
             raise
         return self

@@ -53,7 +53,7 @@ class PrivateEngine:
             self._containerd = self._run("containerd", f"--config={self._containerd_config()}")
             self.start()
             self._load()
-        except BaseException:
+        except BaseException:  # whatever it was, nobody else would stop it
             self.__exit__(None, None, None)
             raise
         return self

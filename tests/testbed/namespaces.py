@@ -104,7 +104,7 @@ class Namespace:
             missing(f"no network namespaces here (needs root): {made.stderr.strip()}")
         try:
             self._cable()
-        except BaseException:
+        except BaseException:  # whatever it was, nobody else would remove it
             self._remove()
             raise
         return self
@@ -179,7 +179,7 @@ class RemoteServer(PostgresServer):
         """Start it there."""
         try:
             inside(self._place, super().start)
-        except BaseException:
+        except BaseException:  # whatever it was, nobody else would remove it
             with suppress(Exception):
                 self.stop("immediate")
             raise

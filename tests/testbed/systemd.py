@@ -39,7 +39,7 @@ class SystemdContainer:
             wait_until(self._booted, what="systemd to boot", within=60, every=0.2)
             # As on any machine; without it systemd cannot hand credentials to a service.
             self.run("mount", "--make-rshared", "/")
-        except BaseException:
+        except BaseException:  # whatever it was, nobody else would remove it
             self.remove()
             raise
 

@@ -78,8 +78,8 @@ CASES = {
 def test_the_verdict_is_what_one_sample_shows(verdict: str, assessment: Assessment) -> None:
     """Without dwell times: who asks now wants to know about now."""
     assert render.verdict(assessment) == verdict
-    assert render.assessment_record("shop", assessment)["level"] == verdict
-    assert next(iter(render.assessment_lines("shop", assessment))) == f"shop: {verdict}"
+    assert render.assessment_record("shop", render.Look(assessment))["level"] == verdict
+    assert next(iter(render.assessment_lines("shop", render.Look(assessment)))) == f"shop: {verdict}"
 
 
 def test_a_known_critical_is_critical_whatever_else_is_unknown() -> None:
@@ -124,7 +124,9 @@ def test_a_server_that_is_down_is_one_line() -> None:
 def test_an_assessment_as_json_holds_all_figures() -> None:
     """Slots, probe, sessions by group, and each condition with its evidence."""
     groups = (make_group(count=80), make_group(count=16, state="active", idle_for_at_least=0.0))
-    record = render.assessment_record("shop", judged(make_sample(used=96, groups=groups, probe=REFUSED)))
+    record = render.assessment_record(
+        "shop", render.Look(judged(make_sample(used=96, groups=groups, probe=REFUSED)))
+    )
     assert json.loads(json.dumps(record)) == record
     assert record["slots"] == {
         "used": 96,
@@ -145,7 +147,7 @@ def test_an_assessment_as_json_holds_all_figures() -> None:
 
 def test_an_assessment_without_a_reading_tells_the_trouble() -> None:
     """In a form that a program can switch on."""
-    record = render.assessment_record("shop", UNKNOWN)
+    record = render.assessment_record("shop", render.Look(UNKNOWN))
     assert record["slots"] is None
     assert record["probe"] is None
     assert record["trouble"] == {"kind": "unreachable", "detail": "no route to host"}
@@ -159,7 +161,7 @@ def test_an_assessment_for_a_person_counts_sessions_by_application() -> None:
         make_group(count=40, address="10.0.0.2"),
         make_group(count=1, application="psql", state=""),
     )
-    lines = list(render.assessment_lines("shop", judged(make_sample(used=76, groups=groups))))
+    lines = list(render.assessment_lines("shop", render.Look(judged(make_sample(used=76, groups=groups)))))
     assert "  24 free of 100 usable slots (103 less 3 reserved)" in lines
     assert [line.split() for line in lines[-3:]] == [
         ["70", "celery", "idle"],
@@ -172,14 +174,14 @@ def test_an_assessment_as_json_has_the_servers_counters_and_the_diagnosis() -> N
     """For whoever wants to see where things are going."""
     groups = (replace(make_group(count=90), unused=True), make_group(count=6, state="active"))
     sample = replace(make_sample(groups=groups), recent=7, counters=Counters(9, 1, 2, 3))
-    record = render.assessment_record("shop", judged(sample))
+    record = render.assessment_record("shop", render.Look(judged(sample)))
     assert record["begun_within_a_minute"] == 7
     assert record["counters"] == {"begun": 9, "abandoned": 1, "fatal": 2, "killed": 3}
     assert record["diagnosis"]["kind"] == "leak"
     assert "90 never used" in record["diagnosis"]["text"]
     assert "90 never ran a statement" in record["diagnosis"]["signs"][0]
     assert record["trend"] is None
-    lines = list(render.assessment_lines("shop", judged(sample)))
+    lines = list(render.assessment_lines("shop", render.Look(judged(sample))))
     assert any(line.startswith("  looks like a leak: 90 of 96") for line in lines)
 
 
@@ -192,7 +194,7 @@ def test_an_assessment_as_json_has_the_trend() -> None:
     watch = Watch()
     for sample in counted[:-1]:
         watch = assess(make_policy(), watch, sample).watch
-    record = render.assessment_record("shop", assess(make_policy(), watch, counted[-1]))
+    record = render.assessment_record("shop", render.Look(assess(make_policy(), watch, counted[-1])))
     assert record["trend"] == {
         "seconds": 60.0,
         "growth": 6.0,
@@ -210,7 +212,7 @@ def test_an_assessment_says_whose_the_sessions_are_where_any_of_it_is_known() ->
         replace(make_group(count=3), owner=gone),
         make_group(count=2, application="psql"),
     )
-    lines = list(render.assessment_lines("shop", judged(make_sample(used=45, groups=groups))))
+    lines = list(render.assessment_lines("shop", render.Look(judged(make_sample(used=45, groups=groups)))))
     assert lines[-4:] == [
         "  sessions  whose                     client  state",
         "        40  api                       celery  idle",
@@ -222,7 +224,7 @@ def test_an_assessment_says_whose_the_sessions_are_where_any_of_it_is_known() ->
 @pytest.mark.parametrize(("mode", "words"), [(Mode.DRY_RUN, " (dry run)"), (Mode.ENFORCE, " (enforcing)")])
 def test_the_first_line_says_whether_anything_is_done(mode: Mode, words: str) -> None:
     """Of a check and of a plan."""
-    first, *_ = render.assessment_lines("shop", CALM, mode=mode)
+    first, *_ = render.assessment_lines("shop", render.Look(CALM), mode)
     assert first == f"shop: normal{words}"
     first, *_ = render.plan_lines("shop", CRITICAL, _plan(), every=False, mode=mode)
     assert first == f"shop: critical{words}; if critical were confirmed now:"
@@ -232,10 +234,12 @@ def test_who_has_the_right_to_act_is_said() -> None:
     """Our own daemon in short; anybody else with all that is known."""
     ours = Holder(63, "remediator", "remediator", "10.0.0.9", START, ours=True)
     assert "  the daemon (session 63) has the right to act" in list(
-        render.assessment_lines("shop", CALM, holder=ours)
+        render.assessment_lines("shop", render.Look(CALM, holder=ours))
     )
     other = replace(ours, user="mallory", ours=False)
-    assert f"  {other.text} has the right to act" in list(render.assessment_lines("shop", CALM, holder=other))
+    assert f"  {other.text} has the right to act" in list(
+        render.assessment_lines("shop", render.Look(CALM, holder=other))
+    )
 
 
 def test_growth_is_told_once() -> None:
@@ -254,7 +258,11 @@ def test_growth_is_told_once() -> None:
 
 
 def _of_growth(assessment: Assessment) -> list[str]:
-    return [line for line in render.assessment_lines("shop", assessment) if "sessions per minute" in line]
+    return [
+        line
+        for line in render.assessment_lines("shop", render.Look(assessment))
+        if "sessions per minute" in line
+    ]
 
 
 def test_limits_none_of_which_is_used_are_one_line() -> None:
@@ -295,10 +303,10 @@ def test_why_a_whole_step_is_held_is_said_once() -> None:
 def test_why_addresses_do_not_tell_whose_the_sessions_are_is_said() -> None:
     """Where patterns are all there is; for JSON it has a key of its own."""
     sample = replace(make_sample(used=45), untold="the way is not known")
-    lines = list(render.assessment_lines("shop", judged(sample)))
+    lines = list(render.assessment_lines("shop", render.Look(judged(sample))))
     assert "  sessions are told by the config's patterns only: the way is not known" in lines
-    assert render.assessment_record("shop", judged(sample))["untold"] == "the way is not known"
-    assert render.assessment_record("shop", CALM)["untold"] is None
+    assert render.assessment_record("shop", render.Look(judged(sample)))["untold"] == "the way is not known"
+    assert render.assessment_record("shop", render.Look(CALM))["untold"] is None
 
 
 def _plan() -> Plan:
@@ -568,10 +576,10 @@ def test_maintenance_is_shown_with_its_end_and_its_reason() -> None:
     assert list(render.standing_lines({}, {"shop": window, "blog": None})) == [f"shop is {line}"]
     standing_now = render.standing_record([], {"shop": window, "blog": None}, "enforce")
     assert list(standing_now["maintenance"]) == ["shop"]
-    assert f"  {line}" in list(render.assessment_lines("shop", CRITICAL, window))
-    record = render.assessment_record("shop", CRITICAL, window)
+    assert f"  {line}" in list(render.assessment_lines("shop", render.Look(CRITICAL, window)))
+    record = render.assessment_record("shop", render.Look(CRITICAL, window))
     assert record["maintenance"] == {"until": "2030-01-01T02:00:00+00:00", "reason": "weekly deploy"}
-    assert render.assessment_record("shop", CRITICAL)["maintenance"] is None
+    assert render.assessment_record("shop", render.Look(CRITICAL))["maintenance"] is None
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from remediator.core.owner import UNATTRIBUTED, Owner, OwnerKind
 from remediator.core.policy import Policy, RestartService, Spare, Step, TerminateIdle
 from remediator.core.suspicion import Suspicion
 from remediator.core.turn import Turn
-from remediator.render import assessment_lines, assessment_record
+from remediator.render import Look, assessment_lines, assessment_record
 from remediator.status.doing import Doing
 from remediator.status.views import view
 from tests.builders import START, make_group, make_incident, make_policy, make_sample
@@ -91,8 +91,8 @@ def test_all_who_speak_of_leaks_mean_the_same_sessions(
     page = view("shop", policy, Turn(assessment), cast("Any", None), None, (), Doing("", "", ""), START)
     assert any(text in line for line in page.because)
     assert set(assessment.diagnosis.signs) <= set(page.because)
-    assert any(text in line for line in assessment_lines("shop", assessment))
-    assert assessment_record("shop", assessment)["diagnosis"]["text"] == text
+    assert any(text in line for line in assessment_lines("shop", Look(assessment)))
+    assert assessment_record("shop", Look(assessment))["diagnosis"]["text"] == text
 
 
 @pytest.mark.parametrize(
