@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import random
+import select
 import shutil
 import signal
 import socket
@@ -31,6 +32,9 @@ SUPERUSER_PASSWORD = "superuser's own"
 StopMode = Literal["smart", "fast", "immediate"]
 _STOP_SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
+_LONGEST_END = 30
+"""Seconds."""
+
 # Nothing in a test outlives its server, so nothing is forced to disk.
 _FAST: dict[str, str | int] = {
     "fsync": "off",
@@ -38,6 +42,20 @@ _FAST: dict[str, str | int] = {
     "full_page_writes": "off",
     "shared_buffers": "16MB",
 }
+
+
+@contextmanager
+def _until_ended(pid: int) -> Iterator[None]:
+    """Leave the block only once the process has ended (a zombie has)."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        yield
+        ended = select.poll()
+        ended.register(descriptor, select.POLLIN)
+        if not ended.poll(_LONGEST_END * 1000):
+            raise TimeoutError(f"process {pid} has not ended within {_LONGEST_END} s")
+    finally:
+        os.close(descriptor)
 
 
 class PostgresServer:
@@ -183,7 +201,10 @@ class PostgresServer:
 
     @contextmanager
     def superuser(self, dbname: str = "postgres") -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
-        """A superuser's connection over the Unix socket, in autocommit mode."""
+        """A superuser's connection over the Unix socket, in autocommit mode.
+
+        Its session is gone when this returns, so that nobody who counts sessions afterwards counts it.
+        """
         connection = psycopg.connect(
             host=str(self.directory),
             port=self.port,
@@ -192,7 +213,7 @@ class PostgresServer:
             application_name="testbed",
             autocommit=True,
         )
-        with connection:
+        with _until_ended(connection.info.backend_pid), connection:
             yield connection
 
     def rows(
