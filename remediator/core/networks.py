@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 Spot = tuple[int, int]
 """An address as its IP version and its number."""
 
 
+@lru_cache(maxsize=10_000)
 def spot(address: str | None) -> Spot | None:
     """Parse an address; None for what is no address."""
     if address is None:
