@@ -2,106 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 
-from remediator import auditing
-from remediator.config import load
-from remediator.core.audit.facts import Yardstick
-from remediator.core.audit.finding import Finding, Severity
-from remediator.core.audit.report import Report
+from remediator.core.audit.finding import Severity
 from remediator.core.audit.rules import RULES
-from remediator.core.audit.sessions import tally
-from remediator.core.model import Mode
-from tests.testbed.bridge import postgres_on_bridge
+from tests.testbed.audited import WORKER, Audited
 from tests.testbed.daemon import Daemon
 from tests.testbed.engine import BUSYBOX_IMAGE, DockerEngine
-from tests.testbed.missing import missing
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.sessions import open_idle
-from tests.testbed.waiting import wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import MakePostgres, MakeProject
-
-A_MOMENT = timedelta(milliseconds=300)
-QUICK = Yardstick(
-    kept=A_MOMENT,
-    in_transaction=A_MOMENT,
-    unused=A_MOMENT,
-    keeps=A_MOMENT,
-    tool_idle=A_MOMENT,
-    superusers=3,
-    leak_count=3,
-)
-WORKER: dict[str, Any] = {
-    "name": "worker",
-    "command": {"restart": ["true"], "inspect": ["echo", "1"]},
-    "sessions": {"applications": ["leaky"]},
-}
-
-
-@dataclass
-class Audited:
-    """A server with a configuration, audited again and again."""
-
-    server: PostgresServer
-    daemon: Daemon
-    app: str
-
-    def configure(self, **connections: Any) -> None:
-        """Say what the service's connections are meant to be."""
-        self.daemon.config["services"] = [{**WORKER, "connections": connections}]
-        self.daemon.write_config()
-
-    def sql(self, *statements: str) -> None:
-        """Run statements as a superuser, in a session of their own, one after the other."""
-        with self.server.superuser() as connection:
-            for statement in statements:
-                connection.execute(statement.encode())
-
-    def report(self, watch: timedelta = timedelta(0)) -> Report:
-        """What an audit says now."""
-        settings = load(self.daemon.config_file, {})
-        (report,) = asyncio.run(auditing.audit(settings, Mode.DRY_RUN, watch, QUICK))
-        return report
-
-    def found(self, rule: str, watch: timedelta = timedelta(0)) -> list[Finding]:
-        """The findings of one rule."""
-        return [finding for finding in self.report(watch).findings if finding.id == rule]
-
-    def seen(self, rule: str) -> Finding:
-        """The one finding of a rule, as soon as it is there."""
-        deadline = time.monotonic() + 30
-        while not (found := self.found(rule)):
-            assert time.monotonic() < deadline, f"{rule} is not found"
-            time.sleep(0.1)
-        return found[0]
-
-    def mended(self, finding: Finding) -> None:
-        """Run the finding's own statements and see it gone."""
-        assert finding.statements
-        self.sql(*finding.statements)
-        self.gone(finding.id)
-
-    def gone(self, rule: str) -> None:
-        """See that a rule holds no more; settings and sessions take a moment."""
-        deadline = time.monotonic() + 30
-        while found := self.found(rule):
-            assert time.monotonic() < deadline, found
-            time.sleep(0.1)
 
 
 @pytest.fixture
@@ -414,53 +337,3 @@ def test_graces_that_are_short(
     (found,) = audited.found("short_stop_grace")
     assert found.subject == "careless"
     assert "unset, so Docker's 10s" in found.evidence
-
-
-# Logs in, runs a statement, and keeps the connection: all that a leaking client needs to do.
-LEAKING_CLIENT = f"""
-services:
-  neighbour: {{image: "{BUSYBOX_IMAGE}", command: [sleep, "3600"], init: true}}
-  api:
-    image: "{BUSYBOX_IMAGE}"
-    init: true
-    stop_grace_period: 1m
-    command:
-      - sh
-      - -c
-      - |
-        (
-          printf '\\0\\0\\0\\044\\0\\003\\0\\0user\\0app\\0database\\0postgres\\0\\0'
-          printf 'Q\\0\\0\\0\\015SELECT 1\\0'
-          sleep 3600
-        ) | nc HOST PORT
-"""
-
-
-def test_sessions_of_a_container_that_is_gone(
-    docker_engine: DockerEngine,
-    compose_project: MakeProject,
-    postgres_versions: Mapping[int, Path],
-    tmp_path: Path,
-) -> None:
-    """Cut off from its network: the server hears nothing of it, and keeps the session."""
-    if 16 not in postgres_versions:
-        missing("no PostgreSQL 16 server binaries (make testbed installs them)")
-    server = postgres_on_bridge(docker_engine, 16, postgres_versions[16])
-    (server.directory / "bridge_hba.conf").write_text("local all all trust\nhost all all all trust\n")
-    with server:
-        app, watch = create_app_role(server), create_watch_role(server)
-        compose = LEAKING_CLIENT.replace("HOST", server.host).replace("PORT", str(server.port))
-        project = compose_project(compose)
-        api = {"name": "api", "compose": {"project": project.name, "service": "api"}}
-        config = {"docker": {"host": docker_engine.url}, "services": [api]}
-        audited = Audited(server, Daemon(tmp_path / "d", watch, config=config), app)
-        wait_until(lambda: ("api", 1) in tally_of(audited), what="the client's session")
-        assert not audited.found("orphans")
-        network = docker_engine.client.networks.get(f"{project.name}_default")
-        network.disconnect(project.container("api"), force=True)
-        audited.mended(audited.seen("orphans"))
-
-
-def tally_of(audited: Audited) -> tuple[tuple[str, int], ...]:
-    """How many sessions each owner has."""
-    return tally(audited.report().facts.sample, lambda group: group.owner.label)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import psycopg
@@ -17,14 +16,11 @@ import pytest
 
 from remediator.adapters.clock import SystemClock
 from remediator.auditing.gather import settled
-from remediator.core.audit.finding import Finding
 from remediator.core.audit.sessions import Holding
 from remediator.core.audit.sql import identifier, literal, terminate
 from remediator.core.owner import Owner
-from tests.integration.test_audit_findings import LEAKING_CLIENT, WORKER, Audited, tally_of
-from tests.testbed.bridge import postgres_on_bridge
+from tests.testbed.audited import WORKER, Audited
 from tests.testbed.daemon import Daemon
-from tests.testbed.engine import BUSYBOX_IMAGE, DockerEngine
 from tests.testbed.faketime import FakeClock
 from tests.testbed.missing import missing
 from tests.testbed.pgbinaries import own_directory
@@ -33,9 +29,6 @@ from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.sessions import open_idle
 from tests.testbed.waiting import wait_until
 from tests.testbed.watching import watching
-
-if TYPE_CHECKING:
-    from tests.conftest import MakeProject
 
 # By which two readings of clocks differ that are of the same moment.
 A_LITTLE = timedelta(milliseconds=10)
@@ -58,14 +51,6 @@ def bystander(audited: Audited) -> Iterator[int]:
         yield session.info.backend_pid
 
 
-def run(audited: Audited, finding: Finding, ends: Sequence[int], lives: Sequence[int]) -> None:
-    """Run what is printed, and see who is gone."""
-    assert finding.statements
-    audited.sql(*finding.statements)
-    wait_until(lambda: not audited.server.alive(ends), what="the sessions that are meant to go")
-    assert audited.server.alive(lives) == set(lives)
-
-
 def test_who_listens_lives(audited: Audited, bystander: int) -> None:
     """Its connection is idle for as long as nothing is told, as the daemon knows too."""
     with (
@@ -73,7 +58,7 @@ def test_who_listens_lives(audited: Audited, bystander: int) -> None:
         closing(psycopg.connect(audited.app, application_name="leaky", autocommit=True)) as listener,
     ):
         listener.execute("listen news")
-        run(audited, audited.seen("leaked_sessions"), leaked, [listener.info.backend_pid, bystander])
+        audited.swept(audited.seen("leaked_sessions"), leaked, [listener.info.backend_pid, bystander])
 
 
 def test_of_those_never_used_no_other_goes(audited: Audited) -> None:
@@ -91,7 +76,7 @@ def test_of_those_never_used_no_other_goes(audited: Audited) -> None:
         for session in tested:
             session.execute("")
         ends, lives = ([one.info.backend_pid for one in group] for group in (unused, (*used, *tested)))
-        run(audited, audited.seen("never_used"), ends, lives)
+        audited.swept(audited.seen("never_used"), ends, lives)
 
 
 def test_a_local_session_is_not_taken_for_one_from_afar(postgres: PostgresServer) -> None:
@@ -180,74 +165,3 @@ async def test_when_addresses_were_asked_for_is_told_by_the_servers_clock(
     assert found is not None
     known = now.at + timedelta(seconds=offset - 50)
     assert known - timedelta(seconds=60) < found <= known + A_LITTLE
-
-
-def pids(audited: Audited, finding: Finding) -> set[int]:
-    """Whom the printed statements would end now."""
-    with audited.server.superuser() as person:
-        return {
-            pid
-            for statement in finding.statements
-            for (pid,) in person.execute(
-                statement.replace("SELECT pg_terminate_backend(pid)", "SELECT pid").encode()
-            ).fetchall()
-        }
-
-
-def test_who_has_an_orphans_address_now_lives(
-    docker_engine: DockerEngine,
-    compose_project: MakeProject,
-    postgres_versions: Mapping[int, Path],
-    tmp_path: Path,
-) -> None:
-    """Given a container that is gone, when another one has its address, then only its own session goes.
-
-    The statement was printed before there was another one, or after.
-    """
-    if 16 not in postgres_versions:
-        missing("no PostgreSQL 16 server binaries (make testbed installs them)")
-    server = postgres_on_bridge(docker_engine, 16, postgres_versions[16])
-    (server.directory / "bridge_hba.conf").write_text("local all all trust\nhost all all all trust\n")
-    with server:
-        app, watch = create_app_role(server), create_watch_role(server)
-        compose = LEAKING_CLIENT.replace("HOST", server.host).replace("PORT", str(server.port))
-        project = compose_project(compose)
-        api = {"name": "api", "compose": {"project": project.name, "service": "api"}}
-        config = {"docker": {"host": docker_engine.url}, "services": [api]}
-        audited = Audited(server, Daemon(tmp_path / "d", watch, config=config), app)
-        wait_until(lambda: ("api", 1) in tally_of(audited), what="the client's session")
-        container = project.container("api")
-        network = docker_engine.client.networks.get(f"{project.name}_default")
-        network.disconnect(container, force=True)
-        early = audited.seen("orphans")
-        ((orphan, address, began),) = sessions(server)
-        wait_until(
-            lambda: datetime.now(UTC) - began > timedelta(seconds=4),
-            what="the clocks' difference to matter no more",
-        )
-        successor = docker_engine.client.containers.run(
-            BUSYBOX_IMAGE,
-            container.attrs["Config"]["Cmd"],
-            network=network.name,
-            detach=True,
-            init=True,
-        )
-        try:
-            wait_until(lambda: len(sessions(server)) == 2, what="the successor's session")
-            assert {found for _, found, _ in sessions(server)} == {address}
-            late = audited.seen("orphans")
-            assert pids(audited, early) == pids(audited, late) == {orphan}
-            (alive,) = {pid for pid, _, _ in sessions(server)} - {orphan}
-            run(audited, late, [orphan], [alive])
-            audited.gone("orphans")
-        finally:
-            successor.remove(force=True)
-
-
-def sessions(server: PostgresServer) -> list[tuple[int, str, datetime]]:
-    """The clients' sessions: pid, address, when it began."""
-    found = server.rows(
-        "SELECT pid, host(client_addr), backend_start FROM pg_stat_activity"
-        " WHERE usename = 'app' AND state = 'idle'"
-    )
-    return [(pid, address, began) for pid, address, began in found]
