@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from remediator.adapters.recording import Keep, Recorder, SqliteRecording
-from remediator.adapters.recording.file import ASIDE, NAME, transaction
+from remediator.adapters.recording.file import ASIDE, NAME
+from remediator.adapters.sqlite import transaction
 from remediator.core.assess import Watch, assess
 from remediator.core.events import Event
 from remediator.core.ledger import Incident

@@ -8,9 +8,10 @@ import stat
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
-from remediator.adapters.ledger.connection import connect
+from remediator.adapters.ledger.connection import Connection
 from remediator.adapters.ledger.schema import fill
 from remediator.adapters.place import create_private
+from remediator.adapters.sqlite import connect
 from remediator.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def create(path: Path) -> None:
         for suffix in ("", "-journal", "-wal", "-shm"):
             new.with_name(new.name + suffix).unlink(missing_ok=True)
         create_private(new)
-        with closing(connect(new, "rw")) as connection:
+        with closing(connect(new, "rw", Connection)) as connection:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA journal_mode = WAL")
             fill(connection)

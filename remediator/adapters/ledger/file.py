@@ -6,12 +6,13 @@ import sqlite3
 from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from remediator.adapters.ledger.connection import Connection, connect, transaction
+from remediator.adapters.ledger.connection import Connection
 from remediator.adapters.ledger.creation import absent, create
 from remediator.adapters.ledger.mark import Mark
 from remediator.adapters.ledger.schema import VERSION, examine
 from remediator.adapters.ledger.upgrading import upgrade
 from remediator.adapters.place import check_state_dir
+from remediator.adapters.sqlite import connect, transaction
 from remediator.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -116,12 +117,12 @@ class LedgerFile:
                 return None
             create(self.path)
         # Looked at without the right to write: opening for writing may already change the file.
-        with closing(connect(self.path, "ro")) as connection:
+        with closing(connect(self.path, "ro", Connection)) as connection:
             version = examine(connection, self.path)
             if not self._read_only and version == VERSION:
                 # Before the log is folded in: of one that is torn, what follows the tear must not be lost.
                 self._mark.check(_revision(connection))
-        connection = connect(self.path, "ro" if self._read_only else "rw")
+        connection = connect(self.path, "ro" if self._read_only else "rw", Connection)
         with ExitStack() as undo:
             undo.callback(connection.close)
             if version < VERSION:

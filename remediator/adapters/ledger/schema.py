@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-from remediator.adapters.ledger.connection import transaction
+from remediator.adapters.sqlite import transaction
 from remediator.core.text import one_line
 from remediator.errors import LedgerError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from remediator.adapters.ledger.checksum import sealed
-from remediator.adapters.ledger.connection import transaction
 from remediator.adapters.ledger.schema import BY_CLOCK, CLOCK, REVISION, VERSION, number
+from remediator.adapters.sqlite import transaction
 
 if TYPE_CHECKING:
     import sqlite3

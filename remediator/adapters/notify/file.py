@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
-from urllib.parse import quote
 
 from remediator.adapters.notify.damper import Facts
 from remediator.adapters.notify.message import Message
+from remediator.adapters.sqlite import connect
 
 NAME = "outbox.db"
 
 _VERSION = 1
-_BUSY_TIMEOUT = 1.0
+_PATIENCE = 1.0
 _TRY_AGAIN = 30.0
 _TABLES = ("message", "facts")
 _SCHEMA = (
@@ -120,7 +120,7 @@ class OutboxFile:
         if self._connection is None:
             _create_private(self._path)
             self._inode = _identity(self._path)
-            self._connection = _connect(self._path, "rw")
+            self._connection = connect(self._path, "rw", sqlite3.Connection, patience=_PATIENCE)
             self._read(self._connection)
         return self._connection
 
@@ -195,7 +195,7 @@ def waiting(state_dir: Path) -> int:
     if place == state_dir:
         return 0
     try:
-        with closing(_connect(path, "ro")) as db:
+        with closing(connect(path, "ro", sqlite3.Connection, patience=_PATIENCE)) as db:
             (number,) = db.execute("SELECT count(*) FROM message").fetchone()
             return int(number)
     except sqlite3.Error as error:
@@ -208,15 +208,6 @@ def _content(db: sqlite3.Connection) -> Content:
     if not all(isinstance(told, dict) for known in facts.values() for told in known.values()):
         raise TypeError("facts that are none")
     return messages, facts
-
-
-def _connect(path: Path, access: str) -> sqlite3.Connection:
-    return sqlite3.connect(
-        f"file:{quote(str(path.absolute()))}?mode={access}",
-        uri=True,
-        timeout=_BUSY_TIMEOUT,
-        isolation_level=None,
-    )
 
 
 def _create_private(path: Path) -> None:

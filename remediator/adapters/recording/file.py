@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import stat
-from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from remediator.adapters.place import create_private
+from remediator.adapters.sqlite import connect, transaction
 from remediator.errors import RecordingError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 NAME = "recording.db"
@@ -21,8 +19,6 @@ VERSION = 1
 APPLICATION = 0x726D7263  # "rmrc": tells `file` and us that an SQLite file is a recording
 
 _STRICT = " STRICT" if sqlite3.sqlite_version_info >= (3, 37) else ""
-# Whoever reads beside the daemon holds nobody up for longer.
-_BUSY_TIMEOUT = 2.0
 _BROKEN = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 # Times are microseconds since 1970: `at` of the wall clock, `steady` of the ledger's.
@@ -57,41 +53,6 @@ class ForeignError(RecordingError):
     """What is there is not a recording of this version."""
 
 
-def connect(path: Path, access: str) -> sqlite3.Connection:
-    """Open the file, which must be there, without beginning transactions on our behalf.
-
-    Args:
-        path: The file.
-        access: `ro` or `rw`.
-
-    Raises:
-        sqlite3.Error: It cannot be opened.
-    """
-    return sqlite3.connect(
-        f"file:{quote(str(path.absolute()))}?mode={access}",
-        uri=True,
-        timeout=_BUSY_TIMEOUT,
-        isolation_level=None,
-    )
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
-    """Do all of a block or, when it raises anything, nothing of it.
-
-    Raises:
-        sqlite3.Error: It cannot be begun or ended.
-    """
-    connection.execute(begin)
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:  # whatever it was, the next transaction must be able to begin
-        with suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
-
-
 def present(path: Path) -> bool:
     """Tell whether the file is there.
 
@@ -118,7 +79,7 @@ def open_for_writing(state_dir: Path) -> sqlite3.Connection:
     path = state_dir / NAME
     present(path)
     create_private(path)
-    connection = connect(path, "rw")
+    connection = connect(path, "rw", sqlite3.Connection)
     try:
         if path.stat().st_size == 0:
             _fill(connection)

@@ -15,6 +15,7 @@ from remediator.adapters.recording.codec import pack, pack_deposition
 from remediator.adapters.recording.stories import Stories
 from remediator.adapters.recording.surveys import Surveys
 from remediator.adapters.recording.thinning import Keep, size, thin
+from remediator.adapters.sqlite import transaction
 from remediator.core.deposition import Deposition
 from remediator.core.events import Event
 from remediator.core.reading import Reading, fingerprint, reading_of
@@ -178,7 +179,7 @@ class Recorder:
             raise RecordingError("the disk is nearly full; what is left of it is the ledger's")
         connection = self._connected()
         readings = [self._reading(*item) for item in batch if not isinstance(item, Deposition)]
-        with file.transaction(connection):
+        with transaction(connection):
             for reading in readings:
                 self._insert(connection, reading)
             for item in batch:

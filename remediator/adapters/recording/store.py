@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from remediator.adapters.recording import file
 from remediator.adapters.recording.codec import MOST, unpack, unpack_deposition, unpack_survey
 from remediator.adapters.recording.recorder import microseconds
+from remediator.adapters.sqlite import connect
 from remediator.adapters.worker import Worker
 from remediator.core.story import another_plan
 from remediator.core.text import duration
@@ -154,7 +155,7 @@ class SqliteRecording:
         try:
             if not file.present(self._path):
                 return nothing
-            with closing(file.connect(self._path, "ro")) as connection:
+            with closing(connect(self._path, "ro", sqlite3.Connection)) as connection:
                 _bound(connection)
                 file.examine(connection)
                 return work(connection)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from remediator.adapters.recording.file import number, transaction
+from remediator.adapters.recording.file import number
+from remediator.adapters.sqlite import transaction
 
 if TYPE_CHECKING:
     import sqlite3
