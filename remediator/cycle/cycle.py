@@ -165,7 +165,7 @@ class Cycle:
         try:
             turn = await self._take_turn(assessment)
         except LedgerError as error:
-            self._books.failed(error, assessment.sample.moment)
+            self._books.failed(error, assessment)
             held = Plan(objections=(Objection.LEDGER_UNAVAILABLE,), detail=str(error))
             return Turn(assessment, held)
         self._books.worked()

@@ -109,10 +109,13 @@ class Desk:
         """Take note of a completed cycle; between two of them, while somebody looks, look ahead."""
         self.memory.completed(database, policy, turn)
         now = self._clock.now().mono
-        if self._asked is None or now - self._asked > _WATCHED_FOR:
-            return
+        watched = self._asked is not None and now - self._asked <= _WATCHED_FOR
         known = self._foreseen.setdefault(database, _Foreseen())
-        if turn.plan is not None and turn.incident is not None:
+        if not watched or turn.assessment.sample.slots is None:
+            known.ahead, known.begun = None, None  # whoever looks next must not take it for news
+        if not watched:
+            return
+        if turn.plan is not None:
             known.ahead = views.ahead(turn.plan, turn.assessment.sample.moment.at, assumed=False)
             known.begun = None
         elif known.begun is None or now - known.begun > _FORESEE_EVERY:

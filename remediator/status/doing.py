@@ -8,6 +8,7 @@ from remediator.core.assess import Assessment
 from remediator.core.budgets import Standing
 from remediator.core.ledger import Phase
 from remediator.core.model import Level, Mode
+from remediator.core.plan import Plan
 from remediator.core.turn import Turn
 from remediator.status import words
 from remediator.status.stories import Story
@@ -38,6 +39,11 @@ def doing(turn: Turn, standing: Standing | None, mode: Mode, story: Story | None
     assessment, incident, plan = turn.assessment, turn.incident, turn.plan
     done = f"So far: {story.summary}." if story else ""
     if incident is None:
+        if plan is not None and plan.held and not assessment.unknown and assessment.level is Level.CRITICAL:
+            # Nothing could be recorded, not even that it is critical.
+            return Doing(
+                "bad", "Critical, and held: a person is needed", f"{_sentence(plan)} Nothing is done."
+            )
         return _idle(assessment, standing)
     if incident.phase is Phase.RELIEVED:
         tone, title = ("dry", "Would be relieved") if mode is Mode.DRY_RUN else ("calm", "Relieved")
@@ -48,10 +54,16 @@ def doing(turn: Turn, standing: Standing | None, mode: Mode, story: Story | None
         return Doing("act", f"Acting: {story.under_way if story and story.under_way else 'verifying'}", done)
     if plan is not None and plan.held:
         title = "Held by an order of people" if plan.ordered else "Held: a person is needed"
-        return Doing("wait" if plan.ordered else "bad", title, f"{words.why_held(plan).capitalize()}. {done}")
+        return Doing("wait" if plan.ordered else "bad", title, f"{_sentence(plan)} {done}")
     if plan is not None and plan.next_step is None and not plan.relieved:
-        return Doing("wait", "Waiting", f"{words.why_held(plan).capitalize()}. {done}")
+        return Doing("wait", "Waiting", f"{_sentence(plan)} {done}")
     return Doing("dry" if mode is Mode.DRY_RUN else "act", "At work", done)
+
+
+def _sentence(plan: Plan) -> str:
+    """Why it does nothing. Only the first letter is ours to change: names follow."""
+    why = words.why_held(plan)
+    return f"{why[:1].upper()}{why[1:].removesuffix('.')}."
 
 
 def _idle(assessment: Assessment, standing: Standing | None) -> Doing:

@@ -192,7 +192,7 @@ async def test_a_hold_says_why_and_whether_a_person_is_needed(lock: bool, tone: 
 
 
 async def test_what_would_be_done_is_worked_out_only_while_somebody_looks() -> None:
-    """After a look, with the next check; a minute without any ends it."""
+    """After a look, with the next check; a minute without any ends it, and what is old is not shown."""
     viewed = Viewed(World())
     viewed.world.fill(30)
     await viewed.turns(3)
@@ -204,10 +204,30 @@ async def test_what_would_be_done_is_worked_out_only_while_somebody_looks() -> N
     assert ahead.assumed
     assert ahead.steps[0].label.startswith("terminate sessions idle for 10m")
     first = ahead.at
-    await viewed.turns(60)
+    await viewed.turns(12)
     shown = (await viewed.view()).ahead
     assert shown is not None
-    assert first < shown.at < viewed.world.clock.now().at - timedelta(seconds=60)
+    assert first < shown.at
+    await viewed.turns(60)
+    assert (await viewed.view()).ahead is None
+    await viewed.turns(2)
+    viewed.world.clock.advance(2)
+    assert (await viewed.view()).ahead is not None
+
+
+async def test_nothing_would_be_done_while_the_state_is_not_known() -> None:
+    """What was worked out before the server went away is not shown any more."""
+    viewed = Viewed(World())
+    viewed.world.fill(30)
+    await viewed.turns(3)
+    await viewed.view()
+    await viewed.turns(2)
+    viewed.world.clock.advance(2)
+    assert (await viewed.view()).ahead is not None
+    viewed.world.database.trouble = UNREACHABLE
+    await viewed.turns(2)
+    assert (await viewed.view()).ahead is None
+    assert "Nothing: the state of the database is not known." in (await html(viewed))[1]
 
 
 async def test_a_ledger_that_cannot_be_read_is_said_and_the_rest_is_shown() -> None:
@@ -219,6 +239,23 @@ async def test_a_ledger_that_cannot_be_read_is_said_and_the_rest_is_shown() -> N
     page = await viewed.desk.page()
     assert page["trouble"] == "the disk is full"
     assert page["databases"][0].used == 10
+
+
+async def test_critical_without_a_ledger_is_never_called_watching() -> None:
+    """No incident can be opened: the sentence, the plan and the list of incidents say why nothing is done."""
+    viewed = Viewed(World())
+    viewed.broken, viewed.world.store.broken = True, "No space left on /var"
+    viewed.world.fill()
+    await viewed.turns(20)
+    await viewed.desk.page()
+    await viewed.turns()
+    shown = (await viewed.desk.page())["databases"][0]
+    assert (shown.level, shown.doing.tone) == ("critical", "bad")
+    assert shown.doing.title == "Critical, and held: a person is needed"
+    assert shown.doing.text == "The ledger cannot be written (No space left on /var). Nothing is done."
+    assert shown.ahead is not None
+    assert "No space left on /var" in shown.ahead.stopped
+    assert "Not known: the ledger cannot be read." in (await html(viewed))[1]
 
 
 async def html(viewed: Viewed, path: str = "/") -> tuple[int, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from remediator.adapters.notify.phrases import PHRASES
 from remediator.adapters.notify.told import Told
-from remediator.adapters.notify.wording import Writer, gist, plain_lines
+from remediator.adapters.notify.wording import Writer, gist, plain_lines, slots
 from remediator.core.events import Event
 from remediator.core.notice import Kind, Notice
 from remediator.core.text import duration
@@ -27,6 +27,7 @@ HEARD = frozenset(
 """What may lead to a notice, besides the cycle that follows it."""
 
 _WHILE_CRITICAL = frozenset({Kind.HELD, Kind.SUSPENDED, Kind.RELAPSED})
+_UNKNOWN = frozenset({Kind.EVIDENCE_LOST, Kind.EVIDENCE_OVERDUE})
 _FIELDS = ("database", "incident", "because", "level", "previous", "version", "scope")
 
 _ENDS_A_STEP = frozenset(
@@ -158,14 +159,22 @@ class Digest:
         seconds = told.number("seconds")
         fields = {name: told.text(name) for name in (*_FIELDS, *told.fields)}
         fields["lasted"] = f" for {duration(seconds)}" if seconds else ""
+        what = phrase.what.format_map(fields)
+        fact = f"{phrase.fact} {gist(told.text('because'))}" if phrase.by_reason else phrase.fact
+        level = "critical" if phrase.kind in _WHILE_CRITICAL else scene.level
+        if phrase.kind is Kind.LEDGER_UNAVAILABLE and level == "critical":
+            # No incident can be opened, so nothing else says it.
+            what, fact = f"slots run out{slots(told)}, and {what}", f"{fact} {told.database}"
+        if phrase.kind in _UNKNOWN and level == "normal":
+            level = ""  # the last one known is no comfort, and there may have been none
         return self._writer.notice(
             phrase.kind,
             told,
-            phrase.what.format_map(fields),
+            what,
             plain_lines(told, phrase.left),
-            level="critical" if phrase.kind in _WHILE_CRITICAL else scene.level,
+            level=level,
             about=phrase.about.format_map(fields),
-            fact=f"{phrase.fact} {gist(told.text('because'))}" if phrase.by_reason else phrase.fact,
+            fact=fact,
         )
 
 

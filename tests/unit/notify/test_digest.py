@@ -231,3 +231,29 @@ def test_a_long_reason_is_cut() -> None:
     (held,) = taken([of_incident(Event.INCIDENT_HELD, because="x" * 10_000)])
     assert len(held.title) <= TITLE
     assert len(held.body) < 1_000
+
+
+def test_a_full_server_is_told_although_nothing_can_be_recorded() -> None:
+    """No incident can be opened then; of each database it is a fact of its own."""
+    lost = told(Event.LEDGER_UNAVAILABLE, database="shop", because="no space", level="normal", lasted="0s")
+    full = told(
+        Event.LEDGER_UNAVAILABLE, database="shop", because="no space", level="critical", used=37, usable=37
+    )
+    other = told(Event.LEDGER_UNAVAILABLE, database="crm", because="no space", level="critical")
+    first, second, third = taken([lost, full, other])
+    assert first.title == "shop: NOTHING CAN BE RECORDED, so nothing is done [normal, enforce]"
+    assert second.title == (
+        "shop: slots run out, 37 of 37 used (100%), and NOTHING CAN BE RECORDED, so nothing is done"
+        " [critical, enforce]"
+    )
+    assert len({first.fact, second.fact, third.fact}) == 3
+    assert {first.about, second.about, third.about} == {"ledger"}
+
+
+def test_what_is_not_known_is_not_called_normal() -> None:
+    """There may never have been a level; a bad one that was known is worth saying."""
+    overdue = told(Event.EVIDENCE_OVERDUE, database="shop", because="refused", level="normal", seconds=10.0)
+    titles = [notice.title for notice in taken([told(Event.CYCLE, level="normal", unknown=False), overdue])]
+    assert titles[-1] == "shop: STATE NOT KNOWN for 10s, a person is needed [enforce]"
+    worse = told(Event.EVIDENCE_OVERDUE, database="shop", because="refused", level="critical", seconds=10.0)
+    assert taken([worse])[-1].title.endswith("[critical, enforce]")
