@@ -18,6 +18,12 @@ HOSTILE = "<img src=x onerror=alert(1)>\"'</script>{{7*7}}"
 # Long enough to be seen, by a machine that is busy.
 SLOWLY = {"clear": {"margin": "5%", "for": "4s"}, "remediate": {"settle": "2s"}}
 WITHIN = 30_000
+# Headings of columns that are one word, and take more than one line.
+BROKEN_WORDS = """[...document.querySelectorAll("thead th")].filter((cell) => {
+  const all = document.createRange();
+  all.selectNodeContents(cell);
+  return !cell.textContent.trim().includes(" ") && all.getClientRects().length > 1;
+}).map((cell) => cell.textContent)"""
 
 
 def serving(port: int) -> dict[str, object]:
@@ -135,6 +141,7 @@ def test_a_dry_run_cannot_be_missed_and_nothing_runs_off_a_phone(
         expect(banner).to_contain_text("Nothing is done")
         expect(page.locator(".mode")).to_have_text("dry run")
         assert page.evaluate("document.documentElement.scrollWidth") <= 320
+        assert page.evaluate(BROKEN_WORDS) == []
         assert visit.wrong == []
 
 
