@@ -137,7 +137,8 @@ def show(context: click.Context, config: Path | None, mode: str | None, form: st
 def _say_which(wanted: str, found: Sequence[Incident], mode: Mode) -> None:
     """Say that no incident is meant, or which ones may be."""
     if not found:
-        say(f"no incident {wanted} ({mode}); `remediator history` lists them", err=True)
+        which = "no incident yet" if wanted == "last" else f"no incident {wanted}"
+        say(f"{which} ({mode}); `remediator history` lists them", err=True)
         return
     say(f"{len(found)} incidents begin with {wanted} ({mode}):", err=True)
     for incident in found[-_MOST:]:

@@ -68,6 +68,8 @@ def replay(
     Exit codes: 0 the same is opened, done and held, 1 something differs,
     3 nothing was recorded, 78 a config is wrong.
     """
+    if until >= since:
+        raise click.UsageError("--until is how long ago to stop: it must be shorter than --since")
     settings = settings_from(config)
     quiet_logs(settings)
     tried = load(other, os.environ) if other is not None else settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from functools import lru_cache
 
@@ -31,6 +32,16 @@ def duration(value: timedelta | float) -> str:
     if whole:
         parts.append(f"{whole}s")
     return " ".join(parts[:2])
+
+
+def durations(values: Collection[float]) -> str:
+    """Lengths of time as one, or from the shortest to the longest where that can be told apart.
+
+    Args:
+        values: Seconds, at least one.
+    """
+    low, high = duration(min(values)), duration(max(values))
+    return low if low == high else f"{low} to {high}"
 
 
 @lru_cache(maxsize=1024)

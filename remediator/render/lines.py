@@ -14,7 +14,7 @@ from remediator.core.maintenance import Window
 from remediator.core.model import Level, Mode, Sample, Session
 from remediator.core.plan import Action, Hold, Plan, RestartReplica, StepPlan, TerminateSession
 from remediator.core.story import relief
-from remediator.core.text import count, duration
+from remediator.core.text import count, duration, durations
 from remediator.render.look import Look
 from remediator.render.standing import budget_lines, in_force_lines
 from remediator.render.verdicts import reasons, shown_level, shown_unknown, verdict
@@ -191,7 +191,7 @@ def _act_lines(step: StepPlan, *, every: bool) -> Iterator[str]:
         else:
             yield f"act   {_describe(act.action)}: {act.because}"
     for whose, ages in groups.items():
-        idle = f"idle for {duration(min(ages))} to {duration(max(ages))}"
+        idle = f"idle for {durations(ages)}"
         yield f"act   terminate {count(len(ages), 'session')} of {whose}, {idle}"
 
 

@@ -93,7 +93,7 @@ def caveats(replayed: Replayed) -> Iterator[str]:
     if replayed.damaged:
         yield f"{count(replayed.damaged, 'reading')} could not be read and are left out"
     missing = [duration(cutoff) for cutoff in replayed.cutoffs if cutoff not in span.cutoffs]
-    if missing:
+    if missing and span.number:
         yield (
             f"sessions were not counted by an idle age of {', '.join(missing)} then: those known to be so "
             "old count, others may be missing"

@@ -11,7 +11,7 @@ from remediator.core.model import Mode
 from remediator.core.plan import Objection
 from remediator.core.reading import Reading
 from remediator.core.story import relief
-from remediator.core.text import count, duration, percent, visible
+from remediator.core.text import count, duration, durations, percent, visible
 from remediator.render.bundle import Bundle, Record, holders
 from remediator.render.layout import WIDTH, table, wrapped
 from remediator.render.markdown import as_text
@@ -145,7 +145,7 @@ def _acts(acts: Sequence[Record]) -> Iterator[tuple[str, str]]:
             yield str(act["target"]), act["because"]
     for whose, found in sessions.items():
         ages = [act["idle_for"] for act in found if "idle_for" in act]
-        why = f"idle for {duration(min(ages))} to {duration(max(ages))}" if ages else found[0]["because"]
+        why = f"idle for {durations(ages)}" if ages else found[0]["because"]
         yield f"{count(len(found), 'session')}{whose}", why
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from remediator.core.ledger import Entry, Result
 from remediator.core.model import Session
 from remediator.core.plan import Objection, Plan, StepPlan
-from remediator.core.text import count, duration
+from remediator.core.text import count, duration, durations
 
 _DOUBTFUL = frozenset({Result.UNCONFIRMED, Result.REFUTED, Result.UNKNOWN, Result.DENIED})
 
@@ -35,9 +35,7 @@ def of_whom(sessions: Iterable[Session]) -> str:
 
 def ages(sessions: Sequence[Session]) -> str:
     """How long they have been idle."""
-    idle = sorted(session.idle_for for session in sessions)
-    low, high = duration(idle[0]), duration(idle[-1])
-    return f"idle for {low}" if low == high else f"idle for {low} to {high}"
+    return f"idle for {durations([session.idle_for for session in sessions])}"
 
 
 def outcomes(entries: Iterable[Entry]) -> str:

@@ -140,6 +140,7 @@ def test_nothing_recorded_is_said(lived: Daemon) -> None:
     """Exit 3: not known."""
     code, found = replay(lived, "--since", "2d", "--until", "1d")
     assert (code, found["readings"]) == (3, 0)
+    assert found["notes"] == [], "what was not recorded was not counted wrongly"
 
 
 def test_the_whole_story_of_an_incident_is_shown(lived: Daemon) -> None:

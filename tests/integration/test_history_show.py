@@ -57,3 +57,12 @@ def test_one_that_is_meant_is_shown_and_none_is_said_to_be_none(
     assert capsys.readouterr().out.startswith(f"Incident {BOTH[1]}\n")
     assert cli.run(["history", "show", "1999", "--config", config]) == Exit.FAILED
     assert capsys.readouterr().err.startswith("no incident 1999 (enforce)")
+
+
+def test_the_last_one_of_none_is_not_called_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A new installation has none yet."""
+    path = tmp_path / "config.yaml"
+    path.write_text("version: 1\nstate_dir: .\ndatabases: [{name: shop, dsn: 'postgresql://db/x'}]\n")
+    path.chmod(0o600)
+    assert cli.run(["history", "show", "last", "--config", str(path)]) == Exit.FAILED
+    assert capsys.readouterr().err.splitlines()[-1].startswith("no incident yet (dry-run)")

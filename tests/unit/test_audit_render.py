@@ -111,6 +111,18 @@ def test_the_page_says_everything() -> None:
     assert "critical 90%" in text
 
 
+def test_what_has_changed_is_said_first() -> None:
+    """Before the findings, which may be many and the same as last week."""
+    first = made()
+    report = compared(first, replace(snapshot_of(first), used=1, at=START - timedelta(days=7)))
+    assert "+59 used slots, 60 now" in report.changes
+    page = " ".join(Page(audit_html([report], Mode.ENFORCE)).text)
+    for text in ("\n".join(audit_lines(report)), audit_markdown([report]), page):
+        changed, found = text.index("59 used slots"), text.index(report.findings[0].title)
+        assert text.index("findings:") < changed < found
+        assert text.count("Since the last audit") == 1
+
+
 def test_names_are_text_on_a_terminal() -> None:
     """Nothing in them moves the cursor or begins a line of its own."""
     lines = list(audit_lines(made(HOSTILE)))

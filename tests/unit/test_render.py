@@ -337,7 +337,7 @@ def test_a_plan_for_a_person() -> None:
         "shop: critical; if critical were confirmed now:",
         "  96 of 100 usable slots used (96%), above 90%",
         "  step 1: terminate sessions idle for 10m or longer",
-        "    act   terminate 1 session of celery, user shop, idle for 20m to 20m",
+        "    act   terminate 1 session of celery, user shop, idle for 20m",
         "    spare 2 sessions: is not idle, listens for notifications",
         "    spare 1 session: the target is reached without it (target 50%)",
         "  step 2: restart celery (only if critical still)",

@@ -51,13 +51,11 @@ def estimate(facts: Facts, budget: Budget | None) -> MemoryEstimate | None:
     kept = slots.max_connections - slots.usable
     if budget is not None and budget.known:
         needed, because = budget.peak, "so that the budget's peak leaves a fifth of the slots free"
+        if needed * _ROOM + kept <= slots.max_connections:
+            return _enough(slots.max_connections)
     else:
         needed, because = slots.usable, "a quarter more than now, for want of a budget"
     wanted = _STEP * ceil((needed * _ROOM + kept) / _STEP)
-    if wanted <= slots.max_connections:
-        return MemoryEstimate(
-            slots.max_connections, slots.max_connections, "there is room for the budget's peak", 0, 0, 0, ()
-        )
     more = wanted - slots.max_connections
     return MemoryEstimate(
         now=slots.max_connections,
@@ -68,6 +66,10 @@ def estimate(facts: Facts, budget: Budget | None) -> MemoryEstimate | None:
         shared_buffers=int(catalogue.number("shared_buffers")),
         statements=(set_for_server("max_connections", wanted),),
     )
+
+
+def _enough(slots: int) -> MemoryEstimate:
+    return MemoryEstimate(slots, slots, "the budget's peak leaves a fifth of the slots free", 0, 0, 0, ())
 
 
 def _statement(catalogue: Catalogue) -> int:

@@ -47,7 +47,7 @@ _NOW = (
         WARNING,
         "A service has more sessions than it is meant to have",
         "It leaks, or it runs with more processes than the config says. Either way the budget is wrong.",
-        "Look at its sessions above; correct `services[].connections`, or mend the leak.",
+        "Look at its sessions; correct `services[].connections`, or mend the leak.",
         clients.over_budget,
     ),
     Rule(

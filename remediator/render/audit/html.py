@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 from remediator.core.audit.report import Report
 from remediator.core.model import Mode
 from remediator.core.text import percent, visible
-from remediator.render.audit.sections import sections, summary
+from remediator.render.audit.sections import changes, sections, summary
 
 
 def audit_html(reports: Sequence[Report], mode: Mode) -> str:
@@ -49,6 +49,7 @@ def _view(report: Report) -> dict[str, Any]:
         "name": report.facts.database,
         "at": f"{report.at:%Y-%m-%d %H:%M:%S} UTC",
         "summary": summary(report),
+        "changes": changes(report),
         "findings": report.findings,
         "sections": sections(report),
         "gauge": _gauge(report),

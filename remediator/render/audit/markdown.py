@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from remediator.core.audit.finding import Finding
 from remediator.core.audit.report import Report
 from remediator.core.text import visible
-from remediator.render.audit.sections import Section, sections, summary
+from remediator.render.audit.sections import Section, changes, sections, summary
 from remediator.render.markdown import as_text
 
 
@@ -24,13 +24,18 @@ def _report(report: Report) -> Iterator[str]:
     yield ""
     yield from (f"- {as_text(line)}" for line in summary(report))
     yield ""
+    yield from _titled(changes(report))
     yield "## Findings"
     yield ""
     if not report.findings:
         yield from ("None.", "")
     for finding in report.findings:
         yield from _finding(finding)
-    for section in sections(report):
+    yield from _titled(sections(report))
+
+
+def _titled(shown: Iterable[Section]) -> Iterator[str]:
+    for section in shown:
         yield f"## {as_text(section.title)}"
         yield ""
         yield from _section(section)

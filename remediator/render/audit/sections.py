@@ -38,7 +38,6 @@ class Section:
         rows: The table's cells.
         statements: SQL to be copied.
         verbatim: The lines are to stay as they are, blanks and all.
-        wide: It wants a row of its own.
     """
 
     title: str
@@ -48,7 +47,6 @@ class Section:
     rows: tuple[tuple[str, ...], ...] = ()
     statements: tuple[str, ...] = ()
     verbatim: bool = False
-    wide: bool = False
 
 
 def summary(report: Report) -> tuple[str, ...]:
@@ -65,17 +63,18 @@ def _counted(report: Report) -> str:
 
 
 def sections(report: Report) -> tuple[Section, ...]:
-    """Everything but the findings, which each form shows its own way."""
-    made = (_changes(report), _slots(report), *_sessions(report), _long_idle(report), _limits(report))
+    """Everything but what is new and the findings, which each form shows its own way."""
+    made = (_slots(report), *_sessions(report), _long_idle(report), _limits(report))
     more = (_budget(report.budget), _memory(report.memory), _plan(report))
     return tuple(section for section in (*made, *more) if section is not None)
 
 
-def _changes(report: Report) -> Section | None:
+def changes(report: Report) -> tuple[Section, ...]:
+    """What is different from the last audit, which comes before all else; nothing without one."""
     if report.since is None:
-        return None
+        return ()
     title = f"Since the last audit ({_when(report.since)})"
-    return Section(title, report.changes or ("nothing has changed",), wide=True)
+    return (Section(title, report.changes or ("nothing has changed",)),)
 
 
 def _when(at: datetime) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from remediator.core.audit.finding import Finding
 from remediator.core.audit.report import Report
 from remediator.core.text import visible
-from remediator.render.audit.sections import Section, sections, summary
+from remediator.render.audit.sections import Section, changes, sections, summary
 
 _WIDTH = 110
 _BAR = 40
@@ -23,10 +23,15 @@ def audit_lines(report: Report) -> Iterator[str]:
 def _lines(report: Report) -> Iterator[str]:
     yield f"{report.facts.database}, {report.at:%Y-%m-%d %H:%M:%S} UTC"
     yield from (f"  {line}" for line in summary(report))
+    yield from _titled(changes(report))
     for number, finding in enumerate(report.findings, 1):
         yield ""
         yield from _finding(number, finding)
-    for section in sections(report):
+    yield from _titled(sections(report))
+
+
+def _titled(shown: Iterable[Section]) -> Iterator[str]:
+    for section in shown:
         yield ""
         yield section.title
         yield from (f"  {line}" for line in _section(section))

@@ -244,3 +244,9 @@ def test_a_config_that_may_not_be_read_is_one_line(capsys: pytest.CaptureFixture
     assert code == Exit.CONFIG
     assert said.startswith(f"remediator: {path}: cannot be read: permission denied")
     assert len(said.splitlines()) == 1
+
+
+def test_a_replay_of_no_time_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not a recording that is empty."""
+    assert cli.run(["replay", "--since", "1h", "--until", "1h"]) == Exit.USAGE
+    assert "--until is how long ago to stop: it must be shorter than --since" in capsys.readouterr().err

@@ -292,6 +292,9 @@ def test_the_budget_counts_each_session_once(held: list[tuple[Owner, int]], norm
     assert memory.wanted >= memory.now
     assert memory.wanted - kept >= budget.peak
     assert memory.least <= memory.most
+    roomy = budget.peak * 1.25 <= budget.usable
+    assert roomy == (memory.wanted == memory.now), "nothing is to be raised that is high enough"
+    assert roomy != bool(memory.statements)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["idle", "active"]), st.sampled_from(AGES), counts), max_size=10))

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from remediator.core.text import count, duration, percent
+from remediator.core.text import count, duration, durations, percent
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,12 @@ def test_durations(seconds: float, text: str) -> None:
     """Two units are enough; what is shown as 60 s is a minute."""
     assert duration(seconds) == text
     assert duration(timedelta(seconds=seconds)) == text
+
+
+def test_durations_that_look_the_same_are_said_once() -> None:
+    """From the shortest to the longest, whatever their order."""
+    assert durations([149.4, 148.9, 149.2]) == "2m 29s"
+    assert durations([61, 600, 90]) == "1m 1s to 10m"
 
 
 @pytest.mark.parametrize(
