@@ -62,7 +62,7 @@ class Remembered:
     def recall(self, older: Sequence[Point]) -> None:
         """Put points from before the start in front of those that there are."""
         first = self.coarse[0].at if self.coarse else None
-        known = [point for point in older if first is None or point.at < first]
+        known = sorted((p for p in older if first is None or p.at < first), key=lambda p: p.at)
         self.coarse = deque([*known, *self.coarse], maxlen=_COARSE)
 
     def tell(self, recorded: Reading) -> None:
@@ -88,13 +88,16 @@ class Remembered:
         return [*older, *self.fine]
 
     def read(self, point: Point) -> None:
-        """Keep a point."""
+        """Keep a point. After a clock was set back those of the time that comes again make way for it."""
+        for kept_so_far in (self.fine, self.coarse):
+            while kept_so_far and kept_so_far[-1].at > point.at:
+                kept_so_far.pop()
         last = self.fine[-1] if self.fine else None
-        if last is not None and timedelta(0) <= point.at - last.at < _APART and last.level is point.level:
+        if last is not None and point.at - last.at < _APART and last.level is point.level:
             return
         self.fine.append(point)
         kept = self.coarse[-1] if self.coarse else None
-        if kept is None or not timedelta(0) <= point.at - kept.at < _BUCKET:
+        if kept is None or point.at - kept.at >= _BUCKET:
             self.coarse.append(point)
         elif (point.used or 0) > (kept.used or 0):
             self.coarse[-1] = Point(kept.at, point.used, point.usable, max(kept.level, point.level))

@@ -468,6 +468,24 @@ def test_memory_is_bounded_and_keeps_the_peaks() -> None:
     assert known.whole_since == known.scenes[0].at
 
 
+def test_the_chart_runs_forward_although_the_clock_was_set_back() -> None:
+    """No line runs back over itself: of a time that comes twice what was seen last is shown."""
+    known = Memory(["shop"], Mode.ENFORCE).databases["shop"]
+    minutes = [*range(30), *range(20, 40)]
+    for number, minute in enumerate(minutes):
+        known.read(Point(START + timedelta(minutes=minute), number, 97, Level.NORMAL))
+    assert [(p.at - START).total_seconds() / 60 for p in known.points] == list(range(40))
+    assert [p.used for p in known.points] == [*range(21), *range(31, 50)]
+    now = START + timedelta(minutes=39)
+    (line,) = chart(known.points, (), make_policy(), now).lines
+    places = [float(place.split(",")[0]) for place in line.split()]
+    assert places == sorted(places)
+    assert 0 <= places[0] <= places[-1] <= 960
+    late = known.points[0].at - timedelta(minutes=1)
+    known.recall([Point(late - timedelta(minutes=m), 1, 97, Level.NORMAL) for m in (3, 1, 2)])
+    assert [p.at for p in known.points] == sorted(p.at for p in known.points)
+
+
 def test_strangers_names_cannot_fill_the_page() -> None:
     """However many there are, the table ends."""
     groups = [make_group(count=1, application=f"made up {number}") for number in range(500)]
