@@ -127,6 +127,7 @@ class Incident:
         ladder: The steps that the index belongs to, in words; empty when that was not recorded.
         not_before: No decision before this time of the ledger's clock: a step settles, or a round failed.
         failed_rounds: Rounds in which something was done and which brought no relief.
+        locked_after: How many of those there were when it was locked last.
         used: Used slots when it opened.
         usable: Usable slots when it opened.
     """
@@ -145,6 +146,7 @@ class Incident:
     relieved_at: datetime | None = None
     closed_at: datetime | None = None
     ladder: str = ""
+    locked_after: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,7 @@ def _write_incident(incident: Incident) -> Record:
         "relieved_at": maybe_instant(incident.relieved_at),
         "closed_at": maybe_instant(incident.closed_at),
         "ladder": incident.ladder,
+        "locked_after": incident.locked_after,
     }
 
 
@@ -135,6 +136,7 @@ def _read_incident(record: Mapping[str, Any]) -> Incident:
         relieved_at=maybe_read_instant(record["relieved_at"]),
         closed_at=maybe_read_instant(record["closed_at"]),
         ladder=record.get("ladder", ""),
+        locked_after=record.get("locked_after", 0),
     )
 
 

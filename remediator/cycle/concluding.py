@@ -101,24 +101,30 @@ class Concluder:
 
     async def lock_if_failing(
         self, before: Incident, after: Incident, ledger: Ledger, limit: int, moment: Moment
-    ) -> None:
+    ) -> Incident:
         """Lock what too many rounds without relief have shown to be beyond us: a service, the database.
 
         Args:
             before: The incident in the round that has ended.
             after: The incident as it stands now.
             ledger: The ledger.
-            limit: How many failed rounds it takes, each time.
+            limit: How many failed rounds it takes, each time; a reload may have changed it meanwhile.
             moment: Now.
+
+        Returns:
+            The incident as it stands then, still to be saved.
         """
         if after.failed_rounds == before.failed_rounds:
-            return
+            return after
         scopes = [service_scope(name) for name in incidents.failing_services(before, ledger, limit)]
-        if after.failed_rounds % limit == 0:
+        failed = after.failed_rounds - after.locked_after
+        if failed >= limit:
             scopes.append(database_scope(after.database))
-        reason = f"{count(limit, 'round')} without relief in incident {after.id}"
+            after = replace(after, locked_after=after.failed_rounds)
+        reason = f"{count(max(failed, limit), 'round')} without relief in incident {after.id}"
         for scope in scopes:
             await self.lock(Lock(scope, moment.at, reason), after)
+        return after
 
     async def lock(self, lock: Lock, incident: Incident | None = None) -> None:
         """Lock a database or service until somebody acknowledges, and say so."""

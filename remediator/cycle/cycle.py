@@ -294,7 +294,7 @@ class Cycle:
             return incident
         rested = incidents.exhaust(incident, ledger, self.policy.remediate, moment.steady)
         limit = self.policy.limits.failed_rounds
-        await self._concluder.lock_if_failing(incident, rested, ledger, limit, moment)
+        rested = await self._concluder.lock_if_failing(incident, rested, ledger, limit, moment)
         if rested != incident or plan.relapsed:
             await self._store.save_incident(rested)
         return rested

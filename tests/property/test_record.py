@@ -86,6 +86,8 @@ incidents = st.builds(
     usable=st.none() | numbers,
     relieved_at=st.none() | times,
     closed_at=st.none() | times,
+    ladder=text,
+    locked_after=numbers,
 )
 locks = st.builds(Lock, text, times, text)
 pauses = st.builds(Pause, times, st.none() | times, text)

@@ -346,6 +346,31 @@ async def test_rounds_without_relief_end_in_a_lock() -> None:
     assert max(entry.intent.round for entry in world.entries) == 4
 
 
+async def test_a_limit_of_failed_rounds_that_a_reload_lowers_holds_at_once() -> None:
+    """What has failed already counts, also when it is no multiple of the new limit; then it counts anew."""
+    world = World(make_policy(steps=(TERMINATE,), failed_rounds=4))
+    world.fill()
+
+    def leak_old() -> None:
+        for session in list(world.database._sessions.values()):  # noqa: SLF001
+            if not session.own and session.state_change is not None:
+                session.state_change -= timedelta(minutes=11)
+        world.leak()
+
+    world.meanwhile = leak_old
+    await world.told_of(Event.INCIDENT_HELD, 2, within=3 * RETRY)
+    for cycle in world.cycles:
+        cycle.policy = make_policy(steps=(TERMINATE,), failed_rounds=2)
+    await world.told_of(Event.LOCKED)
+    (incident,) = world.store.incidents.values()
+    assert incident.failed_rounds == 3
+    assert "3 rounds without relief" in world.told.of(Event.LOCKED)[0]["because"]
+    await world.store.acknowledge()
+    await world.told_of(Event.LOCKED, 2)
+    (incident,) = world.store.incidents.values()
+    assert incident.failed_rounds == 5
+
+
 async def test_a_service_restarted_in_three_failed_rounds_is_locked_and_ack_lifts_it() -> None:
     """For other databases too; one that had no turn is not."""
     plenty = Rate(100, timedelta(hours=1))
