@@ -17,6 +17,7 @@ from remediator.cli.common import config_option, mode_of, mode_option, say, sett
 from remediator.cli.exits import Exit
 from remediator.cli.types import DURATION
 from remediator.config import Settings
+from remediator.core.budgets import pause_text
 from remediator.core.clock import stamped
 from remediator.core.ledger import Pause
 from remediator.core.model import Mode
@@ -35,6 +36,7 @@ def pause(config: Path | None, length: timedelta | None, reason: str) -> int:
     """Observe only: nothing is terminated or restarted until the pause ends.
 
     Takes effect with the next cycle, also in a daemon that is running. What is in flight is finished.
+    There is one pause at a time: a new one takes the place of the one in force, whichever ends later.
     """
     if length is not None and not length:
         raise click.BadParameter(
@@ -42,16 +44,20 @@ def pause(config: Path | None, length: timedelta | None, reason: str) -> int:
         )
     settings = settings_from(config)
 
-    async def put_in_force(store: SqliteLedger) -> Pause:
+    async def put_in_force(store: SqliteLedger) -> tuple[Pause, str]:
         now = stamped(SystemClock().now(), await store.clock())
         until, ends = (now.at + length, now.steady + length) if length else (None, None)
         order = Pause(now.at, until, reason, ends)
+        before = (await store.load(now.steady)).pause
         await store.pause(order)
-        return order
+        held = before is not None and before.holds_at(now.steady)
+        return order, pause_text(before, now.steady) if before is not None and held else ""
 
-    order = _with_ledger(settings, settings.mode, put_in_force)
+    order, before = _with_ledger(settings, settings.mode, put_in_force)
     until = f"until {order.until:%Y-%m-%d %H:%M:%S} UTC" if order.until else "until `remediator resume`"
     say(f"paused {until}")
+    if before:
+        say(f"this takes the place of the pause {before}")
     return Exit.OK
 
 

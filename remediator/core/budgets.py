@@ -88,6 +88,22 @@ def cooldown(limits: Limits, times: Sequence[datetime], now: datetime) -> list[s
     return found
 
 
+def pause_text(pause: Pause, now: datetime) -> str:
+    """Until when a pause lasts, and why, in words.
+
+    The end that was named is a wall clock's, which may have been set since; what is left is not bent by that.
+
+    Args:
+        pause: The pause.
+        now: Time on the ledger's clock.
+    """
+    until = "until `resume`"
+    if pause.until is not None:
+        left = duration((pause.ends or pause.until) - now)
+        until = f"until {pause.until:%Y-%m-%d %H:%M:%S} UTC, {left} left"
+    return f"{until}: {pause.reason}" if pause.reason else until
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """One limit of one database, and how much of it is used up.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import compress
 
-from remediator.core.budgets import cooldown, usages
+from remediator.core.budgets import cooldown, pause_text, usages
 from remediator.core.ledger import Incident, Ledger, Occasion, Phase, database_scope, service_scope
 from remediator.core.maintenance import Window
 from remediator.core.model import (
@@ -165,8 +165,7 @@ def _gate(
     database: str, sample: Sample, evidence: Evidence, incident: Incident, ledger: Ledger, now: datetime
 ) -> Iterator[tuple[Objection, str]]:
     if ledger.pause is not None and ledger.pause.holds_at(now):
-        until = f"until {ledger.pause.until:%Y-%m-%d %H:%M:%S %Z}" if ledger.pause.until else "until resumed"
-        yield Objection.PAUSED, f"{until}: {ledger.pause.reason}" if ledger.pause.reason else until
+        yield Objection.PAUSED, pause_text(ledger.pause, now)
     lock = ledger.lock(database_scope(database))
     if lock is not None:
         yield Objection.LOCKED, lock.reason

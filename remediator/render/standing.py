@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from remediator.core.budgets import Budget, Standing
+from remediator.core.budgets import Budget, Standing, pause_text
 from remediator.core.ledger import Lock, Pause
 from remediator.core.maintenance import Window
 from remediator.core.record import to_record
@@ -32,10 +32,8 @@ def standing_lines(standings: Mapping[str, Standing], windows: Mapping[str, Wind
 
 def in_force_lines(standing: Standing) -> Iterator[str]:
     """Pause and locks, for a person."""
-    pause = standing.pause
-    if pause is not None:
-        until = f"until {pause.until:%Y-%m-%d %H:%M:%S} UTC" if pause.until else "until `resume`"
-        yield f"paused {until}" + (f": {pause.reason}" if pause.reason else "")
+    if standing.pause is not None:
+        yield f"paused {pause_text(standing.pause, standing.now)}"
     for lock in standing.locks:
         yield f"locked {lock.scope} since {lock.since:%Y-%m-%d %H:%M:%S} UTC: {lock.reason}; `ack` unlocks it"
 

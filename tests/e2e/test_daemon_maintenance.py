@@ -30,9 +30,10 @@ def test_a_pause_ends_by_itself_and_outlives_a_crash(app: str, watch: str, tmp_p
         suspended = daemon.wait_for("incident_suspended")
         assert suspended["severity"] == "warning"
         assert "moving house" in suspended["because"]
-        assert f"paused until {long} UTC: moving house" in daemon.run("history", "--format=text").stdout
+        shown = daemon.run("history", "--format=text").stdout
+        assert re.search(rf"paused until {long} UTC, (1h|59m \d+s) left: moving house", shown)
         planned = daemon.run("plan", "--format=text").stdout
-        short = _paused_until(daemon, "12s")
+        short = _paused_until(daemon, "12s", instead_of=long)
         daemon.kill()
         daemon.start()
         daemon.wait_for("incident_relieved", within=60)
@@ -43,11 +44,12 @@ def test_a_pause_ends_by_itself_and_outlives_a_crash(app: str, watch: str, tmp_p
         assert "paused" not in daemon.run("history", "--format=text").stdout
 
 
-def _paused_until(daemon: Daemon, how_long: str) -> str:
-    """Pause, in place of a pause that there may be; what the command says of its end."""
+def _paused_until(daemon: Daemon, how_long: str, instead_of: str = "") -> str:
+    """Pause, in place of a pause that there may be, which is said; what the command says of its end."""
     done = daemon.run("pause", "--for", how_long, "--reason", "moving house")
-    found = re.fullmatch(r"paused until (\S+ \S+) UTC\n", done.stdout)
+    found = re.match(r"paused until (\S+ \S+) UTC\n", done.stdout)
     assert found, done.stdout + done.stderr
+    assert (f"takes the place of the pause until {instead_of} UTC, " in done.stdout) == bool(instead_of)
     return found[1]
 
 

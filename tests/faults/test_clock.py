@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import time
@@ -33,6 +34,7 @@ JUMPS = {
 NOTICED = 2.0
 WATCHED = 1.5
 ASLEEP = 12.0
+PAUSED = 8.0
 
 SLOW_INSPECT = """
 import subprocess, sys, time
@@ -154,6 +156,33 @@ def test_no_jump_refills_a_budget(server: PostgresServer, tmp_path: Path, figure
         intended = [entry for entry in daemon.entries() if entry["action"]["kind"] == "restart_replica"]
         assert len(intended) == 1
     figure("restarts in three jumps of up to 174 years, with a limit of 1 per 30m", "1")
+
+
+def test_a_pause_lasts_as_long_as_was_said(server: PostgresServer, tmp_path: Path, figure: Figure) -> None:
+    """Given a critical database and a pause for some seconds, when its clock jumps ahead, or back.
+
+    Then nothing is done before those seconds have really passed, and all is done after them; `plan` says how
+    much of them is left.
+    """
+    clock = FakeClock(tmp_path)
+    app, watch = create_app_role(server), create_watch_role(server)
+    daemon = Daemon(tmp_path / "daemon", watch, policy=ladder(), env=clock.env)
+    lasted = []
+    with daemon:
+        for jump in (HOUR, -HOUR):
+            ordered = time.monotonic()
+            assert daemon.run("pause", "--for", "8s").returncode == 0
+            with open_idle(app, 34) as sessions:
+                daemon.wait_for("incident_suspended", times=len(lasted) + 1)
+                clock.set(jump)
+                shown = daemon.run("plan", "--format", "text").stdout
+                said = re.search(r"paused until \S+ \S+ UTC, [\d.]+s left\n", shown)
+                assert said or time.monotonic() - ordered > PAUSED, shown
+                wait_until(lambda alive=sessions: server.alive(alive) < set(alive), what="the first to go")
+                lasted.append(time.monotonic() - ordered)
+            daemon.wait_for("incident_closed", times=len(lasted))
+    assert min(lasted) >= PAUSED
+    figure("a pause of 8 s, the clock an hour ahead and two hours back meanwhile", f"{max(lasted):.1f} s")
 
 
 def test_a_daemon_that_slept_in_the_middle_of_a_cycle_does_nothing_that_is_out_of_date(

@@ -497,7 +497,11 @@ def test_an_incident_as_json_holds_its_entries() -> None:
     [
         (Pause(START, None, ""), "paused until `resume`"),
         (Pause(START, None, "on it"), "paused until `resume`: on it"),
-        (Pause(START, START + timedelta(hours=2), ""), "paused until 2030-01-01 02:00:00 UTC"),
+        (Pause(START, START + timedelta(hours=2), ""), "paused until 2030-01-01 02:00:00 UTC, 1h left"),
+        (
+            Pause(START, START + timedelta(hours=9), "on it", START + timedelta(hours=1, minutes=5)),
+            "paused until 2030-01-01 09:00:00 UTC, 5m left: on it",
+        ),
     ],
 )
 def test_what_is_in_force(pause: Pause, line: str) -> None:

@@ -715,8 +715,8 @@ def test_each_objection_has_its_own_detail() -> None:
     """The end of a pause is not that of an action in flight."""
     pause = Pause(START, None, "me")
     plan = plan_for(pause=pause, entries=[make_entry()], sessions=idle_sessions(3))
-    assert plan.reasons == ((Objection.PAUSED, "until resumed: me"), (Objection.IN_FLIGHT, ""))
-    assert plan.because == "paused by an operator (until resumed: me), an earlier action is not verified yet"
+    assert plan.reasons == ((Objection.PAUSED, "until `resume`: me"), (Objection.IN_FLIGHT, ""))
+    assert plan.because == "paused by an operator (until `resume`: me), an earlier action is not verified yet"
 
 
 def test_all_that_stops_it_is_told() -> None:
@@ -727,7 +727,7 @@ def test_all_that_stops_it_is_told() -> None:
         entries=[make_entry()],
     )
     assert plan.objections == (Objection.PAUSED, Objection.LOCKED, Objection.IN_FLIGHT)
-    assert plan.detail == "until resumed: deploy; 3 rounds"
+    assert plan.detail == "until `resume`: deploy; 3 rounds"
 
 
 @pytest.mark.parametrize(
