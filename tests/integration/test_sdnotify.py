@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from remediator.adapters.heartbeat import Heartbeat, Pulse, read
 from remediator.adapters.sdnotify import Notifier
+from remediator.app import Watchers
 
 
 def _listen(address: str) -> socket.socket:
@@ -58,6 +60,24 @@ def test_closed_notifier_opens_again(tmp_path: Path) -> None:
             assert notifier.ready()
             notifier.close()
             assert listener.recv(64) == b"READY=1"
+
+
+def test_while_the_checks_of_one_database_stall_the_watchdog_is_not_fed(tmp_path: Path) -> None:
+    """However well the others are checked: the manager is left to restart what has got stuck; `health` says so."""
+    with _listen(str(tmp_path / "notify")) as listener:
+        notifier = Notifier.from_env({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000"})
+        watchers = Watchers(notifier, Heartbeat(tmp_path))
+        watchers.ready(timedelta(seconds=20))
+        watchers.alive()
+        watchers.stalled(["blog"])
+        pulse = read(tmp_path, datetime.now(UTC)).pulse
+        watchers.stopping()
+        notifier.close()
+        said = [listener.recv(64)]
+        while said[-1] != b"STOPPING=1":
+            said.append(listener.recv(64))
+    assert said == [b"READY=1", b"WATCHDOG=1", b"STOPPING=1"]
+    assert pulse is Pulse.STALLED
 
 
 @pytest.mark.parametrize("name", ["", "vsock:2:1234", "relative/path"])
