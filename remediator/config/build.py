@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from datetime import timedelta
 from ipaddress import ip_address
+from itertools import combinations
 from pathlib import Path
 
 from remediator.config import levels, targets
 from remediator.config import policies as written
+from remediator.config.dsn import places
 from remediator.config.maintenance import Maintenance
 from remediator.config.notify import Notify
 from remediator.config.passwords import Password
@@ -160,6 +162,12 @@ def _advice(settings: Settings) -> tuple[str, ...]:
         for d in settings.databases
         if not d.connect.probe_every
     ]
+    found += [
+        f"databases {one.name} and {other.name} are on one server, by their dsn: both would act on all of "
+        "its sessions, each by a policy and limits of its own; keep one of them"
+        for one, other in combinations(settings.databases, 2)
+        if places(one.dsn) & places(other.dsn)
+    ]
     policies = {d.policy.name: d.policy for d in settings.databases}
     found += [
         f"policy {name}: clear.for is shorter than remediate.settle, so that an incident may close before "
@@ -168,10 +176,9 @@ def _advice(settings: Settings) -> tuple[str, ...]:
         if policy.clear.hold_for < policy.remediate.settle
     ]
     if settings.web and not ip_address(settings.web.host).is_loopback:
-        listen = f"{settings.web.host} port {settings.web.port}"
         found.append(
-            f"web.listen: {listen} can be reached from other machines; there is no login, and whoever asks "
-            "sees users and services"
+            f"web.listen: {settings.web.host} port {settings.web.port} can be reached from other machines; "
+            "there is no login, and whoever asks sees users and services"
         )
     return tuple(found)
 

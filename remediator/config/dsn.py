@@ -80,6 +80,9 @@ _HOST_AND_WORD = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\[\]:@,#\s]*)(?::[^\[\]:@
 _PAIR = re.compile(
     r"\s*(\w+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)(?:[^\s\\]|\\.)*|)(?:\s+|$)", re.DOTALL
 )
+_PLACE = re.compile(r"^(\[[^\]]*\]|[^:]*)(?::(.*))?$")
+_PREFIX = "postgresql://"
+_PORT = "5432"
 _ENCODE = "percent-encode the characters @ : / ? # % and space in user, password and database"
 _BAD_PORT = "has a port that is not a number; postgresql://user@host:5432/database is the form"
 _FORMS = "postgresql://user@host:5432/database or 'host=... dbname=... user=...' is allowed"
@@ -114,6 +117,29 @@ def parse(text: str) -> Dsn:
     return _keywords(text)
 
 
+def places(text: str) -> frozenset[tuple[str, str]]:
+    """Tell where a server is looked for, as far as a connection string itself says.
+
+    Args:
+        text: What `parse` left of one; empty when the environment decides.
+
+    Returns:
+        Hosts, each with its port; a host is empty where none is named. Nothing where a service file decides.
+    """
+    match = _URL.fullmatch(text.removeprefix(_PREFIX)) if text.startswith(_PREFIX) else None
+    if match:
+        pairs = _query(match["query"]) if match["query"] else {}
+        listed = [_PLACE.findall(host)[0] for host in match["hosts"].split(",")]
+    else:
+        pairs, listed = {key: value.strip("'") for key, value in _PAIR.findall(text)}, [("", "")]
+    if "service" in pairs:
+        return frozenset()
+    hosts = (pairs.get("hostaddr") or pairs.get("host") or ",".join(host for host, _ in listed)).split(",")
+    ports = (pairs.get("port") or ",".join(port for _, port in listed)).split(",")
+    ports = ports if len(ports) == len(hosts) else ports[:1] * len(hosts)
+    return frozenset((host.lower(), port or _PORT) for host, port in zip(hosts, ports, strict=True))
+
+
 def _url(rest: str) -> Dsn:
     match = _URL.fullmatch(rest)
     if not match or re.search(r"%(?![0-9A-Fa-f]{2})|%00|\s", rest):
@@ -133,7 +159,7 @@ def _url(rest: str) -> Dsn:
     kept = "&".join(f"{key}={quote(value, safe='')}" for key, value in pairs.items())
     text = "".join(
         (
-            "postgresql://",
+            _PREFIX,
             f"{user}@" if user else "",
             hosts,
             f"/{database}" if database else "",

@@ -50,7 +50,8 @@ class Root(Section):
     docker: Docker = Docker()
     """The Docker Engine that runs the services."""
     databases: Annotated[tuple[Database, ...], Field(min_length=1)] = (Database(),)
-    """What is watched. Without it: one database named `default`, found as its `dsn` says."""
+    """What is watched: one entry for each server, whose slots and sessions are those of all its databases.
+    Without it: one database named `default`, found as its `dsn` says."""
     services: tuple[Service, ...] = ()
     """What may be restarted."""
     clients: tuple[Client, ...] = ()

@@ -63,7 +63,7 @@ def test_closed_notifier_opens_again(tmp_path: Path) -> None:
 
 
 def test_while_the_checks_of_one_database_stall_the_watchdog_is_not_fed(tmp_path: Path) -> None:
-    """However well the others are checked: the manager is left to restart what has got stuck; `health` says so."""
+    """However well the others are checked: the manager restarts what has got stuck; `health` says so."""
     with _listen(str(tmp_path / "notify")) as listener:
         notifier = Notifier.from_env({"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "60000000"})
         watchers = Watchers(notifier, Heartbeat(tmp_path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from remediator.config.dsn import parse
+from remediator.config.dsn import parse, places
 
 
 @pytest.mark.parametrize(
@@ -112,3 +112,23 @@ def test_a_slash_in_a_password_is_no_bad_port(text: str) -> None:
 def test_neither_form_shows_its_password() -> None:
     """Not even in a repr."""
     assert "hunter2" not in repr(parse("postgresql://u:hunter2@h/d"))
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("", {("", "5432")}),
+        ("dbname=shop user=me", {("", "5432")}),
+        ("postgresql://me@DB/shop", {("db", "5432")}),
+        ("host=db port=5432 dbname='the shop'", {("db", "5432")}),
+        ("postgresql://me@[::1]:6000,two/shop", {("[::1]", "6000"), ("two", "5432")}),
+        ("postgresql:///shop?host=/run/postgresql&port=6000", {("/run/postgresql", "6000")}),
+        ("host=one,two port=6000", {("one", "6000"), ("two", "6000")}),
+        ("host=one,two port=6000,6001", {("one", "6000"), ("two", "6001")}),
+        ("host=db hostaddr=10.0.0.7", {("10.0.0.7", "5432")}),
+        ("service=shop", set()),
+    ],
+)
+def test_where_a_server_is_looked_for(text: str, where: set[tuple[str, str]]) -> None:
+    """As libpq would, whichever form it is written in."""
+    assert places(parse(text).text) == where

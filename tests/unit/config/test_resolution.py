@@ -477,3 +477,16 @@ def test_a_warning_when_everyone_can_write_the_config(tmp_path: Path) -> None:
     assert warning.startswith(f"{path}: everyone may write to it")
     path.chmod(0o664)
     assert load(path, {}).warnings == ()
+
+
+def test_two_databases_of_one_server_are_warned_of(tmp_path: Path) -> None:
+    """They would both act on all of its sessions; two servers, or two on one machine, draw no warning."""
+    text = """
+        databases:
+          - {{name: shop, dsn: "postgresql://me@db/shop"}}
+          - {{name: orders, dsn: "{other}"}}
+        """
+    (warning,) = loaded(tmp_path, text.format(other="host=db port=5432 dbname=orders")).warnings
+    assert warning.startswith("databases shop and orders are on one server, by their dsn: both would act")
+    for other in ("host=db port=5433 dbname=orders", "postgresql://me@db2/orders"):
+        assert loaded(tmp_path, text.format(other=other)).warnings == ()
