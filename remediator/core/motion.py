@@ -33,8 +33,7 @@ def _exhaustion(within: timedelta, level: Level, sample: Sample) -> Finding:
         return Finding(level, "exhausted_within", Evidence.CLEAR, "no trend yet")
     if growth.exhausted_in is None:
         return Finding(level, "exhausted_within", Evidence.CLEAR, f"no steady growth ({growth})")
-    left = f"in {duration(growth.exhausted_in)} if this goes on " if growth.exhausted_in else ""
-    text = f"no slot left {left}({growth})"
+    text = growth.prospect
     evidence = Evidence.BREACH if growth.exhausted_in <= within.total_seconds() else Evidence.CLEAR
     return Finding(level, "exhausted_within", evidence, text)
 

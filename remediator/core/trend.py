@@ -70,6 +70,14 @@ class Growth:
         rate = f"{self.per_second * _MINUTE:+.1f} sessions per minute"
         return f"{rate}, {self.first} to {self.last} in {duration(self.seconds)}, {self.readings} readings"
 
+    @property
+    def prospect(self) -> str:
+        """When no slot is left, where that can be told, with the evidence."""
+        if self.exhausted_in is None:
+            return str(self)
+        left = f"in {duration(self.exhausted_in)} if this goes on " if self.exhausted_in else ""
+        return f"no slot left {left}({self})"
+
 
 @dataclass(frozen=True, slots=True)
 class Trend:

@@ -71,7 +71,7 @@ def _motion_lines(assessment: Assessment) -> Iterator[str]:
         yield from (f"    {sign}" for sign in diagnosis.signs)
     growth = assessment.sample.trend.growth()
     if growth is not None and growth.steady and not any(str(growth) in why for why in reasons(assessment)):
-        yield f"  {growth}"
+        yield f"  {growth.prospect}"
 
 
 _LOOKS = {

@@ -137,7 +137,7 @@ def view(
         name=name,
         level="unknown" if assessment.unknown else assessment.level.label,
         pending=_pending(assessment, policy),
-        because=[*reasons(assessment), *_motion(assessment)],
+        because=[*(said := reasons(assessment)), *_motion(assessment, said)],
         used=slots.used if slots else None,
         usable=slots.usable if slots else None,
         share=slots.utilization if slots else None,
@@ -158,8 +158,8 @@ def view(
     )
 
 
-def _motion(assessment: Assessment) -> Iterator[str]:
-    """What kind of trouble it is, and where it is going, as far as that can be told."""
+def _motion(assessment: Assessment, said: Sequence[str]) -> Iterator[str]:
+    """What kind of trouble it is, and where it is going, as far as that can be told and was not said."""
     sample = assessment.sample
     level = max(assessment.level, assessment.pending or Level.NORMAL)
     found = assessment.diagnosis
@@ -167,8 +167,9 @@ def _motion(assessment: Assessment) -> Iterator[str]:
         yield from (f"{_KINDS[found.kind]}: {found.text}", *found.signs)
     growth = sample.trend.growth()
     full = sample.slots is not None and not sample.slots.free
-    if growth is not None and growth.exhausted_in is not None and not full:
-        yield f"no slot is left in {duration(round(growth.exhausted_in))} if it goes on so: {growth}"
+    told = any(str(growth) in why for why in said)
+    if growth is not None and growth.exhausted_in is not None and not full and not told:
+        yield growth.prospect
 
 
 def _pending(assessment: Assessment, policy: Policy) -> str:

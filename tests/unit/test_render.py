@@ -252,6 +252,8 @@ def test_growth_is_told_once() -> None:
             policy, found.watch if n else Watch(), make_sample(used=10 + 10 * n, at=moment(n * 10))
         )
         assert len(_of_growth(found)) == (n > 2)
+        (alone,) = _of_growth(replace(found, findings=())) or [""]
+        assert ("no slot left in" in alone) == (2 < n < 9), "the time that is left stands there, too"
     (full,) = _of_growth(found)
     assert "if this goes on" not in full
     assert len(_of_growth(replace(found, findings=()))) == 1
