@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from datetime import timedelta
-from ipaddress import ip_address
-from itertools import combinations
 from pathlib import Path
 
 from remediator.config import levels, targets
 from remediator.config import policies as written
-from remediator.config.dsn import places
+from remediator.config.advice import advice
 from remediator.config.maintenance import Maintenance
 from remediator.config.notify import Notify
 from remediator.config.passwords import Password
@@ -95,7 +93,7 @@ def build(
         claims=(*_service_claims(root), *_client_claims(root)),
         audit=AuditSettings(root.audit.cron, root.audit.timezone, root.audit.keep) if root.audit else None,
     )
-    return replace(settings, warnings=(*warnings, *_advice(settings)))
+    return replace(settings, warnings=(*warnings, *advice(settings)))
 
 
 def _service_claims(root: Root) -> Iterator[Claim]:
@@ -153,34 +151,6 @@ def _without_probe(policy: Policy) -> Policy:
         for level, rule in policy.levels.items()
     }
     return replace(policy, levels=levels)
-
-
-def _advice(settings: Settings) -> tuple[str, ...]:
-    """Say what is valid and yet hardly meant."""
-    found = [
-        f"database {d.name}: connect.probe_every is 0s, so that refused connections go unnoticed"
-        for d in settings.databases
-        if not d.connect.probe_every
-    ]
-    found += [
-        f"databases {one.name} and {other.name} are on one server, by their dsn: both would act on all of "
-        "its sessions, each by a policy and limits of its own; keep one of them"
-        for one, other in combinations(settings.databases, 2)
-        if places(one.dsn) & places(other.dsn)
-    ]
-    policies = {d.policy.name: d.policy for d in settings.databases}
-    found += [
-        f"policy {name}: clear.for is shorter than remediate.settle, so that an incident may close before "
-        "its next step is due"
-        for name, policy in policies.items()
-        if policy.clear.hold_for < policy.remediate.settle
-    ]
-    if settings.web and not ip_address(settings.web.host).is_loopback:
-        found.append(
-            f"web.listen: {settings.web.host} port {settings.web.port} can be reached from other machines; "
-            "there is no login, and whoever asks sees users and services"
-        )
-    return tuple(found)
 
 
 def _service(service: targets.Service) -> ServiceSettings:

@@ -454,6 +454,23 @@ def test_a_warning_when_a_policy_decides_for_nothing(tmp_path: Path) -> None:
     assert warning == f"{tmp_path / 'config.yaml'}: no database uses the policy web"
 
 
+def test_a_warning_when_a_suspect_can_never_be_the_culprit(tmp_path: Path) -> None:
+    """It has no containers whose addresses are its own, and nobody said what its sessions look like."""
+    text = """
+    services:
+      - {name: api, compose: {project: shop, service: api}}
+      - {name: unit, command: {restart: [a], inspect: [b]}}
+      - {name: known, command: {restart: [a], inspect: [b]}, sessions: {users: [shop]}}
+    policies:
+      - name: default
+        remediate: {steps: [{restart: {service: culprit}}]}
+    """
+    (warning,) = loaded(tmp_path, text).warnings
+    assert warning.startswith("policy default: unit can never be the culprit: ")
+    assert "services[].sessions" in warning
+    assert loaded(tmp_path, text.replace("{service: culprit}", "{service: unit}")).warnings == ()
+
+
 def test_a_secret_shows_only_when_asked(tmp_path: Path) -> None:
     """In no repr, string, copy or pickle."""
     secret = Secret("hunter2")
