@@ -224,7 +224,7 @@ def _attended(
 ) -> _Attended:
     """Make whom to tell of life, and what runs beside the checks: the web server, if one is asked for."""
     settings = reload.settings
-    watchers = Watchers(Notifier.from_env(env), Heartbeat(settings.state_dir))
+    watchers = Watchers(Notifier.from_env(env), Heartbeat(settings.state_dir, mode.value))
     observer.join(watchers)
     if settings.web is None:
         return watchers, ()

@@ -37,6 +37,7 @@ class HeartbeatStatus:
         pid: The daemon's process, in its own pid namespace; None when there is none.
         detail: Why there is none, or what has stalled.
         standing_by: Databases on which another one has the right to act.
+        mode: In which mode the daemon runs; empty when it did not say.
     """
 
     pulse: Pulse
@@ -45,6 +46,7 @@ class HeartbeatStatus:
     pid: int | None = None
     detail: str = ""
     standing_by: tuple[str, ...] = ()
+    mode: str = ""
 
 
 class Heartbeat:
@@ -52,10 +54,12 @@ class Heartbeat:
 
     Args:
         state_dir: Where the file is.
+        mode: In which mode the daemon runs.
     """
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, mode: str = "") -> None:
         self._path = state_dir / _NAME
+        self._mode = mode
         self._told: object = None
 
     def beat(self, max_age: timedelta, stalled: Sequence[str] = (), standing_by: Sequence[str] = ()) -> bool:
@@ -85,7 +89,7 @@ class Heartbeat:
 
     def _write(self, max_age: timedelta, stalled: Sequence[str], standing_by: Sequence[str]) -> None:
         # Not synced: after a crash of the machine no beat is wanted. Renamed: nobody reads half of it.
-        said = {"pid": os.getpid(), "max_age": max_age.total_seconds()}
+        said = {"pid": os.getpid(), "mode": self._mode, "max_age": max_age.total_seconds()}
         text = json.dumps(said | {"stalled": list(stalled), "standing_by": list(standing_by)})
         new = self._path.with_name(f"{_NAME}.new")
         new.unlink(missing_ok=True)
@@ -111,6 +115,7 @@ def read(state_dir: Path, now: datetime) -> HeartbeatStatus:
             said = json.loads(file.read(_MOST))
         max_age, pid = timedelta(seconds=said["max_age"]), int(said["pid"])
         stalled, waits = ", ".join(said.get("stalled", ())), tuple(map(str, said.get("standing_by", ())))
+        mode = str(said.get("mode", ""))
     except FileNotFoundError:
         return HeartbeatStatus(Pulse.MISSING, detail=f"{path} does not exist; no cycle was completed yet")
     except OSError as error:
@@ -122,6 +127,6 @@ def read(state_dir: Path, now: datetime) -> HeartbeatStatus:
         return HeartbeatStatus(Pulse.STALE, age, max_age, pid)
     if stalled:
         return HeartbeatStatus(
-            Pulse.STALLED, age, max_age, pid, f"no check of {stalled} was completed in time"
+            Pulse.STALLED, age, max_age, pid, f"no check of {stalled} was completed in time", mode=mode
         )
-    return HeartbeatStatus(Pulse.FRESH, age, max_age, pid, standing_by=waits)
+    return HeartbeatStatus(Pulse.FRESH, age, max_age, pid, standing_by=waits, mode=mode)

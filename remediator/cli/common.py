@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 import click
 
 from remediator import log, render
+from remediator.adapters import heartbeat
+from remediator.adapters.clock import SystemClock
 from remediator.adapters.notify import url_fault
 from remediator.config import Settings, find, load
 from remediator.core.model import Mode
@@ -62,6 +64,18 @@ def settings_from(config: Path | None, *, thorough: bool = False) -> Settings:
 def mode_of(settings: Settings, override: str | None) -> Mode:
     """The mode in force."""
     return Mode(override) if override else settings.mode
+
+
+def mode_asked(settings: Settings, override: str | None = None) -> Mode:
+    """The mode in force; a daemon that runs in the other one is told of, unless the mode was asked for."""
+    if override is None:
+        runs = heartbeat.read(settings.state_dir, SystemClock().now().at).mode
+        if runs not in ("", settings.mode.value):
+            text = f"the daemon that runs is in mode {runs}, whatever the config says ({settings.mode})"
+            say(
+                f"{text}: a restart puts that in force, `--mode {runs}` asks about the daemon's own", err=True
+            )
+    return mode_of(settings, override)
 
 
 def quiet_logs(settings: Settings) -> None:

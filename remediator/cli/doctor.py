@@ -11,7 +11,7 @@ from remediator import doctor as doctors
 from remediator.cli.common import (
     config_option,
     format_option,
-    mode_of,
+    mode_asked,
     mode_option,
     print_json,
     quiet_logs,
@@ -42,7 +42,7 @@ def doctor(config: Path | None, mode: str | None, form: str) -> int:
     """
     settings = settings_from(config, thorough=True)
     quiet_logs(settings)
-    findings = asyncio.run(doctors.examine(settings, mode_of(settings, mode)))
+    findings = asyncio.run(doctors.examine(settings, mode_asked(settings, mode)))
     for finding in findings:
         mark, colour = _MARKS[finding.grade]
         if form == "json":

@@ -16,7 +16,7 @@ from remediator.adapters.recording import SqliteRecording
 from remediator.cli.common import (
     config_option,
     format_option,
-    mode_of,
+    mode_asked,
     mode_option,
     page_width,
     print_json,
@@ -66,7 +66,7 @@ def history(
     quiet_logs(settings)
     now = SystemClock().now().at
     windows = {d.name: window_at(d.policy.maintenance, now) for d in settings.databases}
-    chosen = mode_of(settings, mode)
+    chosen = mode_asked(settings, mode)
     incidents, entries, standings = asyncio.run(_history(settings, chosen, since))
     by_incident = {i.id: [e for e in entries if e.intent.incident == i.id] for i in incidents}
     if form == "json":
@@ -122,7 +122,7 @@ def show(context: click.Context, config: Path | None, mode: str | None, form: st
     above = context.parent.params if context.parent else {}
     settings = settings_from(config or above.get("config"))
     quiet_logs(settings)
-    chosen = mode_of(settings, mode or above.get("mode"))
+    chosen = mode_asked(settings, mode or above.get("mode"))
     bundle = asyncio.run(_bundle(settings, chosen, incident))
     if isinstance(bundle, tuple):
         _say_which(incident, bundle, chosen)

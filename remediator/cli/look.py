@@ -18,7 +18,7 @@ from remediator.adapters.recording import SqliteRecording
 from remediator.cli.common import (
     config_option,
     format_option,
-    mode_of,
+    mode_asked,
     mode_option,
     print_json,
     print_lines,
@@ -54,6 +54,7 @@ def check(config: Path | None, form: str) -> int:
     """
     settings = settings_from(config)
     quiet_logs(settings)
+    mode = mode_asked(settings)
     looks = asyncio.run(_check(settings))
     if form == "nagios":
         policies = {d.name: d.policy for d in settings.databases}
@@ -62,7 +63,7 @@ def check(config: Path | None, form: str) -> int:
         if form == "json":
             print_json([render.assessment_record(name, look)])
         elif form == "text":
-            print_lines(render.assessment_lines(name, look, settings.mode))
+            print_lines(render.assessment_lines(name, look, mode))
     return max((_code(look.assessment) for look in looks.values()), key=_SEVERITY.index)
 
 
@@ -158,7 +159,7 @@ def plan(config: Path | None, mode: str | None, form: str, *, every: bool) -> in
     """
     settings = settings_from(config)
     quiet_logs(settings)
-    chosen = mode_of(settings, mode)
+    chosen = mode_asked(settings, mode)
     turns = asyncio.run(_plan(settings, chosen))
     for name, turn in turns.items():
         if turn.plan is None:

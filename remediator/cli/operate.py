@@ -13,7 +13,7 @@ import click
 from remediator.adapters import heartbeat
 from remediator.adapters.clock import SystemClock
 from remediator.adapters.ledger import SqliteLedger
-from remediator.cli.common import config_option, mode_of, mode_option, say, settings_from
+from remediator.cli.common import config_option, mode_asked, mode_option, say, settings_from
 from remediator.cli.exits import Exit
 from remediator.cli.types import DURATION
 from remediator.config import Settings
@@ -82,7 +82,7 @@ def ack(config: Path | None, mode: str | None) -> int:
     in this mode.
     """
     settings = settings_from(config)
-    chosen = mode_of(settings, mode)
+    chosen = mode_asked(settings, mode)
     locks = _with_ledger(settings, chosen, lambda store: store.acknowledge())
     for lock in locks:
         say(f"unlocked {lock.scope}: {lock.reason}")
@@ -121,4 +121,5 @@ def health(config: Path | None) -> int:
     if status.standing_by:
         names = ", ".join(status.standing_by)
         say(f"standing by for {names}; `remediator check` names who has the right to act")
+    mode_asked(settings)
     return Exit.OK if status.pulse is heartbeat.Pulse.FRESH else Exit.FAILED

@@ -50,6 +50,16 @@ def test_new_expectation_is_told(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["heartbeat"]
 
 
+def test_the_mode_is_told_for_as_long_as_the_daemon_lives(tmp_path: Path) -> None:
+    """Of one that has ended nobody wants to know."""
+    heartbeat = Heartbeat(tmp_path, "enforce")
+    heartbeat.beat(MINUTE)
+    assert read(tmp_path, _now()).mode == "enforce"
+    assert read(tmp_path, _now() + 2 * MINUTE).mode == ""
+    heartbeat.beat(MINUTE, ["shop"])
+    assert read(tmp_path, _now()).mode == "enforce"
+
+
 def test_a_database_that_has_stalled_is_named(tmp_path: Path) -> None:
     """Until its checks come to an end again; a beat that is too old is stale whatever it said."""
     heartbeat = Heartbeat(tmp_path)

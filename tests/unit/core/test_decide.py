@@ -153,9 +153,12 @@ def test_a_percentage_of_a_hundred_slots_is_that_many(percentage: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("per_step", "acts"), [(0.5, 48), (0.25, 24), (0.29, 27), (10, 10), (1, 1), (1.0, 60)]
+    ("per_step", "acts"),
+    [(0.5, 48), (0.25, 24), (0.29, 27), (10, 10), (1, 1), (1.0, 60), ((0.5, 10), 10), ((10, 0.5), 10)],
 )
-def test_the_limit_per_step_is_a_number_or_a_share_of_the_used_slots(per_step: float, acts: int) -> None:
+def test_the_limit_per_step_is_a_number_or_a_share_of_the_used_slots(
+    per_step: float | Sequence[float], acts: int
+) -> None:
     """Whatever the target needs."""
     policy = make_policy(until=0.1, per_step=per_step)
     step = plan_for(policy=policy, sample=make_sample(used=96), sessions=idle_sessions(60)).steps[0]
