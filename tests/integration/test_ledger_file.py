@@ -56,8 +56,12 @@ async def _pids(state_dir: Path) -> list[int]:
 
 
 async def test_file_is_private_and_durable(tmp_path: Path) -> None:
-    """Only the owner may read who was terminated; what is committed has reached the disk."""
+    """Only the owner may read who was terminated; a commit returns once it has reached the disk."""
     await _filled(tmp_path)
+    store = SqliteLedger.open(tmp_path, Mode.ENFORCE)
+    # No death of a process shows a write that only the kernel had: what SQLite was told must do.
+    assert await store._write(lambda db: db.execute("PRAGMA synchronous").fetchone()) == (2,)  # noqa: SLF001
+    await store.close()
     path = tmp_path / "ledger.db"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with closing(sqlite3.connect(path)) as db:
