@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any, cast
+
+import pytest
 
 from remediator.core.events import Event
 from remediator.core.plan import Objection
 from remediator.core.policy import Rate, RestartService
 from remediator.cycle.unwatched import settle_unwatched
+from remediator.ports import LedgerStore
 from remediator.testing import Reaction
 from tests.builders import make_policy
-from tests.unit.cycle_world import RESTART, TERMINATE, World
+from tests.unit.cycle_world import RESTART, TERMINATE, World, breathe
 
 
 def _world(**more: object) -> World:
@@ -21,9 +25,30 @@ def _world(**more: object) -> World:
     return world
 
 
-async def test_never_two_restarts_of_a_service_at_once() -> None:
+class _Slow:
+    """A ledger that takes its time over each call, as on a disk; others have their turn meanwhile."""
+
+    def __init__(self, ledger: object) -> None:
+        self._ledger = ledger
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._ledger, name)
+
+        async def slowly(*arguments: object) -> object:
+            await breathe()
+            found: object = await call(*arguments)
+            await breathe()
+            return found
+
+        return slowly
+
+
+@pytest.mark.parametrize("slow", [False, True])
+async def test_never_two_restarts_of_a_service_at_once(*, slow: bool) -> None:
     """Both databases are critical at the same moment; one restarts, the other one waits for it."""
     world = _world(restart_per_service=Rate(10, timedelta(hours=1)))
+    if slow:
+        world.fresh_cycles(cast("LedgerStore", _Slow(world.store)))
     for _ in range(60):
         await world.turn()
         open_entries = [e for e in world.entries if e.outcome is None]
