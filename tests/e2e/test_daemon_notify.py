@@ -58,7 +58,8 @@ def test_a_leak_is_told_from_its_opening_to_its_relief(app: str, watch: str, tmp
     assert len(hook.titles) == len(set(hook.titles))
     assert opened["title"].startswith("shop: slots run out, ")
     assert opened["title"].endswith("[critical, enforce]")
-    for part in ("Why: ", "Will be done: terminate sessions idle", f"Incident: {identity}", " UTC"):
+    looks = "Looks like: "
+    for part in ("Why: ", looks, "Will be done: terminate sessions idle", f"Incident: {identity}", " UTC"):
         assert part in opened["message"]
     assert "of leaky; oldest idle for" in acted["message"]
     assert "DRY RUN" not in str(hook.received)

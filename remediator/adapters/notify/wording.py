@@ -31,6 +31,7 @@ _OUTCOMES = {
     "": "its outcome is not known yet",
 }
 
+_LOOKS = {"leak": "a leak", "peak": "a load peak", "unclear": "neither clearly a leak nor a load peak"}
 _DOUBTFUL = frozenset({"denied", "unconfirmed", "refuted", "unknown", ""})
 
 
@@ -92,6 +93,7 @@ class Writer:
         """An incident opened, with the plan that followed if there is one."""
         lines = [
             ("Why", told.text("because")),
+            ("Looks like", _kind(told)),
             ("Would be done" if self._dry_run else "Will be done", _steps(plan) if plan else ""),
             (
                 "For you",
@@ -175,6 +177,12 @@ def clean(text: str, limit: int) -> str:
 def gist(because: str) -> str:
     """A reason without its figures: the same reason with other figures is no news."""
     return re.sub(r"\d+(?:[.:]\d+)*", "#", because)
+
+
+def _kind(opened: Told) -> str:
+    """Whether it is a leak, whose, and what shows it."""
+    kind, evidence = opened.text("diagnosis"), _named(opened.text("evidence"))
+    return f"{_LOOKS.get(kind, kind)}: {evidence}" if kind and evidence else ""
 
 
 def _terminated(acts: Sequence[Told], *, dry_run: bool) -> list[str]:

@@ -73,7 +73,8 @@ def _changes(before: Snapshot, now: Snapshot) -> Iterator[str]:
         yield f"{count(before.blind_since, 'audit')} since then could not read the server"
     if before.used is not None and now.used is not None:
         if before.used != now.used:
-            yield f"{now.used - before.used:+d} used slots, {now.used} now"
+            noun = "used slot" if abs(now.used - before.used) == 1 else "used slots"
+            yield f"{now.used - before.used:+d} {noun}, {now.used} now"
         more = Counter(now.idle)
         more.subtract(before.idle)
         for owner, number in sorted(more.items(), key=lambda item: (-abs(item[1]), item[0])):

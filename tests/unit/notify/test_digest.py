@@ -48,6 +48,15 @@ def test_an_opening_comes_with_its_plan() -> None:
     assert (opened.kind, opened.tone, opened.database) == (Kind.OPENED, Tone.ALARM, "shop")
 
 
+def test_an_opening_says_whether_it_is_a_leak_and_whose() -> None:
+    """With what shows it; a name in it is no link."""
+    evidence = "34 of 35 sessions idle for 1m or longer (97.1%), 24 of them of container evil.example; 1 busy"
+    opening = of_incident(Event.INCIDENT_OPENED, because="full", diagnosis="leak", evidence=evidence)
+    (opened,) = taken([opening, PLAN])
+    said = evidence.replace("evil.example", "evil[.]example")
+    assert opened.body.splitlines()[:2] == ["Why: full", f"Looks like: a leak: {said}"]
+
+
 def test_an_opening_does_not_wait_for_its_plan_for_long() -> None:
     """Docker may take its time."""
     slow = digest()
