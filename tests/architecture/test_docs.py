@@ -149,6 +149,14 @@ def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
             assert anchor in anchors(target), link
 
 
+def test_the_config_that_is_shown_first_is_the_one_to_begin_with() -> None:
+    """What the README shows is what the installation copies, but for the line that says what it is."""
+    (shown,) = blocks((ROOT / "README.md").read_text(encoding="utf-8"), "yaml")
+    comment, _, installed = (ROOT / "systemd" / "config.yaml").read_text(encoding="utf-8").partition("\n")
+    assert comment.startswith("#")
+    assert installed == shown
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_whole_config_is_valid(page: Path, tmp_path: Path) -> None:
     """A block that begins with the version is a config that can be used as it stands."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from datetime import UTC, datetime
@@ -182,8 +183,10 @@ def _install(system: SystemdContainer) -> None:
     system.run("systemd-sysusers", sysusers)
     system.run("install", "-d", "-m", "0755", "/etc/remediator")
     system.run("install", "-d", "-m", "0700", CREDENTIALS)
+    secret = 'umask 077 && printf "%s\\n" "$1" >"$2"'
+    system.run("sh", "-c", secret, "-", PASSWORD, f"{CREDENTIALS}/remediator_password")
     group = DOCKER_SOCKET.stat().st_gid
-    system.run("groupadd", "--gid", str(group), "docker")
+    system.run("groupadd", "--force", "--gid", str(group), "docker")
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +203,6 @@ def machine(docker_engine: DockerEngine, postgres_versions: Mapping[int, Path]) 
         try:
             _install(system)
             machine = Machine(system, server)
-            machine.write(f"{CREDENTIALS}/remediator_password", f"{PASSWORD}\n")
             machine.give_back()
             yield machine
             machine.give_back()
@@ -442,3 +444,37 @@ def test_unix_sockets_alone_are_enough(machine: Machine) -> None:
     (pid,) = machine.shown("MainPID")
     interfaces = machine.system.run("cat", f"/proc/{pid}/net/dev").splitlines()[2:]
     assert [line.split(":")[0].strip() for line in interfaces] == ["lo"]
+
+
+def test_an_upgrade_goes_on_where_it_was_and_a_removal_leaves_nothing(machine: Machine) -> None:
+    """The how-to's own lines, as far as they need neither a checkout nor a package index."""
+    machine.begin(machine.config())
+    machine.systemctl("start", "remediator")
+    machine.await_event("cycle")
+    machine.remediator("pause", "--for=1h")
+    before = machine.shown("MainPID")
+    machine.system.run("sh", "-c", "mkdir -p /root/dist && cp /root/remediator-*.whl /root/dist/")
+    _follow(machine, "Upgrade", "make wheel", "--requirement requirements")
+    machine.await_event("daemon_stopping")
+    wait_until(lambda: len(machine.events("daemon_started")) == 2, what="the upgraded daemon", every=0.2)
+    assert machine.shown("MainPID") != before
+    assert machine.remediator("resume").strip() == "resumed"
+    machine.system.run("cp", "-a", "/opt/remediator", "/root/kept")
+    try:
+        _follow(machine, "Remove")
+        assert machine.shown("LoadState", "ActiveState") == ("not-found", "inactive")
+        everywhere = ("find", "/etc", "/opt", "/var/lib", "/usr/local", "-name", "*remediator*")
+        assert machine.system.run(*everywhere) == ""
+        assert "no such user" in machine.system.run("id", "remediator", check=False)
+    finally:
+        machine.system.run("mv", "/root/kept", "/opt/remediator")
+        _install(machine.system)
+
+
+def _follow(machine: Machine, heading: str, *without: str) -> None:
+    """Run a section's commands, each with its errors, in root's home directory."""
+    page = (ROOT / "docs" / "how-to" / "systemd.md").read_text()
+    (block,) = re.findall(rf"^## {heading}\n.*?^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    lines = [line for line in block.splitlines() if not any(part in line for part in without)]
+    assert len(lines) >= 5
+    machine.system.run("sh", "-ec", "cd /root\n" + "\n".join(lines))
