@@ -118,6 +118,9 @@ def test_it_can_be_read_without_scripts(app: str, watch: str, browser: Browser, 
         assert page.locator("noscript meta[http-equiv=refresh]").count() == 1
         assert page.locator(".plot svg polyline").count() >= 1
         assert page.locator(".plot svg .mark").count() >= 2
+        box = page.locator(".plot svg text").last.bounding_box()
+        assert box is not None
+        assert box["height"] > 9, "the axis can be read on a phone, too"
         assert page.locator("#readings-1 tbody tr").count() > 1
         assert "Terminate" in page.locator("ol.story").inner_text()
 
