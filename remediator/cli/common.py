@@ -47,18 +47,22 @@ def format_option(*formats: str) -> Callable[[Command], Command]:
     )
 
 
-def settings_from(config: Path | None, *, thorough: bool = False) -> Settings:
+def settings_from(config: Path | None, *, thorough: bool = False, secrets: bool = True) -> Settings:
     """Read the settings.
 
     Args:
         config: What the command line says.
         thorough: Look into the URLs of notifications too, which takes a second when there are any.
+        secrets: Read the files that hold secrets. What looks only at the state directory needs none, and must
+            work for whoever has none at hand.
 
     Raises:
         ConfigError: There is no config file, or it has mistakes.
     """
     path = find(config, os.environ)
-    return load(path, os.environ, url_fault) if thorough else load(path, os.environ)
+    if thorough:
+        return load(path, os.environ, url_fault, secrets=secrets)
+    return load(path, os.environ, secrets=secrets)
 
 
 def mode_of(settings: Settings, override: str | None) -> Mode:

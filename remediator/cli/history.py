@@ -36,7 +36,6 @@ from remediator.core.plan import RestartReplica
 from remediator.core.text import count
 from remediator.cycle import read_standing
 from remediator.errors import RecordingError
-from remediator.looking import looking
 from remediator.recurrence import window_at
 
 # Between the intent and the question nothing is waited for, but a machine may be busy.
@@ -62,7 +61,7 @@ def history(
     """
     if context.invoked_subcommand is not None:
         return Exit.OK
-    settings = settings_from(config)
+    settings = settings_from(config, secrets=False)
     quiet_logs(settings)
     now = SystemClock().now().at
     windows = {d.name: window_at(d.policy.maintenance, now) for d in settings.databases}
@@ -85,10 +84,13 @@ async def _history(
     settings: Settings, mode: Mode, since: timedelta
 ) -> tuple[tuple[Incident, ...], tuple[Entry, ...], dict[str, Standing]]:
     now = SystemClock().now()
-    async with looking(settings, mode) as (_, _cycles, store):
+    store = SqliteLedger(settings.state_dir, mode, read_only=True)
+    try:
         incidents, entries = await store.history(now.at - since)
         standings = {d.name: await read_standing(store, d.name, d.policy, now) for d in settings.databases}
         return incidents, entries, standings
+    finally:
+        await store.close()
 
 
 async def _no_incidents(settings: Settings, mode: Mode, since: timedelta) -> str:
@@ -120,7 +122,7 @@ def show(context: click.Context, config: Path | None, mode: str | None, form: st
     Exit codes: 0 it is shown, 1 there is no such incident, 78 the config is wrong.
     """
     above = context.parent.params if context.parent else {}
-    settings = settings_from(config or above.get("config"))
+    settings = settings_from(config or above.get("config"), secrets=False)
     quiet_logs(settings)
     chosen = mode_asked(settings, mode or above.get("mode"))
     bundle = asyncio.run(_bundle(settings, chosen, incident))

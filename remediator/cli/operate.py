@@ -42,7 +42,7 @@ def pause(config: Path | None, length: timedelta | None, reason: str) -> int:
         raise click.BadParameter(
             "must be longer than nothing; leave it out for a pause without end", param_hint="--for"
         )
-    settings = settings_from(config)
+    settings = settings_from(config, secrets=False)
 
     async def put_in_force(store: SqliteLedger) -> tuple[Pause, str]:
         now = stamped(SystemClock().now(), await store.clock())
@@ -65,7 +65,7 @@ def pause(config: Path | None, length: timedelta | None, reason: str) -> int:
 @config_option
 def resume(config: Path | None) -> int:
     """End a pause."""
-    settings = settings_from(config)
+    settings = settings_from(config, secrets=False)
     was_paused = _with_ledger(settings, settings.mode, lambda store: store.resume())
     say("resumed" if was_paused else "was not paused")
     return Exit.OK
@@ -81,7 +81,7 @@ def ack(config: Path | None, mode: str | None) -> int:
     from. They stay untouched until a person has looked; this says that one has, for everything locked
     in this mode.
     """
-    settings = settings_from(config)
+    settings = settings_from(config, secrets=False)
     chosen = mode_asked(settings, mode)
     locks = _with_ledger(settings, chosen, lambda store: store.acknowledge())
     for lock in locks:
@@ -114,7 +114,7 @@ def health(config: Path | None) -> int:
     \b
     Exit codes: 0 it is, 1 it is not, or there is no daemon.
     """
-    settings = settings_from(config)
+    settings = settings_from(config, secrets=False)
     status = heartbeat.read(settings.state_dir, SystemClock().now().at)
     age = f", last cycle {duration(status.age)} ago" if status.age is not None else ""
     say(f"{status.pulse}{age}" + (f": {status.detail}" if status.detail else ""))

@@ -70,9 +70,9 @@ def replay(
     """
     if until >= since:
         raise click.UsageError("--until is how long ago to stop: it must be shorter than --since")
-    settings = settings_from(config)
+    settings = settings_from(config, secrets=False)
     quiet_logs(settings)
-    tried = load(other, os.environ) if other is not None else settings
+    tried = load(other, os.environ, secrets=False) if other is not None else settings
     names = [d.name for d in tried.databases]
     if only is not None and only not in names:
         raise click.BadParameter(f"{only!r} is not among {', '.join(names)}", param_hint="--database")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from remediator.config.load import find, load
 from remediator.config.schema import schema
-from remediator.config.secret import MASK, Secret, revealing
+from remediator.config.secret import MASK, Secret, UnreadSecret, revealing
 from remediator.config.settings import (
     AuditSettings,
     CommandTarget,
@@ -31,6 +31,7 @@ __all__ = [
     "Secret",
     "ServiceSettings",
     "Settings",
+    "UnreadSecret",
     "WebSettings",
     "find",
     "load",

@@ -17,6 +17,7 @@ from remediator.config.interpolate import interpolate
 from remediator.config.passwords import Password, read_password
 from remediator.config.problems import Problems, did_you_mean, key_name, printable, quoted
 from remediator.config.schema import Root, keys_at
+from remediator.config.secret import UnreadSecret
 from remediator.config.settings import Settings
 from remediator.config.source import Source, SourceError, read
 from remediator.errors import ConfigError
@@ -65,7 +66,13 @@ def find(explicit: Path | None, env: Mapping[str, str]) -> Path:
     raise ConfigError((f"no configuration file: neither --config nor $REMEDIATOR_CONFIG, nor {looked}",))
 
 
-def load(path: Path, env: Mapping[str, str], url_fault: Callable[[str], str] = lambda _: "") -> Settings:
+def load(
+    path: Path,
+    env: Mapping[str, str],
+    url_fault: Callable[[str], str] = lambda _: "",
+    *,
+    secrets: bool = True,
+) -> Settings:
     """Read, validate and resolve the configuration.
 
     Args:
@@ -73,6 +80,7 @@ def load(path: Path, env: Mapping[str, str], url_fault: Callable[[str], str] = l
         env: The environment, for `${VAR}`, `REMEDIATOR_*`, `PG*` and `DATABASE_URL`.
         url_fault: Says what is wrong with the URL of somebody who is to be notified, without any of it;
             empty when nothing is.
+        secrets: Read the files that hold secrets. Without them nothing can be connected to, and nobody told.
 
     Raises:
         ConfigError: With one line for each mistake in the file, the environment and the secrets they name.
@@ -87,7 +95,7 @@ def load(path: Path, env: Mapping[str, str], url_fault: Callable[[str], str] = l
     inline = [what for what, section, key in _WRITTEN_HERE if _inline(root, section, key, problems.source)]
     model = _validate(root, problems)
     Checker(model, root, problems).run()
-    files = _Files(root, path.parent.absolute(), env, problems)
+    files = _Files(root, path.parent.absolute(), env, problems, secrets)
     passwords = dict(_passwords(model, files))
     urls = dict(_urls(model, files, url_fault))
     if problems:
@@ -223,14 +231,17 @@ def _inline(root: tree.Mapping, section: str, key: str, source: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Files:
-    """Reads the files that hold secrets."""
+    """Reads the files that hold secrets, if they are wanted."""
 
     root: tree.Mapping
     directory: Path
     env: Mapping[str, str]
     problems: Problems
+    wanted: bool
 
     def read(self, written: str, loc: tree.Loc) -> Password | None:
+        if not self.wanted:
+            return Password(UnreadSecret(), Path(written))
         node = tree.near(self.root, loc)
         foreign = not isinstance(node, tree.Scalar) or node.foreign
         try:
@@ -254,7 +265,7 @@ def _urls(model: Root, files: _Files, fault_of: Callable[[str], str]) -> Iterato
         url, loc = target.url, ("notify", index, "url_file" if target.url_file else "url")
         read = files.read(target.url_file, loc) if target.url_file else None
         if read is not None:
-            url = read.secret.reveal()
+            url = read.secret.reveal() if files.wanted else None
             yield target.name, read
         if url and (fault := fault_of(url)) and not tree.lost(files.root, loc):
             node = tree.near(files.root, loc)

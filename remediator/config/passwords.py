@@ -18,9 +18,10 @@ CONTAINER_SECRETS = Path("/run/secrets")
 
 @dataclass(frozen=True, slots=True)
 class Password:
-    """A password that was read from a file.
+    """A password from a file.
 
     Attributes:
+        secret: Unread where it is not wanted; the file's path is then as it was written.
         warning: What should be looked at; empty when nothing.
     """
 

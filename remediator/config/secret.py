@@ -47,11 +47,31 @@ class Secret:
         raise TypeError("a secret is not written down")
 
 
+class UnreadSecret(Secret):
+    """One in a file that was left alone: who loaded the settings said that no secret is needed."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def reveal(self) -> NoReturn:
+        """There is nothing to show.
+
+        Raises:
+            RuntimeError: Always; an empty value would look like a wrong one to whom it is sent.
+        """
+        raise RuntimeError("a secret is used that was not read: load the settings with secrets=True")
+
+
 def revealing(url: Secret) -> tuple[Secret, ...]:
     """A secret URL and those of its parts that give access: whoever fails to use it may repeat only one.
 
     Short parts, plain words and host names are left out, since masking them would blacken innocent text.
+    Of one that was not read there is nothing that could be repeated.
     """
+    if isinstance(url, UnreadSecret):
+        return ()
     whole = url.reveal()
     userinfo = whole.partition("://")[2].rpartition("@")[0]
     parts = set(_SEPARATORS.split(whole.partition("://")[2]))

@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
-from remediator.config.secret import Secret, revealing
+from remediator.config.secret import Secret, UnreadSecret, revealing
 from remediator.core.attribution import Claim
 from remediator.core.audit.facts import Connections
 from remediator.core.model import Mode
@@ -213,6 +213,7 @@ class Settings:
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        """All secret values, for whoever has to keep them out of output."""
-        passwords = (database.password for database in self.databases if database.password)
+        """All secret values that are known, for whoever has to keep them out of output."""
+        given = (database.password for database in self.databases if database.password)
+        passwords = (password for password in given if not isinstance(password, UnreadSecret))
         return (*passwords, *(secret for target in self.notify for secret in revealing(target.url)))

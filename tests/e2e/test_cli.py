@@ -185,6 +185,29 @@ def test_history_pause_and_modes(app: str, watch: str, tmp_path: Path) -> None:
     assert daemon.run("resume").stdout == "resumed\n"
 
 
+def test_what_looks_at_the_state_directory_alone_needs_no_secret(tmp_path: Path) -> None:
+    """At night `pause` works in a bare shell: nobody has to find out first where passwords are kept."""
+    daemon = Daemon(tmp_path, NOWHERE)
+    daemon.config["databases"][0]["password_file"] = "remediator_password"
+    daemon.config["notify"] = [{"name": "oncall", "url_file": "oncall_url"}]
+    daemon.write_config()
+    assert daemon.run("pause", "--for", "1h").stdout.startswith("paused until 2")
+    shown = daemon.run("history")
+    assert (shown.returncode, records(shown.stdout)[-1]["pause"]["reason"]) == (0, "")
+    assert daemon.run("resume").stdout == "resumed\n"
+    assert daemon.run("ack").stdout == "nothing was locked (enforce)\n"
+    assert daemon.run("health").stdout.startswith("missing")
+    assert daemon.run("replay", "--policy", str(daemon.config_file)).returncode == 3
+    assert daemon.run("history", "show", "last").returncode == 1
+    for command in (["config", "check"], ["check"], ["run", "--once"], ["doctor"], ["notify", "test"]):
+        refused = daemon.run(*command)
+        assert refused.returncode == 78, command
+        assert [line.split(": ")[-2] for line in refused.stderr.splitlines()] == [
+            "databases[0].password_file",
+            "notify[0].url_file",
+        ], command
+
+
 def test_a_terminal_gets_text_and_a_pipe_gets_json(app: str, watch: str, tmp_path: Path) -> None:
     """For every command that has both, without being asked."""
     daemon = Daemon(tmp_path, watch)

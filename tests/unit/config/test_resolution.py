@@ -485,6 +485,28 @@ def test_a_secret_shows_only_when_asked(tmp_path: Path) -> None:
     assert settings.databases[0].password == secret
 
 
+def test_secrets_are_left_alone_where_none_is_needed(tmp_path: Path) -> None:
+    """All else is validated; a secret that was not read is never taken for an empty one."""
+    text = (
+        "databases: [{name: shop, dsn: postgresql://me@db, password_file: pw}]\n"
+        "notify: [{name: oncall, url_file: ./missing}]\n"
+    )
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        load(path, {})
+    settings = load(path, {}, secrets=False)
+    assert settings.secrets == ()
+    password, url = settings.databases[0].password, settings.notify[0].url
+    assert password is not None
+    for secret in (password, url):
+        with pytest.raises(RuntimeError, match="was not read"):
+            secret.reveal()
+    path.write_text(text + "polices: []")
+    with pytest.raises(ConfigError, match="polices"):
+        load(path, {}, secrets=False)
+
+
 def test_a_warning_when_everyone_can_write_the_config(tmp_path: Path) -> None:
     """Whoever can write it can name programs to run."""
     path = tmp_path / "config.yaml"
