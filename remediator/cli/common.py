@@ -21,6 +21,7 @@ from remediator.core.model import Mode
 from remediator.core.text import visible
 
 _NARROWEST = 40
+NO_LEDGER = "no ledger in {}: no daemon has run with this config yet"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -76,9 +77,7 @@ def mode_asked(settings: Settings, override: str | None = None) -> Mode:
         runs = heartbeat.read(settings.state_dir, SystemClock().now().at).mode
         if runs not in ("", settings.mode.value):
             text = f"the daemon that runs is in mode {runs}, whatever the config says ({settings.mode})"
-            say(
-                f"{text}: a restart puts that in force, `--mode {runs}` asks about the daemon's own", err=True
-            )
+            say(f"{text}; `--mode {runs}` is about what is its own, and only a restart changes it", err=True)
     return mode_of(settings, override)
 
 

@@ -13,9 +13,11 @@ import click
 from remediator import render
 from remediator.adapters import heartbeat
 from remediator.adapters.clock import SystemClock
+from remediator.adapters.ledger import has_ledger
 from remediator.adapters.postgres import PostgresDatabase
 from remediator.adapters.recording import SqliteRecording
 from remediator.cli.common import (
+    NO_LEDGER,
     config_option,
     format_option,
     mode_asked,
@@ -23,6 +25,7 @@ from remediator.cli.common import (
     print_json,
     print_lines,
     quiet_logs,
+    say,
     settings_from,
 )
 from remediator.cli.exits import Exit
@@ -160,6 +163,8 @@ def plan(config: Path | None, mode: str | None, form: str, *, every: bool) -> in
     settings = settings_from(config)
     quiet_logs(settings)
     chosen = mode_asked(settings, mode)
+    if not has_ledger(settings.state_dir):
+        say(NO_LEDGER.format(settings.state_dir), err=True)
     turns = asyncio.run(_plan(settings, chosen))
     for name, turn in turns.items():
         if turn.plan is None:

@@ -158,6 +158,8 @@ def test_history_pause_and_modes(app: str, watch: str, tmp_path: Path) -> None:
     """Each mode has its own history; a pause is for both; how far back is looked can be said."""
     daemon = Daemon(tmp_path, watch, mode="dry-run")
     assert daemon.run("history", "--format", "text").stdout.startswith(f"no ledger in {daemon.state_dir}: ")
+    # On a machine where no daemon runs, or with its directory missing, nothing is known of pauses and limits.
+    assert daemon.run("plan").stderr.startswith(f"no ledger in {daemon.state_dir}: ")
     with open_idle(app, 34):
         daemon.run("check")
         assert daemon.run("run", "--once").returncode == 0
@@ -165,7 +167,9 @@ def test_history_pause_and_modes(app: str, watch: str, tmp_path: Path) -> None:
     spent = {b["rule"]: b["used"] for b in standing["budgets"] if b["limits"] == "terminate"}
     assert spent == {"10000 per 1h": len(incident["entries"])}
     assert (standing["mode"], standing["pause"], standing["locks"]) == ("dry-run", None, [])
-    (planned,) = records(daemon.run("plan").stdout)
+    plan = daemon.run("plan")
+    assert plan.stderr == ""
+    (planned,) = records(plan.stdout)
     assert {b["rule"]: b["used"] for b in planned["budgets"] if b["limits"] == "terminate"} == spent
     assert {entry["outcome"]["result"] for entry in incident["entries"]} == {"simulated"}
     elsewhere = "no incidents (enforce); 1 incident and 0 locks in dry-run: --mode dry-run\n"
