@@ -99,7 +99,7 @@ _MEANINGS = {
     Objection.UNREADABLE: "what it is about cannot be read",
     Objection.MAY_NOT_SIGNAL: "our role lacks pg_signal_backend",
     Objection.LOGINS: "clients that never finish logging in hold the slots, not sessions",
-    Objection.SERVICE_LOCKED: "locked after a failed restart until `remediator ack`",
+    Objection.SERVICE_LOCKED: "locked after restarts that failed or did not help, until `remediator ack`",
     Objection.NOT_UP: "a replica restarted before it is not known to be up",
     Objection.NOT_CULPRIT: "another service holds the leaked slots",
     Objection.NO_CULPRIT: "no service is shown to hold the leaked slots",
