@@ -293,9 +293,22 @@ def test_what_takes_a_restart(make_postgres: MakePostgres, tmp_path: Path) -> No
 
 
 def test_a_version_that_cannot_keep_a_slot(pg15: PostgresServer, tmp_path: Path) -> None:
-    """There is no statement for it then."""
+    """There is no statement for it then; the limits of all other roles can leave one, as it says."""
     audited = Audited(pg15, Daemon(tmp_path, create_watch_role(pg15)), create_app_role(pg15))
     assert not audited.seen("no_reserved_slot").statements
+    slots = audited.report().facts.sample.slots
+    assert slots is not None
+    others = "SELECT rolname FROM pg_roles WHERE rolcanlogin AND NOT rolsuper AND rolname <> 'remediator'"
+    names = [name for (name,) in pg15.rows(others)]
+    each, rest = divmod(slots.usable - 2, len(names))
+    limits = [each + (n < rest) for n in range(len(names))]
+    try:
+        audited.sql(*(f'ALTER ROLE "{n}" CONNECTION LIMIT {m}' for n, m in zip(names, limits, strict=True)))
+        audited.gone("no_reserved_slot")
+        audited.sql(f'ALTER ROLE "{names[0]}" CONNECTION LIMIT {limits[0] + 1}')
+        audited.seen("no_reserved_slot")
+    finally:
+        audited.sql(*(f'ALTER ROLE "{name}" CONNECTION LIMIT -1' for name in names))
 
 
 def test_a_server_that_cannot_be_read(make_postgres: MakePostgres, tmp_path: Path) -> None:

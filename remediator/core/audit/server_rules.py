@@ -13,6 +13,8 @@ from remediator.core.server import NO_SLOT_KEPT, RESERVED_SINCE
 from remediator.core.text import count, duration
 
 _MOST_NAMED = 20
+_OURS = 2
+"""Slots that we need: one session that watches, and one for the probe."""
 _KEEPALIVES = {"tcp_keepalives_idle": 60, "tcp_keepalives_interval": 10, "tcp_keepalives_count": 6}
 # What a zero leaves it to.
 _LINUX_KEEPALIVES = {"tcp_keepalives_idle": 7200, "tcp_keepalives_interval": 75, "tcp_keepalives_count": 9}
@@ -99,6 +101,8 @@ def no_reserved_slot(facts: Facts) -> Iterator[Hit]:
     if catalogue is None or catalogue.reserved_slot:
         return
     if catalogue.version < RESERVED_SINCE:
+        if _left_by_limits(facts, catalogue):
+            return
         fix = f"{NO_SLOT_KEPT[0].upper()}{NO_SLOT_KEPT[1:]}."
         yield Hit("server", "this version of PostgreSQL cannot keep one", fix=fix)
         return
@@ -108,6 +112,12 @@ def no_reserved_slot(facts: Facts) -> Iterator[Hit]:
         evidence = "reserved_connections is 0"
         statements = (*statements, set_for_server("reserved_connections", 2))
     yield Hit("server", evidence, statements)
+
+
+def _left_by_limits(facts: Facts, catalogue: Catalogue) -> bool:
+    """Whether the limits of all other roles leave the slots that we need."""
+    slots, limits = facts.sample.slots, [r.limit for r in catalogue.roles if _ordinary(r, catalogue)]
+    return slots is not None and min(limits, default=0) >= 0 and sum(limits) <= slots.usable - _OURS
 
 
 def no_slot_for_superusers(facts: Facts) -> Iterator[Hit]:

@@ -7,7 +7,7 @@ from remediator.core.trouble import TroubleKind
 
 _FULL_WHY = (
     "A command that is not let in can tell nothing else. A daemon that was connected before goes on reading, "
-    "and in enforce mode terminating; services can be restarted in any case: a refusal is evidence enough."
+    "and in enforce mode terminating. A refusal is evidence enough to restart services, but tells no culprit."
 )
 _FULL_FIX = (
     "`remediator plan` says what would be done, `remediator history` what was done. For the next time: "
