@@ -13,7 +13,7 @@ import click
 from remediator import render
 from remediator.adapters import heartbeat
 from remediator.adapters.clock import SystemClock
-from remediator.adapters.ledger import has_ledger
+from remediator.adapters.ledger import SqliteLedger, has_ledger
 from remediator.adapters.postgres import PostgresDatabase
 from remediator.adapters.recording import SqliteRecording
 from remediator.cli.common import (
@@ -31,13 +31,14 @@ from remediator.cli.common import (
 from remediator.cli.exits import Exit
 from remediator.config import Settings
 from remediator.core.assess import Assessment, Watch, assess
-from remediator.core.model import Level, Mode, Sample
+from remediator.core.budgets import Standing
+from remediator.core.model import Level, Mode, Moment, Sample
 from remediator.core.server import Holder
 from remediator.core.trend import NO_TREND, WINDOW, recalled
 from remediator.core.trouble import Trouble, TroubleKind
 from remediator.core.turn import Turn
-from remediator.cycle import Cycle
-from remediator.errors import RecordingError, UnavailableError
+from remediator.cycle import Cycle, read_standing
+from remediator.errors import LedgerError, RecordingError, UnavailableError
 from remediator.looking import looking
 
 
@@ -49,7 +50,8 @@ def check(config: Path | None, form: str) -> int:
 
     The level is what this one sample shows; the daemon enters it once it has lasted (`for:`). Growth
     and churn are told where a daemon has recorded the minutes before; so is what it read last, where
-    the server is full and lets only those in who were there before.
+    the server is full and lets only those in who were there before. What keeps a daemon from acting,
+    such as a pause or a lock, is said and changes no exit code.
 
     \b
     Exit codes: 0 normal, 1 monitor or alert, 2 critical, 3 not known
@@ -61,7 +63,7 @@ def check(config: Path | None, form: str) -> int:
     looks = asyncio.run(_check(settings))
     if form == "nagios":
         policies = {d.name: d.policy for d in settings.databases}
-        print_lines(render.nagios_lines({n: (x.assessment, policies[n]) for n, x in looks.items()}))
+        print_lines(render.nagios_lines({name: (look, policies[name]) for name, look in looks.items()}))
     for name, look in looks.items():
         if form == "json":
             print_json([render.assessment_record(name, look)])
@@ -86,18 +88,27 @@ def _code(assessment: Assessment) -> Exit:
 
 async def _check(settings: Settings) -> dict[str, render.Look]:
     now = SystemClock().now()
-    async with looking(settings, settings.mode) as (world, cycles, _store):
+    async with looking(settings, settings.mode) as (world, cycles, store):
         recording = asyncio.ensure_future(_recorded(settings, now.at))
+        orders = [asyncio.ensure_future(_orders(store, cycle, now)) for cycle in cycles]
         found = await asyncio.gather(*(cycle.look(now) for cycle in cycles))
         recorded = await recording
         looks = {}
-        for cycle, assessment in zip(cycles, found, strict=True):
+        for cycle, assessment, order in zip(cycles, found, orders, strict=True):
             name = cycle.database.name
             judged, last = _with_recorded(cycle, assessment, recorded[name])
             # A server that cannot be read is not waited for once more.
             holder = await _holder(world.databases[name]) if judged.sample.server is not None else None
-            looks[name] = render.Look(judged, cycle.maintenance(now), holder, last)
+            looks[name] = render.Look(judged, cycle.maintenance(now), holder, last, *await order)
         return looks
+
+
+async def _orders(store: SqliteLedger, cycle: Cycle, now: Moment) -> tuple[Standing | None, str]:
+    """What is in force, or why that is not known."""
+    try:
+        return await read_standing(store, cycle.database.name, cycle.policy, now), ""
+    except LedgerError as error:  # what the server shows is as good without
+        return None, str(error)
 
 
 async def _holder(database: PostgresDatabase) -> Holder | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from remediator.core.ledger import Ledger, Lock, Pause
+from remediator.core.ledger import Ledger, Lock, Pause, database_scope, service_scope
 from remediator.core.policy import Limits, Policy, Rate, RestartService
 from remediator.core.text import count, duration
 
@@ -137,12 +137,14 @@ class Standing:
         pause: The pause in force.
         locks: The locks in force, of other databases too.
         now: The moment, on the ledger's clock.
+        own: The locks of the database itself and of the services on its ladder.
     """
 
     pause: Pause | None
     locks: tuple[Lock, ...]
     budgets: tuple[Budget, ...]
     now: datetime
+    own: tuple[Lock, ...] = ()
 
 
 def standing(database: str, policy: Policy, ledger: Ledger, now: datetime) -> Standing:
@@ -160,7 +162,8 @@ def standing(database: str, policy: Policy, ledger: Ledger, now: datetime) -> St
         *_budgets(database, "restart", limits.restart, ledger.restarts(database), now),
     ]
     steps = policy.remediate.steps
-    for service in dict.fromkeys(step.service for step in steps if isinstance(step, RestartService)):
+    services = tuple(dict.fromkeys(step.service for step in steps if isinstance(step, RestartService)))
+    for service in services:
         times = ledger.restarts_of(service)
         found += _budgets(database, f"restart {service}", limits.restart_per_service, times, now)
         waiting = backoff_ends(limits, times, now)
@@ -168,7 +171,9 @@ def standing(database: str, policy: Policy, ledger: Ledger, now: datetime) -> St
             restarts, ends = waiting
             found.append(Budget(database, f"restart {service}", "backoff", restarts, None, ends))
     pause = ledger.pause if ledger.pause is not None and ledger.pause.holds_at(now) else None
-    return Standing(pause, ledger.locks, tuple(found), now)
+    scopes = {database_scope(database), *map(service_scope, services)}
+    own = tuple(lock for lock in ledger.locks if lock.scope in scopes)
+    return Standing(pause, ledger.locks, tuple(found), now, own)
 
 
 def _budgets(

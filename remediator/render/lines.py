@@ -16,7 +16,7 @@ from remediator.core.plan import Action, Hold, Plan, RestartReplica, StepPlan, T
 from remediator.core.story import relief
 from remediator.core.text import count, duration, durations
 from remediator.render.look import Look
-from remediator.render.standing import budget_lines, in_force_lines
+from remediator.render.standing import budget_lines, in_force_lines, order_lines
 from remediator.render.verdicts import reasons, shown_level, shown_unknown, verdict
 
 
@@ -32,11 +32,14 @@ def assessment_lines(name: str, look: Look, mode: Mode | None = None) -> Iterato
     yield f"{name}: {verdict(assessment)}{_in_mode(mode)}"
     if look.maintenance is not None:
         yield f"  {_maintenance(look.maintenance)}"
+    if look.standing is not None:
+        yield from (f"  {line}" for line in order_lines(look.standing, look.standing.own))
+    if look.unread:
+        yield f"  whether anything is paused or locked is not known: {look.unread}"
     for reason in reasons(assessment):
         yield f"  {reason}"
     if holder is not None:
-        who = f"the daemon (session {holder.pid})" if holder.ours else holder.text
-        yield f"  {who} has the right to act"
+        yield f"  {holder.text} has the right to act"
     yield from _sample_lines(assessment)
     if recorded is not None:
         age = assessment.sample.moment.at - recorded.sample.moment.at

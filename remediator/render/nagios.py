@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from remediator.core.assess import Assessment
 from remediator.core.model import Level
 from remediator.core.policy import Policy
+from remediator.render.look import Look
+from remediator.render.standing import order_lines
 from remediator.render.verdicts import reasons, verdict
 
 _WORDS = {"normal": "OK", "critical": "CRITICAL", "unknown": "UNKNOWN"}
@@ -23,16 +24,16 @@ class _Service:
     data: str
 
 
-def nagios_lines(assessments: Mapping[str, tuple[Assessment, Policy]]) -> Iterator[str]:
+def nagios_lines(looks: Mapping[str, tuple[Look, Policy]]) -> Iterator[str]:
     """All databases as the guidelines for monitoring plugins want them.
 
     The first line begins with the worst status and ends with everybody's performance data; one line for
     each database follows when there are several, in which a bar would begin more performance data.
 
     Args:
-        assessments: Each database's, with the policy that has its thresholds.
+        looks: What was found of each database, with the policy that has its thresholds.
     """
-    parts = [_part(name, assessment, policy) for name, (assessment, policy) in assessments.items()]
+    parts = [_part(name, look, policy) for name, (look, policy) in looks.items()]
     worst = max(parts, key=lambda part: _SEVERITY.index(part.status))
     others = len(parts) - 1
     more = f" (worst of {len(parts)})" if others else ""
@@ -41,10 +42,12 @@ def nagios_lines(assessments: Mapping[str, tuple[Assessment, Policy]]) -> Iterat
         yield from (f"{part.status} - {part.text}" for part in parts)
 
 
-def _part(name: str, assessment: Assessment, policy: Policy) -> _Service:
+def _part(name: str, look: Look, policy: Policy) -> _Service:
+    assessment, standing = look.assessment, look.standing
     status = _WORDS.get(verdict(assessment), "WARNING")
     # A bar would begin the performance data, and a line is a line.
-    why = " ".join("; ".join(reasons(assessment)).replace("|", "/").split())
+    orders = order_lines(standing, standing.own) if standing is not None else ()
+    why = " ".join("; ".join((*reasons(assessment), *orders)).replace("|", "/").split())
     slots = assessment.sample.slots
     if slots is None:
         return _Service(status, f"{name}: {why}", f"'{name}_used'=U")

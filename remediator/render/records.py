@@ -32,6 +32,7 @@ def assessment_record(name: str, look: Look) -> Record:
         "level": verdict(assessment),
         "because": reasons(assessment),
         "maintenance": maintenance,
+        **_orders_record(look),
         "right_to_act": _holder_record(holder) if holder else None,
         "diagnosis": _diagnosis_record(assessment),
         "trend": _trend_record(assessment.sample.trend),
@@ -47,6 +48,15 @@ def assessment_record(name: str, look: Look) -> Record:
         ],
         "recorded": assessment_record(name, Look(look.recorded)) if look.recorded else None,
     }
+
+
+def _orders_record(look: Look) -> Record:
+    """Pause and locks; of what was recorded they are not told."""
+    if look.unread:
+        return {"pause": None, "locks": None, "ledger": look.unread}
+    if look.standing is None:
+        return {}
+    return {**in_force_record(look.standing.pause, look.standing.own), "ledger": None}
 
 
 def _holder_record(holder: Holder) -> Record:

@@ -32,10 +32,16 @@ def standing_lines(standings: Mapping[str, Standing], windows: Mapping[str, Wind
 
 def in_force_lines(standing: Standing) -> Iterator[str]:
     """Pause and locks, for a person."""
+    return order_lines(standing, standing.locks)
+
+
+def order_lines(standing: Standing, locks: Iterable[Lock]) -> Iterator[str]:
+    """The pause, and these of the locks, for a person."""
     if standing.pause is not None:
         yield f"paused {pause_text(standing.pause, standing.now)}"
-    for lock in standing.locks:
-        yield f"locked {lock.scope} since {lock.since:%Y-%m-%d %H:%M:%S} UTC: {lock.reason}; `ack` unlocks it"
+    for lock in locks:
+        since = f"{lock.since:%Y-%m-%d %H:%M:%S} UTC"
+        yield f"locked {lock.scope} since {since}: {lock.reason}; `remediator ack` unlocks it"
 
 
 def budget_lines(standing: Standing) -> Iterator[str]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
 import re
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from remediator.adapters.ledger import SqliteLedger
+from remediator.core.ledger import Lock
+from remediator.core.model import Mode
 from tests.testbed.daemon import Daemon, LeakingService, ended, ladder
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.roles import create_watch_role
@@ -210,6 +215,55 @@ def test_what_looks_at_the_state_directory_alone_needs_no_secret(tmp_path: Path)
             "databases[0].password_file",
             "notify[0].url_file",
         ], command
+
+
+def test_check_says_what_keeps_the_daemon_from_acting(watch: str, tmp_path: Path) -> None:
+    """Pause and locks, at the top; a ledger that cannot be read is said; the exit code is the level's."""
+    worker = LeakingService("worker", tmp_path / "worker", NOWHERE, limit=0)
+    daemon = Daemon(tmp_path / "daemon", watch, worker, policy=ladder("worker"))
+    (record,) = records(daemon.run("check").stdout)
+    assert (record["pause"], record["locks"], record["ledger"]) == (None, [], None)
+    assert daemon.run("pause", "--for", "1h", "--reason", "a deploy").returncode == 0
+    locked_since = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    scopes = ("service:worker", "database:shop", "database:another", "service:another")
+
+    async def lock() -> None:
+        store = SqliteLedger(daemon.state_dir, Mode.ENFORCE)
+        for scope in scopes:
+            await store.lock(Lock(scope, locked_since, f"{scope} failed | twice"))
+        await store.close()
+
+    asyncio.run(lock())
+    as_text, as_json, as_nagios = (daemon.run("check", "--format", f) for f in ("text", "json", "nagios"))
+    assert {as_text.returncode, as_json.returncode, as_nagios.returncode} == {0}
+    first, *lines = as_text.stdout.splitlines()
+    assert first == "shop: normal (enforcing)"
+    assert re.fullmatch(r"  paused until 2\d{3}-.* UTC, (1h|59m \S+) left: a deploy", lines[0])
+    since = "since 2026-11-22 12:00:00 UTC"
+    own = [
+        f"locked {scope} {since}: {scope} failed | twice; `remediator ack` unlocks it"
+        for scope in ("database:shop", "service:worker")
+    ]
+    assert lines[1:3] == [f"  {line}" for line in own]
+    assert "another" not in as_text.stdout + as_json.stdout + as_nagios.stdout
+    (record,) = records(as_json.stdout)
+    assert record["pause"]["reason"] == "a deploy"
+    assert [lock["scope"] for lock in record["locks"]] == ["database:shop", "service:worker"]
+    (line,) = as_nagios.stdout.splitlines()
+    assert line.startswith("OK - shop: ")
+    assert f"; {own[1].replace('|', '/')} | 'shop_used'=" in line
+    assert "; paused until " in line
+
+    (daemon.state_dir / "ledger.db").write_bytes(b"not a database" * 1000)
+    as_text, as_json = daemon.run("check", "--format", "text"), daemon.run("check")
+    assert (as_text.returncode, as_json.returncode) == (0, 0)
+    first, second, *lines = as_text.stdout.splitlines()
+    assert first == "shop: normal (enforcing)"
+    assert second.startswith("  whether anything is paused or locked is not known: ")
+    assert "ledger.db" in second
+    (record,) = records(as_json.stdout)
+    assert (record["level"], record["pause"], record["locks"]) == ("normal", None, None)
+    assert "ledger.db" in record["ledger"]
 
 
 def test_a_terminal_gets_text_and_a_pipe_gets_json(app: str, watch: str, tmp_path: Path) -> None:

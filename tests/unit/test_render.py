@@ -230,16 +230,14 @@ def test_the_first_line_says_whether_anything_is_done(mode: Mode, words: str) ->
     assert first == f"shop: critical{words}; if critical were confirmed now:"
 
 
-def test_who_has_the_right_to_act_is_said() -> None:
-    """Our own daemon in short; anybody else with all that is known."""
-    ours = Holder(63, "remediator", "remediator", "10.0.0.9", START, ours=True)
-    assert "  the daemon (session 63) has the right to act" in list(
-        render.assessment_lines("shop", render.Look(CALM, holder=ours))
-    )
-    other = replace(ours, user="mallory", ours=False)
-    assert f"  {other.text} has the right to act" in list(
-        render.assessment_lines("shop", render.Look(CALM, holder=other))
-    )
+@pytest.mark.parametrize("ours", [True, False])
+def test_who_has_the_right_to_act_is_said(ours: bool) -> None:
+    """With all that is known: a session of our role and name may be that of another config's daemon."""
+    holder = Holder(63, "remediator", "remediator", "10.0.0.9", START, ours=ours)
+    assert (
+        "  session 63 (role remediator, application remediator, from 10.0.0.9, "
+        "since 2030-01-01 00:00:00 UTC) has the right to act"
+    ) in list(render.assessment_lines("shop", render.Look(CALM, holder=holder)))
 
 
 def test_growth_is_told_once() -> None:
@@ -511,9 +509,11 @@ def test_what_is_in_force(pause: Pause, line: str) -> None:
     lock = Lock("service:api", START, "api-1 was restarted: it crashed")
     now = START + timedelta(hours=1)
     found = standing("shop", make_policy(steps=()), Ledger(pause=pause, locks=(lock,)), now)
+    why = "api-1 was restarted: it crashed; `remediator ack` unlocks it"
+    locked = f"locked service:api since 2030-01-01 00:00:00 UTC: {why}"
     assert list(render.standing_lines({"shop": found, "blog": found}, {"shop": None}))[:3] == [
         line,
-        "locked service:api since 2030-01-01 00:00:00 UTC: api-1 was restarted: it crashed; `ack` unlocks it",
+        locked,
         "limits of shop:",
     ]
     record = render.standing_record([found], {}, "enforce")
@@ -600,7 +600,7 @@ def test_maintenance_is_shown_with_its_end_and_its_reason() -> None:
 )
 def test_a_line_for_nagios(assessment: Assessment, status: str) -> None:
     """Status, reason, and performance data: unknown where there is no figure."""
-    (line,) = render.nagios_lines({"shop": (assessment, POLICY)})
+    (line,) = render.nagios_lines({"shop": (render.Look(assessment), POLICY)})
     assert line.startswith(f"{status} - shop: ")
     slots = assessment.sample.slots
     data = f"'shop_used'={slots.used};20.0;90.0;0;100" if slots else "'shop_used'=U"
@@ -611,7 +611,8 @@ def test_a_line_for_nagios(assessment: Assessment, status: str) -> None:
 def test_nothing_in_a_reason_begins_performance_data_or_another_line() -> None:
     """Whatever a server says of itself."""
     trouble = Trouble(TroubleKind.FAILED, "no | slots=1\nOK - shop: all is well")
-    (line,) = render.nagios_lines({"shop": (judged(Sample(moment(), trouble=trouble)), POLICY)})
+    look = render.Look(judged(Sample(moment(), trouble=trouble)))
+    (line,) = render.nagios_lines({"shop": (look, POLICY)})
     assert "no / slots=1 OK - shop" in line
     assert line.count("|") == 1
 
@@ -619,16 +620,16 @@ def test_nothing_in_a_reason_begins_performance_data_or_another_line() -> None:
 def test_performance_data_without_thresholds() -> None:
     """A level without a utilization leaves its place empty, as the guidelines say."""
     bare = make_policy(levels={Level.CRITICAL: LevelRule(Conditions(refusing_connections=True))})
-    (line,) = render.nagios_lines({"shop": (judged(make_sample(used=10, probe=ACCEPTED)), bare)})
+    look = render.Look(judged(make_sample(used=10, probe=ACCEPTED)))
+    (line,) = render.nagios_lines({"shop": (look, bare)})
     assert line.endswith(" | 'shop_used'=10;;;0;100")
 
 
 def test_several_databases_have_one_status_and_one_place_for_performance_data() -> None:
     """The first line is what a monitoring system shows: the worst comes first, whatever the order."""
     calm, full = judged(make_sample(used=10, probe=ACCEPTED)), judged(make_sample(used=96))
-    first, *lines = render.nagios_lines(
-        {"a-1.b": (calm, POLICY), "shop": (full, POLICY), "x_y": (UNKNOWN, POLICY)}
-    )
+    found = {"a-1.b": calm, "shop": full, "x_y": UNKNOWN}
+    first, *lines = render.nagios_lines({name: (render.Look(one), POLICY) for name, one in found.items()})
     assert first.startswith("CRITICAL - shop: 96 of 100")
     text, data = first.split(" | ")
     assert text.endswith("(worst of 3)")
