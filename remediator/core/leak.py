@@ -27,8 +27,18 @@ def leak_age(policy: Policy, level: Level) -> timedelta:
     said = [suspicion.older_than for suspicion in suspicions if suspicion is not None]
     if said:
         return min(said)
-    terminated = next((step.older_than for step in steps if isinstance(step, TerminateIdle)), _AT_REST)
+    terminated = terminated_age(policy)
     return min(terminated, MINUTE) if level >= Level.ALERT else terminated
+
+
+def terminated_age(policy: Policy) -> timedelta:
+    """For how long a session must have been idle to be terminated; ten minutes if the policy terminates none.
+
+    Args:
+        policy: The policy.
+    """
+    steps = policy.remediate.steps
+    return min((step.older_than for step in steps if isinstance(step, TerminateIdle)), default=_AT_REST)
 
 
 def is_leaked(policy: Policy, older_than: timedelta, group: SessionGroup) -> bool:

@@ -38,11 +38,16 @@ WORKER: dict[str, Any] = {
 
 @dataclass
 class Audited:
-    """A server with a configuration, audited again and again."""
+    """A server with a configuration, audited again and again.
+
+    Attributes:
+        yardstick: What counts as long; by default what a test need not wait for.
+    """
 
     server: PostgresServer
     daemon: Daemon
     app: str
+    yardstick: Yardstick = _QUICK
 
     def configure(self, **connections: Any) -> None:
         """Say what the service's connections are meant to be."""
@@ -58,7 +63,7 @@ class Audited:
     def report(self, watch: timedelta = timedelta(0)) -> Report:
         """What an audit says now."""
         settings = load(self.daemon.config_file, {})
-        (report,) = asyncio.run(auditing.audit(settings, Mode.DRY_RUN, watch, _QUICK))
+        (report,) = asyncio.run(auditing.audit(settings, Mode.DRY_RUN, watch, self.yardstick))
         return report
 
     def found(self, rule: str, watch: timedelta = timedelta(0)) -> list[Finding]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from fnmatch import fnmatchcase
 
 from remediator.core.assess import Watch, assess
@@ -15,7 +17,7 @@ from remediator.core.audit.sql import set_for_role, terminate, terminate_orphans
 from remediator.core.audit.unread import without_reading
 from remediator.core.leak import is_leaked
 from remediator.core.model import IDLE, Level, SessionGroup
-from remediator.core.owner import OwnerKind
+from remediator.core.owner import Owner, OwnerKind
 from remediator.core.text import count, duration, percent
 
 _OWNERS = 5
@@ -64,7 +66,7 @@ def leaked_sessions(facts: Facts) -> Iterator[Hit]:
     slots = facts.sample.slots
     if slots is None:
         return
-    age, mark = facts.leak_age, facts.yardstick
+    mark = facts.yardstick
     many = min(mark.leak_count, max(1, round(mark.leak_share * slots.usable)))
     # A pool at rest is no leak: it may keep what it is said to need.
     kept = {
@@ -72,21 +74,72 @@ def leaked_sessions(facts: Facts) -> Iterator[Hit]:
         for service in facts.services
         if service.connections and service.connections.max_age is None
     }
-    for held in holdings(facts.sample, lambda group: is_leaked(facts.policy, age, group)):
+
+    def age_of(owner: Owner) -> timedelta:
+        return max(facts.leak_age, facts.kept_for(owner))
+
+    def wanted(group: SessionGroup) -> bool:
+        return is_leaked(facts.policy, age_of(group.owner), group)
+
+    for held in holdings(facts.sample, wanted):
         if held.count >= many and held.count > kept.get(held.owner.name, 0):
-            some, part = held.in_transaction, ""
-            statements = [terminate(held, age)] if some < held.count else []
-            if some:
-                statements.append(terminate(held, age, in_transaction=True))
-                part = f", {some} of them in a transaction"
-            yield Hit(held.whose, _held(held) + part, tuple(statements))
+            age, some = age_of(held.owner), held.in_transaction
+            some_so = f", {some} of them in a transaction" if some else ""
+            old = _old(facts, held, age, wanted)
+            statements = old.ended() if old.held.in_transaction < old.held.count else ()
+            if old.held.in_transaction:
+                statements += old.ended(in_transaction=True)
+            yield Hit(held.whose, _held(held, age) + some_so + _spared(held.count, old), statements)
 
 
-def _held(held: Holding, what: str = "idle") -> str:
+@dataclass(frozen=True, slots=True)
+class _Old:
+    """Those of somebody's sessions that a statement may end.
+
+    Attributes:
+        held: They; their number may be zero.
+        age: For how long each of them has been idle at least.
+    """
+
+    held: Holding
+    age: timedelta
+
+    def ended(self, *, in_transaction: bool = False, unused: bool = False) -> tuple[str, ...]:
+        """The statement that ends them, if there are any."""
+        if not self.held.count:
+            return ()
+        return (terminate(self.held, self.age, in_transaction=in_transaction, unused=unused),)
+
+
+def _old(facts: Facts, held: Holding, age: timedelta, wanted: Callable[[SessionGroup], bool]) -> _Old:
+    """Find them among the sessions that a rule has found, which have been idle for so long at least."""
+    since = max(age, facts.ended_from(held.owner))
+    whose = (held.owner, held.user, held.application)
+
+    def older(group: SessionGroup) -> bool:
+        its = (group.owner, group.user, group.application)
+        return its == whose and wanted(group) and group.idle_for_at_least >= since.total_seconds()
+
+    found = next(iter(holdings(facts.sample, older)), replace(held, count=0, in_transaction=0))
+    return _Old(found, since)
+
+
+def _spared(found: int, *olds: _Old) -> str:
+    """Tell of sessions of one owner that a rule finds before a statement would end them."""
+    number = sum(old.held.count for old in olds)
+    if number == found:
+        return ""
+    since = duration(olds[0].age)
+    return f"; {number or 'none'} of them for the {since} from which on a statement would end them"
+
+
+def _held(held: Holding, age: timedelta | None = None, what: str = "idle") -> str:
     since = f", the first since {held.since:%Y-%m-%d %H:%M} UTC" if held.since else ""
     names = f"role {held.user}, application {held.application or 'unnamed'}"
-    longest = f", the longest {what} for {duration(held.idle_for)} at least" if held.idle_for else ""
-    return f"{count(held.count, 'session')} ({names}){longest}{since}"
+    idle = "" if age is not None else " idle"
+    longest = f", the longest{idle} for {duration(held.idle_for)} at least" if held.idle_for else ""
+    long = f" {what} for {duration(age)} or longer" if age is not None else ""
+    return f"{count(held.count, 'session')}{long} ({names}){longest}{since}"
 
 
 def idle_in_transaction(facts: Facts) -> Iterator[Hit]:
@@ -95,11 +148,11 @@ def idle_in_transaction(facts: Facts) -> Iterator[Hit]:
     long = facts.yardstick.in_transaction_long.total_seconds()
     for held in holdings(facts.sample, in_transaction_for(age)):
         severity = Severity.PROBLEM if held.idle_for >= long else None
-        statements = (
-            set_for_role(held.user, "idle_in_transaction_session_timeout", "10min"),
-            terminate(held, age, in_transaction=True),
-        )
-        yield Hit(held.whose, _held(held, "so"), statements, severity)
+        old = _old(facts, held, age, in_transaction_for(age))
+        limit = set_for_role(held.user, "idle_in_transaction_session_timeout", "10min")
+        statements = (limit, *old.ended(in_transaction=True))
+        evidence = _held(held, age, "idle in a transaction") + _spared(held.count, old)
+        yield Hit(held.whose, evidence, statements, severity)
 
 
 def idle_beyond_max_age(facts: Facts) -> Iterator[Hit]:
@@ -112,27 +165,28 @@ def idle_beyond_max_age(facts: Facts) -> Iterator[Hit]:
         found = sum(g.count for g in groups if idle_for(age)(g))
         if found:
             said = duration(service.connections.max_age)
-            evidence = (
-                f"{count(found, 'session')} idle for {duration(age)} or longer; connections.max_age is {said}"
-            )
-            statements = tuple(
-                terminate(held, age)
+            number = count(found, "session")
+            evidence = f"{number} idle for {duration(age)} or longer; connections.max_age is {said}"
+            olds = [
+                _old(facts, held, age, idle_for(age))
                 for held in holdings(facts.sample, idle_for(age))
                 if held.owner.kind is OwnerKind.SERVICE and held.owner.name == service.name
-            )
-            yield Hit(service.name, evidence, statements)
+            ]
+            statements = tuple(statement for old in olds for statement in old.ended())
+            yield Hit(service.name, evidence + _spared(found, *olds), statements)
 
 
 def never_used(facts: Facts) -> Iterator[Hit]:
     """Somebody opens sessions and never runs a statement in them."""
-    mark = facts.yardstick
+    age = facts.yardstick.unused
 
     def wanted(group: SessionGroup) -> bool:
-        return group.unused and idle_for(mark.unused)(group)
+        return group.unused and idle_for(age)(group)
 
     for held in holdings(facts.sample, wanted):
-        if held.count >= mark.unused_count:
-            yield Hit(held.whose, _held(held), (terminate(held, mark.unused, unused=True),))
+        if held.count >= facts.yardstick.unused_count:
+            old = _old(facts, held, age, wanted)
+            yield Hit(held.whose, _held(held, age) + _spared(held.count, old), old.ended(unused=True))
 
 
 def no_sign_of_health_checks(facts: Facts) -> Iterator[Hit]:
@@ -154,7 +208,8 @@ def tool_idle(facts: Facts) -> Iterator[Hit]:
     age = facts.yardstick.tool_idle
     for held in holdings(facts.sample, idle_for(age)):
         if any(fnmatchcase(held.application.casefold(), tool.casefold()) for tool in TOOLS):
-            yield Hit(held.application, _held(held), (terminate(held, age),))
+            old = _old(facts, held, age, idle_for(age))
+            yield Hit(held.application, _held(held, age) + _spared(held.count, old), old.ended())
 
 
 def orphans(facts: Facts) -> Iterator[Hit]:

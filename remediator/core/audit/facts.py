@@ -10,8 +10,9 @@ from remediator.core.assess import Watch, assess
 from remediator.core.audit.catalogue import Catalogue
 from remediator.core.directory import SKEW
 from remediator.core.grace import StopGrace
-from remediator.core.leak import leak_age
+from remediator.core.leak import leak_age, terminated_age
 from remediator.core.model import Level, Sample, SessionGroup
+from remediator.core.owner import Owner, OwnerKind
 from remediator.core.policy import Policy
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -200,8 +201,23 @@ class Facts:
 
     @property
     def leak_age(self) -> timedelta:
-        """How long a session must be idle to be taken for leaked."""
-        return leak_age(self.policy, self.level)
+        """How long a session must be idle to be taken for leaked, whatever its owner is said to keep.
+
+        The same at every level: that slots are short makes no leak of a pool at rest.
+        """
+        return leak_age(self.policy, Level.NORMAL)
+
+    def kept_for(self, owner: Owner) -> timedelta:
+        """For how long an owner is said to keep an idle session; zero if nobody said."""
+        ages = (self.keeps(s) for s in self.services if owner == Owner(OwnerKind.SERVICE, s.name))
+        return next(ages, None) or timedelta(0)
+
+    def ended_from(self, owner: Owner) -> timedelta:
+        """How long a session must be idle for a statement to end it.
+
+        No statement is less patient than the policy, or than the owner is said to be.
+        """
+        return max(terminated_age(self.policy), self.kept_for(owner))
 
     def keeps(self, service: ServiceFacts) -> timedelta | None:
         """From which age on a service's idle session is older than it is said to keep it."""

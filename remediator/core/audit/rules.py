@@ -73,10 +73,13 @@ _SESSIONS = (
         "leaked_sessions",
         WARNING,
         "Sessions have been idle for long",
-        "Each of them takes a slot from somebody who would use it. Their number only grows until a restart.",
-        "The statement ends them now. For good: close connections after use (`close_old_connections()` "
-        "outside of requests), a lifetime in the pool (`CONN_MAX_AGE`, `pool_recycle`), and no "
-        "connection held by a thread that has nothing to do.",
+        "Each of them takes a slot from somebody who would use it. It is a leak, or a pool at rest: a later "
+        "audit shows whether they become more.",
+        "The statement ends those that have been idle for as long as the policy waits before it terminates, "
+        "and as `connections.max_age` says, whichever is longer. Is it a pool at rest, say so in "
+        "`services[].connections`. A leak is mended by closing connections after use "
+        "(`close_old_connections()` outside of requests), a lifetime in the pool (`CONN_MAX_AGE`, "
+        "`pool_recycle`), and no connection held by a thread that has nothing to do.",
         clients.leaked_sessions,
     ),
     Rule(
@@ -86,8 +89,8 @@ _SESSIONS = (
         "They hold locks and keep VACUUM from cleaning up, and remediator never terminates them: work "
         "may be lost.",
         "The first statement sets a limit for new sessions of the role, the second one ends those that "
-        "are there. For good: commit before waiting for anything else, such as a request to another "
-        "service.",
+        "have been so for as long as the policy waits before it terminates an idle one. For good: commit "
+        "before waiting for anything else, such as a request to another service.",
         clients.idle_in_transaction,
     ),
     Rule(
@@ -96,8 +99,9 @@ _SESSIONS = (
         "A service keeps connections for longer than it says",
         "Django looks at CONN_MAX_AGE at the start and the end of a request only: threads that serve "
         "none, tasks and ASGI keep connections for ever. Every deploy and every peak adds some.",
-        "The statement ends them now. For good: `close_old_connections()` where no request ends, "
-        "CONN_MAX_AGE=0 under ASGI, or a pool that closes what it does not need.",
+        "The statement ends those that have been idle for as long as the policy waits before it terminates, "
+        "too. For good: `close_old_connections()` where no request ends, CONN_MAX_AGE=0 under ASGI, or a "
+        "pool that closes what it does not need.",
         clients.idle_beyond_max_age,
     ),
     Rule(
