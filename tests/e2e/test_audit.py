@@ -92,7 +92,8 @@ def test_a_server_that_cannot_be_read_loses_no_findings(make_postgres: MakePostg
 def test_the_page_in_a_browser(watch: str, app: str, browser: Browser, tmp_path: Path) -> None:
     """Nothing is asked for, nothing runs, nothing sticks out on a phone; it is dark where that is wanted."""
     hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>"
-    daemon = Daemon(tmp_path, watch, mode="dry-run")
+    policy = {"remediate": {"steps": [{"terminate_idle": {"older_than": "1ms"}}]}}
+    daemon = Daemon(tmp_path, watch, config={"services": [WORKER]}, policy=policy, mode="dry-run")
     path = tmp_path / "health.html"
     with open_idle(app, 3, application_name=hostile):
         daemon.run("audit", *NOW, "--output", str(path))
@@ -109,6 +110,8 @@ def test_the_page_in_a_browser(watch: str, app: str, browser: Browser, tmp_path:
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     widths = page.eval_on_selector_all(".bar", "bars => bars.map(bar => bar.getBoundingClientRect().width)")
     assert max(widths) > 20
+    cells = "cells => cells.map(cell => cell.getBoundingClientRect().width)"
+    assert min(page.eval_on_selector_all("td:not(.number)", cells)) > 60, "wide enough for words"
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.emulate_media(color_scheme="light")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") != dark
