@@ -14,6 +14,9 @@ from remediator.config.source import SourceError, read
 LIMIT = 64 * 1024
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 CONTAINER_SECRETS = Path("/run/secrets")
+_OF_UNITS = Path("/run/credentials")
+# systemd puts the ID of `LoadCredential=ID:DIRECTORY` before each name; this is the ID in our unit.
+_LOADED = "remediator_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +52,12 @@ def read_password(written: str, directory: Path, env: Mapping[str, str], *, fore
             f"is a bare name, which is looked for in ${CREDENTIALS}, which is not set; "
             f"write a path with a /, or export {CREDENTIALS}"
         )
-    file = Path(env[CREDENTIALS], written) if bare else directory / written
+    file = _credential(Path(env[CREDENTIALS]), written) if bare else directory / written
     name = _name(written, directory, file, foreign=foreign)
     try:
         source = read(file, LIMIT)
     except SourceError as error:
-        raise ValueError(f"{name} {error}") from None
+        raise ValueError(f"{name} {error}{_not_handed_over(file) if bare else ''}") from None
     text = source.text.removesuffix("\n").removesuffix("\r")
     if not text:
         raise ValueError(f"{name} is empty")
@@ -62,6 +65,23 @@ def read_password(written: str, directory: Path, env: Mapping[str, str], *, fore
     # container's secrets keep the permissions of the host's files, and nobody else is in the container.
     exposed = source.exposed and not bare and not file.is_relative_to(CONTAINER_SECRETS)
     return Password(Secret(text), file, _warning(file) if exposed else "")
+
+
+def _credential(credentials: Path, name: str) -> Path:
+    """Where a credential is: under its name, or under the one that it has as a file of a whole directory."""
+    file, loaded = credentials / name, credentials / f"{_LOADED}{name}"
+    return loaded if os.path.lexists(loaded) and not os.path.lexists(file) else file
+
+
+def _not_handed_over(file: Path) -> str:
+    """What to do about a credential that systemd did not give to the unit that we are."""
+    if file.parent.parent != _OF_UNITS or os.path.lexists(file):
+        return ""
+    unit = printable(file.parent.name)
+    return (
+        f"; systemd gave {unit} none when it started: put it, as a file and no link, into "
+        "/etc/remediator/credentials, or add LoadCredential=NAME:FILE to the unit; then restart the unit"
+    )
 
 
 def _name(written: str, directory: Path, file: Path, *, foreign: bool) -> str:

@@ -423,6 +423,33 @@ def test_a_wrong_config_is_not_tried_again(machine: Machine) -> None:
     assert f"{CONFIG}:6:1" in "".join(line["MESSAGE"] for line in machine.journal())
 
 
+def test_every_credential_of_the_directory_reaches_the_daemon(machine: Machine) -> None:
+    """A second password needs a file and a restart; what is not there is said with what to do about it."""
+    more = "  - name: other\n    dsn: {}\n    password_file: other_password\n"
+    dsn = f"postgresql://remediator@{machine.server.host}:{machine.server.port}/template1"
+    machine.begin(machine.config(more.format(dsn) + POLICY))
+    with pytest.raises(RuntimeError, match="Job for remediator"):
+        machine.systemctl("start", "remediator")
+    assert machine.shown("Result", "ExecMainStatus") == ("exit-code", "78")
+    (said,) = [line["MESSAGE"] for line in machine.said()]
+    assert (
+        ": databases[1].password_file: the file of this name in /run/credentials/remediator.service " in said
+    )
+    assert "; systemd gave remediator.service none when it started: put it, " in said
+    other = f"{CREDENTIALS}/other_password"
+    machine.system.run("install", "-m", "600", f"{CREDENTIALS}/remediator_password", other)
+    try:
+        machine.systemctl("reset-failed", "remediator")
+        machine.systemctl("start", "remediator")
+
+        def known() -> set[str]:
+            return {event["database"] for event, _ in machine.events("cycle") if not event["unknown"]}
+
+        wait_until(lambda: known() == {"default", "other"}, what="a look at both databases", every=0.2)
+    finally:
+        machine.system.run("rm", other)
+
+
 def test_the_address_list_lets_its_addresses_through(machine: Machine) -> None:
     """With the drop-in and the database's address, the database is reached; without the address it is not."""
     drop_in = ADDRESS_LIST.read_text()

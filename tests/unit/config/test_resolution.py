@@ -332,6 +332,16 @@ class TestPasswordFiles:
         # systemd's access control list shows as permissions of the group.
         assert settings.warnings == ()
 
+    def test_a_credential_from_a_whole_directory_has_the_units_name_before_its_own(
+        self, tmp_path: Path
+    ) -> None:
+        """As `LoadCredential=remediator:DIRECTORY` gives it; one of just this name goes before it."""
+        (tmp_path / "remediator_pw").write_text("hunter2")
+        text = "databases: [{password_file: pw}]"
+        assert database(tmp_path, text, CREDENTIALS_DIRECTORY=str(tmp_path)).password == Secret("hunter2")
+        (tmp_path / "pw").write_text("just this")
+        assert database(tmp_path, text, CREDENTIALS_DIRECTORY=str(tmp_path)).password == Secret("just this")
+
     def test_the_environment_goes_before_the_file(self, tmp_path: Path) -> None:
         """Also before the DSN's password."""
         (tmp_path / "pw").write_text("from file")
@@ -409,6 +419,19 @@ class TestPasswordFiles:
         assert str(caught.value).endswith(
             ": the file of this name in /none cannot be read: no such file or directory"
         )
+
+    def test_a_credential_that_systemd_did_not_give(self, tmp_path: Path) -> None:
+        """It says which unit lacks it and what gives it to the unit, and not what may be a password."""
+        with pytest.raises(ConfigError) as caught:
+            loaded(
+                tmp_path,
+                "databases: [{password_file: hunter2}]",
+                CREDENTIALS_DIRECTORY="/run/credentials/mine.service",
+            )
+        (line,) = caught.value.problems
+        assert "; systemd gave mine.service none when it started: put it, " in line
+        assert "LoadCredential=NAME:FILE" in line
+        assert "hunter2" not in line
 
     def test_a_bare_name_without_credentials(self, tmp_path: Path) -> None:
         """It says what is missing, and both ways out."""
