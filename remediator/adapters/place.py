@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -26,9 +27,10 @@ def check_state_dir(state_dir: Path) -> None:
     try:
         status = state_dir.stat()
     except OSError as error:
-        raise LedgerError(
-            f"state directory {state_dir}: {_said(error)}; create it for the user that runs remediator"
-        ) from error
+        remedy = (
+            "create it for the user that runs remediator; systemd's StateDirectory= does at the first start"
+        )
+        raise LedgerError(f"state directory {state_dir}: {_said(error)}; {remedy}") from error
     if not stat.S_ISDIR(status.st_mode):
         raise LedgerError(f"state directory {state_dir}: is not a directory; set state_dir to one")
     user = os.geteuid()
@@ -41,6 +43,14 @@ def check_state_dir(state_dir: Path) -> None:
         raise LedgerError(
             f"state directory {state_dir}: everyone may write to it and so forge the ledger; chmod o-w it"
         )
+
+
+def explain(error: OSError) -> str:
+    """Say for a person what was wrong with a file in the state directory, and what to look at."""
+    remedy = "check the directory, its file system and its owner"
+    if error.errno == errno.EROFS:
+        remedy += "; under systemd, ProtectSystem=strict wants it in ReadWritePaths="
+    return f"{_said(error)}; {remedy}"
 
 
 def create_private(path: Path) -> None:

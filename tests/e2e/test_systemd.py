@@ -450,6 +450,60 @@ def test_every_credential_of_the_directory_reaches_the_daemon(machine: Machine) 
         machine.system.run("rm", other)
 
 
+def test_doctor_sees_what_the_daemon_will(machine: Machine) -> None:
+    """Before the first start, by the how-to's one command, as the unit's user and with its directory."""
+    machine.begin(machine.config())
+    machine.system.run("rm", "-r", STATE)
+    with pytest.raises(RuntimeError, match="StateDirectory= does at the first start"):
+        machine.remediator("doctor", "--format=text")
+    seen = _doctor(machine)
+    assert f"ok       state_dir {STATE}: usable, 0 recent entries" in seen
+    assert "problem" not in seen
+    assert machine.system.run("stat", "--format=%a %U", STATE, f"{STATE}/ledger.db").split() == [
+        *("700", "remediator"),
+        *("600", "remediator"),
+    ]
+    machine.systemctl("start", "remediator")
+    assert machine.await_look()["level"] == "normal"
+
+
+def test_doctor_and_daemon_fail_alike_where_root_would_not(machine: Machine) -> None:
+    """A config for root alone; a state directory that the unit keeps read-only until told otherwise."""
+    elsewhere = "/srv/remediator"
+    machine.begin(f"state_dir: {elsewhere}\n" + machine.config())
+    machine.system.run("chmod", "600", CONFIG)
+    try:
+        assert "config.yaml: cannot be read: permission denied" in _doctor(machine)
+    finally:
+        machine.system.run("chmod", "644", CONFIG)
+    machine.system.run("install", "-d", "-m", "700", "-o", "remediator", elsewhere)
+    try:
+        wanted = "read-only file system; check the directory, its file system and its owner; under systemd, "
+        assert wanted in _doctor(machine)
+        machine.systemctl("start", "remediator")
+        event, _ = machine.await_event("ledger_unavailable")
+        assert wanted in event["because"]
+        assert "ReadWritePaths=" in event["because"]
+        writable = f"ReadWritePaths={elsewhere}"
+        assert f"state_dir {elsewhere}: usable" in _doctor(machine, writable)
+        machine.begin(f"state_dir: {elsewhere}\n" + machine.config(), f"[Service]\n{writable}\n")
+        machine.systemctl("start", "remediator")
+        machine.await_look()
+        assert machine.events("ledger_unavailable") == []
+    finally:
+        machine.systemctl("stop", "remediator")
+        machine.system.run("rm", "-r", elsewhere)
+
+
+def _doctor(machine: Machine, *properties: str) -> str:
+    """Have doctor look as the how-to says, with these properties besides."""
+    page = (ROOT / "docs" / "how-to" / "systemd.md").read_text()
+    (command,) = re.findall(r"^systemd-run .*?^```$", page, re.MULTILINE | re.DOTALL)
+    more = "".join(f" --property={one}" for one in properties)
+    command = command.removesuffix("```").replace("systemd-run", f"systemd-run{more}").rstrip()
+    return machine.system.run("sh", "-c", f"{command} --format text", check=False)
+
+
 def test_the_address_list_lets_its_addresses_through(machine: Machine) -> None:
     """With the drop-in and the database's address, the database is reached; without the address it is not."""
     drop_in = ADDRESS_LIST.read_text()

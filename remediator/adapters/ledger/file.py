@@ -11,7 +11,7 @@ from remediator.adapters.ledger.creation import absent, create
 from remediator.adapters.ledger.mark import Mark
 from remediator.adapters.ledger.schema import VERSION, examine
 from remediator.adapters.ledger.upgrading import upgrade
-from remediator.adapters.place import check_state_dir
+from remediator.adapters.place import check_state_dir, explain
 from remediator.adapters.sqlite import connect, transaction
 from remediator.errors import LedgerError
 
@@ -23,7 +23,8 @@ _T = TypeVar("_T")
 
 _ADVICE = {
     "SQLITE_FULL": "no space left; make room, and it will be used again",
-    "SQLITE_READONLY": "cannot be written; check the file system and the file's owner",
+    "SQLITE_READONLY": "cannot be written; check the file system and the file's owner, "
+    "and under systemd ReadWritePaths=",
     "SQLITE_CANTOPEN": "cannot be opened; check the directory and the file's owner",
     "SQLITE_BUSY": "another process keeps it busy; end that process",
     "SQLITE_IOERR": "the disk refused (full, over a quota, or failing); check the disk",
@@ -182,7 +183,7 @@ def _inode(path: Path) -> tuple[int, int] | None:
 
 def _explain(error: sqlite3.Error | OSError | ValueError) -> str:
     if isinstance(error, OSError):
-        return f"{(error.strerror or str(error)).lower()}; check the directory, its file system and its owner"
+        return explain(error)
     name = getattr(error, "sqlite_errorname", "")
     advice = _ADVICE.get("_".join(name.split("_")[:2]))
     return f"{advice} ({error})" if advice else str(error)

@@ -9,7 +9,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from remediator.adapters.place import check_state_dir, create_private
+from remediator.adapters.place import check_state_dir, create_private, explain
 from remediator.core.times import instant
 from remediator.errors import BusyError, LedgerError
 
@@ -47,7 +47,7 @@ class StateLock:
         try:
             descriptor = _open(path)
         except OSError as error:
-            raise LedgerError(f"lock {path}: {_said(error)}; check the file system and the owner") from error
+            raise LedgerError(f"lock {path}: {explain(error)}") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
