@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from remediator.core.leak import leak_age, leaked_groups
@@ -72,4 +73,16 @@ def diagnose(policy: Policy, level: Level, sample: Sample) -> Diagnosis | None:
         text += f", {most} of them of {owner.label}" if owner.known else ""
         text += f", {unused} never used" if unused else ""
     kind = Kind.LEAK if leaked / total >= _MOST else Kind.PEAK if busy / total >= _MOST else Kind.UNCLEAR
-    return Diagnosis(kind, f"{text}; {busy} busy", tuple(signs(groups, sample)))
+    young = _young(age, sample)
+    text = "; ".join(part for part in (text, young, f"{busy} busy") if part)
+    return Diagnosis(kind, text, tuple(signs(groups, sample)))
+
+
+def _young(age: timedelta, sample: Sample) -> str:
+    """Sessions that may come to count as leaked, so that it is seen where the slots are."""
+    counted: Counter[str] = Counter()
+    for group in sample.groups:
+        if group.state.startswith(IDLE) and group.idle_for_at_least < age.total_seconds():
+            counted["idle" if group.state == IDLE else "idle in a transaction"] += group.count
+    parts = ", ".join(f"{number} {words}" for words, number in counted.most_common())
+    return f"not yet for {duration(age)}: {parts}" if parts else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -61,6 +62,20 @@ def replayed(daemon: Daemon, config: Path) -> list[str]:
     )
     moments = json.loads(done.stdout)["moments"]
     return [s["text"] for m in moments for s in m["now"] if s["kind"] == "level"]
+
+
+def test_check_says_where_the_slots_are_before_anything_counts_as_leaked(
+    app: str, watch: str, tmp_path: Path
+) -> None:
+    """Given a server full of young transactions that nobody ends, and nobody busy: it is no riddle."""
+    policy = {"remediate": {"steps": [{"terminate_idle": {"older_than": "10m"}}]}}
+    daemon = Daemon(tmp_path, watch, policy=policy)
+    with open_idle(app, 28, in_transaction=True), open_idle(app, 2):
+        record = json.loads(daemon.run("check").stdout)
+    assert record["diagnosis"]["kind"] == "unclear"
+    told = str(record["diagnosis"]["text"])
+    assert re.match(r"0 of \d+ sessions idle for 1m or longer", told)
+    assert "not yet for 1m: 28 idle in a transaction, 2 idle" in told
 
 
 @pytest.mark.parametrize(("kind", "enough"), [("never_used", 5), ("idle_in_transaction", 6)])

@@ -188,6 +188,7 @@ def test_a_leak_that_has_just_begun_is_not_called_a_peak() -> None:
     found = diagnose(make_policy(), Level.CRITICAL, young)
     assert found is not None
     assert found.kind is Kind.UNCLEAR
+    assert found.text == "0 of 96 sessions idle for 1m or longer (0%); not yet for 1m: 96 idle; 0 busy"
 
 
 def test_what_cannot_be_seen_is_not_diagnosed() -> None:
