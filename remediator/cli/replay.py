@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from remediator.cli.common import (
     print_json,
     print_lines,
     quiet_logs,
+    say,
     settings_from,
 )
 from remediator.cli.exits import Exit
@@ -76,6 +78,7 @@ def replay(
     names = [d.name for d in tried.databases]
     if only is not None and only not in names:
         raise click.BadParameter(f"{only!r} is not among {', '.join(names)}", param_hint="--database")
+    _say_unmatched([d.name for d in settings.databases], names)
     found = asyncio.run(_replay(settings, tried, mode_of(settings, mode), (since, until), only))
     for replayed in found:
         if form == "json":
@@ -85,6 +88,14 @@ def replay(
     if not any(replayed.span.number for replayed in found):
         return Exit.UNKNOWN
     return Exit.FAILED if any(replayed.differs for replayed in found) else Exit.OK
+
+
+def _say_unmatched(recorded: Sequence[str], tried: Sequence[str]) -> None:
+    """Say which databases only one of the configs names: readings are found by the name."""
+    for name in (name for name in recorded if name not in tried):
+        say(f"{name}: not replayed, the other config has no database of this name", err=True)
+    for name in (name for name in tried if name not in recorded):
+        say(f"{name}: only in the other config; recorded are {', '.join(recorded)}", err=True)
 
 
 async def _replay(

@@ -250,3 +250,20 @@ def test_a_replay_of_no_time_is_a_mistake(capsys: pytest.CaptureFixture[str]) ->
     """Not a recording that is empty."""
     assert cli.run(["replay", "--since", "1h", "--until", "1h"]) == Exit.USAGE
     assert "--until is how long ago to stop: it must be shorter than --since" in capsys.readouterr().err
+
+
+def test_a_replay_says_whom_only_one_config_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name that was mistyped must not pass for a policy that decides the same."""
+    tmp_path.chmod(0o700)
+    paths = []
+    for number, names in enumerate((("shop", "crm"), ("shop", "crn"))):
+        dsns = ", ".join(f"{{name: {name}, dsn: 'postgresql://{name}/x'}}" for name in names)
+        paths.append(tmp_path / f"{number}.yaml")
+        paths[-1].write_text(f"version: 1\nstate_dir: .\ndatabases: [{dsns}]\n")
+        paths[-1].chmod(0o600)
+    assert cli.run(["replay", "--config", str(paths[0]), "--policy", str(paths[1])]) == Exit.UNKNOWN
+    said = capsys.readouterr().err
+    assert "crm: not replayed, the other config has no database of this name" in said
+    assert "crn: only in the other config; recorded are shop, crm" in said
+    assert cli.run(["replay", "--config", str(paths[0])]) == Exit.UNKNOWN
+    assert capsys.readouterr().err == ""
