@@ -71,11 +71,17 @@ def mode_of(settings: Settings, override: str | None) -> Mode:
     return Mode(override) if override else settings.mode
 
 
+def mode_of_daemon(settings: Settings) -> Mode:
+    """The mode of the daemon that runs, else the config's."""
+    runs = heartbeat.read(settings.state_dir, SystemClock().now().at).mode
+    return Mode(runs) if runs in set(Mode) else settings.mode
+
+
 def mode_asked(settings: Settings, override: str | None = None) -> Mode:
     """The mode in force; a daemon that runs in the other one is told of, unless the mode was asked for."""
     if override is None:
-        runs = heartbeat.read(settings.state_dir, SystemClock().now().at).mode
-        if runs not in ("", settings.mode.value):
+        runs = mode_of_daemon(settings)
+        if runs is not settings.mode:
             text = f"the daemon that runs is in mode {runs}, whatever the config says ({settings.mode})"
             say(f"{text}; `--mode {runs}` is about what is its own, and only a restart changes it", err=True)
     return mode_of(settings, override)

@@ -18,6 +18,7 @@ from remediator.cli.common import (
     config_option,
     format_option,
     mode_asked,
+    mode_of_daemon,
     mode_option,
     page_width,
     print_json,
@@ -30,6 +31,7 @@ from remediator.cli.exits import Exit
 from remediator.cli.types import DURATION
 from remediator.config import Settings
 from remediator.core.budgets import Standing
+from remediator.core.course import held_by
 from remediator.core.deposition import Deposition
 from remediator.core.ledger import Entry, Incident
 from remediator.core.model import Mode
@@ -75,8 +77,11 @@ def history(
         return Exit.OK
     if not incidents:
         say(asyncio.run(_no_incidents(settings, chosen, since)))
+    left = "" if chosen is (runs := mode_of_daemon(settings)) else runs.value
     for incident in incidents:
-        print_lines(render.history_lines(incident, by_incident[incident.id], chosen, now))
+        name = incident.database
+        held = held_by(name, standings.get(name), windows.get(name))
+        print_lines(render.history_lines(incident, by_incident[incident.id], chosen, now, held, left))
     print_lines(render.standing_lines(standings, windows))
     return Exit.OK
 

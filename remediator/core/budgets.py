@@ -88,6 +88,11 @@ def cooldown(limits: Limits, times: Sequence[datetime], now: datetime) -> list[s
     return found
 
 
+def pause_end(pause: Pause) -> str:
+    """Until when a pause lasts, in words."""
+    return "until `resume`" if pause.until is None else f"until {pause.until:%Y-%m-%d %H:%M:%S} UTC"
+
+
 def pause_text(pause: Pause, now: datetime) -> str:
     """Until when a pause lasts, and why, in words.
 
@@ -97,10 +102,9 @@ def pause_text(pause: Pause, now: datetime) -> str:
         pause: The pause.
         now: Time on the ledger's clock.
     """
-    until = "until `resume`"
+    until = pause_end(pause)
     if pause.until is not None:
-        left = duration((pause.ends or pause.until) - now)
-        until = f"until {pause.until:%Y-%m-%d %H:%M:%S} UTC, {left} left"
+        until += f", {duration((pause.ends or pause.until) - now)} left"
     return f"{until}: {pause.reason}" if pause.reason else until
 
 

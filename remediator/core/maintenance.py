@@ -35,7 +35,11 @@ class Window:
     reason: str = ""
 
     @property
+    def end(self) -> str:
+        """Until when, in words."""
+        return f"until {self.until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+    @property
     def text(self) -> str:
         """Until when and why, in words."""
-        until = f"until {self.until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-        return f"{until}: {self.reason}" if self.reason else until
+        return f"{self.end}: {self.reason}" if self.reason else self.end

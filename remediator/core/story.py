@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import chain, groupby
 
 from remediator.core.ledger import Entry, Incident, Phase
-from remediator.core.model import Mode, Session
+from remediator.core.model import Session
 from remediator.core.plan import Objection, RestartReplica, TerminateSession
 from remediator.core.reading import Decision, Reading, Rung
 from remediator.core.scene import CONTEXT, Kind, Outline, Scene, StepOutline
@@ -229,20 +229,6 @@ def _waits(plan: Decision | None) -> str:
 def _words(objection: str) -> str:
     known = {o.value: o.meaning for o in Objection}
     return known.get(objection, objection)
-
-
-def relief(mode: Mode, entries: Sequence[Entry]) -> str:
-    """How relief is called: of a dry run it is not known whether what it simulated would have brought it.
-
-    Somebody else may have brought it meanwhile.
-
-    Args:
-        mode: Whether anything was really done.
-        entries: What was done in the incident.
-    """
-    if mode is Mode.ENFORCE:
-        return "relieved"
-    return "no longer critical (on paper or really)" if entries else "no longer critical"
 
 
 def deeds(database: str, entries: Iterable[Entry], first: datetime, last: datetime) -> Iterator[Scene]:

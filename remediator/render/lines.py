@@ -8,12 +8,12 @@ from datetime import datetime
 
 from remediator.core.assess import Assessment
 from remediator.core.budgets import Standing
+from remediator.core.course import course
 from remediator.core.diagnosis import Kind
 from remediator.core.ledger import Entry, Incident
 from remediator.core.maintenance import Window
 from remediator.core.model import Level, Mode, Sample, Session
 from remediator.core.plan import Action, Hold, Plan, RestartReplica, StepPlan, TerminateSession
-from remediator.core.story import relief
 from remediator.core.text import count, duration, durations
 from remediator.render.look import Look
 from remediator.render.standing import budget_lines, in_force_lines, order_lines
@@ -218,26 +218,37 @@ def _why(hold: Hold) -> str:
     return f"{words} ({hold.detail})" if hold.detail else words
 
 
-def history_lines(incident: Incident, entries: Sequence[Entry], mode: Mode, now: datetime) -> Iterator[str]:
-    """One incident with its actions for a person."""
-    yield f"{incident.opened_at:%Y-%m-%d %H:%M:%S} UTC  {mode}  {_course(incident, entries, mode, now)}"
+def history_lines(
+    incident: Incident, entries: Sequence[Entry], mode: Mode, now: datetime, held: str = "", left: str = ""
+) -> Iterator[str]:
+    """One incident with its actions for a person.
+
+    Args:
+        incident: The incident.
+        entries: What was done in it, oldest first.
+        mode: Whose ledger it is in.
+        now: The time.
+        held: What keeps anything from being done for its database now.
+        left: The other mode, where that is the one in which a daemon works: nobody goes on with this one.
+    """
+    how = _so_far(incident, now, left)
+    stands = course(incident, entries, mode, held)
+    if stands and not (left and incident.relieved_at is None):
+        how += f", {stands}"
+    yield f"{incident.opened_at:%Y-%m-%d %H:%M:%S} UTC  {mode}  {how}"
     yield f"  {incident.id}: {incident.because}"
     done = Counter(_tally(entry) for entry in entries)
     for tally, number in done.items():
         yield f"  {number:>5}  {tally}"
 
 
-def _course(incident: Incident, entries: Sequence[Entry], mode: Mode, now: datetime) -> str:
-    """How an incident went so far, and for how long."""
-    opened = incident.opened_at
-    words = [f"open for {duration(now - opened)}"]
+def _so_far(incident: Incident, now: datetime, left: str) -> str:
+    """Whether it is over, and how long it took or takes."""
     if incident.closed_at is not None:
-        words = [f"closed after {duration(incident.closed_at - opened)}"]
-    if incident.relieved_at is not None:
-        words.append(f"{relief(mode, entries)} after {duration(incident.relieved_at - opened)}")
-    elif incident.closed_at is None:
-        words.append(incident.phase.value)
-    return ", ".join(words)
+        return f"closed after {duration(incident.closed_at - incident.opened_at)}"
+    if left:
+        return f"left open: the mode is {left} now"
+    return f"open for {duration(now - incident.opened_at)}"
 
 
 def _tally(entry: Entry) -> str:

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
+from remediator.core.course import refuted, relief
 from remediator.core.ledger import Incident
 from remediator.core.model import Mode
 from remediator.core.plan import Objection
 from remediator.core.reading import Reading
-from remediator.core.story import relief
 from remediator.core.text import count, duration, durations, percent, visible
 from remediator.render.bundle import Bundle, Record, holders
 from remediator.render.layout import WIDTH, table, wrapped
@@ -74,7 +74,8 @@ def _facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
     if incident.relieved_at:
         yield (
             relief(bundle.mode, bundle.entries),
-            f"{_utc(incident.relieved_at)}, after {duration(incident.relieved_at - incident.opened_at)}",
+            f"{_utc(incident.relieved_at)}, after {duration(incident.relieved_at - incident.opened_at)}"
+            + (f", but {wrong}" if (wrong := refuted(bundle.entries)) else ""),
         )
     if incident.closed_at:
         yield (

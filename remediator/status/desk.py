@@ -11,6 +11,7 @@ from typing import Any
 
 from remediator.core.assess import Assessment
 from remediator.core.budgets import Standing
+from remediator.core.course import held_by
 from remediator.core.events import Event
 from remediator.core.ledger import Entry, Incident
 from remediator.core.model import Level, Mode
@@ -250,11 +251,18 @@ class Desk:
                 mode,
                 now,
                 most,
+                self._held(one.database),
             )
             for one in incidents
             if wanted(one)
         ]
         return sorted(told, key=lambda one: one.opened_at, reverse=True)
+
+    def _held(self, database: str) -> str:
+        """What keeps anything from being done for a database now."""
+        known = self.memory.databases.get(database)
+        turn = known.turn if known is not None else None
+        return held_by(database, self._in_force.get(database), turn.maintenance if turn else None)
 
     def _view(self, name: str, known: Remembered, told: Sequence[stories.Story], now: datetime) -> views.View:
         turn, policy = known.turn, known.policy

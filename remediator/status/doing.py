@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from remediator.core.assess import Assessment
-from remediator.core.budgets import Standing
+from remediator.core.budgets import Standing, pause_end
 from remediator.core.ledger import Phase
 from remediator.core.model import Level, Mode
-from remediator.core.plan import Plan
+from remediator.core.plan import Objection, Plan
 from remediator.core.turn import Turn
 from remediator.status import words
 from remediator.status.stories import Story
@@ -46,6 +46,8 @@ def doing(turn: Turn, standing: Standing | None, mode: Mode, story: Story | None
             )
         return _idle(assessment, standing)
     if incident.phase is Phase.RELIEVED:
+        if locked := _locked(standing):
+            return Doing("bad", "No longer critical, but a person is needed", f"{locked} {done}")
         tone, title = ("dry", "Would be relieved") if mode is Mode.DRY_RUN else ("calm", "Relieved")
         return Doing(tone, f"{title}; watching whether it lasts", done)
     if assessment.unknown:
@@ -53,11 +55,28 @@ def doing(turn: Turn, standing: Standing | None, mode: Mode, story: Story | None
     if turn.in_flight:
         return Doing("act", f"Acting: {story.under_way if story and story.under_way else 'verifying'}", done)
     if plan is not None and plan.held:
-        title = "Held by an order of people" if plan.ordered else "Held: a person is needed"
+        title = _order(plan, turn) if plan.ordered else "Held: a person is needed"
         return Doing("wait" if plan.ordered else "bad", title, f"{_sentence(plan)} {done}")
     if plan is not None and plan.next_step is None and not plan.relieved:
         return Doing("wait", "Waiting", f"{_sentence(plan)} {done}")
     return Doing("dry" if mode is Mode.DRY_RUN else "act", "At work", done)
+
+
+def _order(plan: Plan, turn: Turn) -> str:
+    """Which order of people it is held by, and until when."""
+    found = []
+    if Objection.MAINTENANCE in plan.objections and turn.maintenance is not None:
+        found.append(f"maintenance window {turn.maintenance.end}")
+    if Objection.PAUSED in plan.objections and turn.orders is not None and turn.orders.pause is not None:
+        found.append(f"paused {pause_end(turn.orders.pause)}")
+    why = ", ".join(found) or "held by an order of people"
+    return f"{why[:1].upper()}{why[1:]}"
+
+
+def _locked(standing: Standing | None) -> str:
+    """What stays locked, and why; empty when nothing does."""
+    locks = standing.own if standing is not None else ()
+    return " ".join(f"{lock.scope} stays locked until `remediator ack`: {lock.reason}." for lock in locks)
 
 
 def _sentence(plan: Plan) -> str:
@@ -72,7 +91,11 @@ def _idle(assessment: Assessment, standing: Standing | None) -> Doing:
     if assessment.pending is Level.CRITICAL:
         return Doing("wait", "Critical is seen, to be confirmed", "It must last before anything is done.")
     if standing is not None and standing.pause is not None:
-        return Doing("wait", "Paused", standing.pause.reason or "Nothing would be done.")
+        text = standing.pause.reason or "Nothing would be done."
+        return Doing("wait", f"Paused {pause_end(standing.pause)}", text)
+    if locked := _locked(standing):
+        calm = "Slots are free" if assessment.level is Level.NORMAL else "Not critical"
+        return Doing("bad", f"{calm}, but a person is needed", locked)
     if assessment.level is Level.NORMAL:
         return Doing("calm", "All is well", "Nothing has to be done.")
     return Doing("calm", "Watching", "Nothing is done before critical is confirmed.")

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
-from remediator.core.ledger import Entry, Incident
+from remediator.core.course import course, refuted, relief
+from remediator.core.ledger import Entry, Incident, Phase
 from remediator.core.model import Mode
 from remediator.core.plan import Objection, RestartReplica, TerminateSession
 from remediator.core.scene import Kind, Outline, Scene, StepOutline
-from remediator.core.story import relief, tale
+from remediator.core.story import tale
 from remediator.core.text import duration
 from remediator.status import words
 from remediator.status.chart import Mark
@@ -61,7 +62,8 @@ class Story:
 
     Attributes:
         state: `open` with its phase, or `closed`.
-        tone: `bad` while a person is needed, `open` while it goes on, else `good`.
+        tone: `bad` while a person is needed or where a restart went wrong, `open` while it goes on,
+            else `good`.
         before: Used slots when it opened, in words.
         under_way: What was begun and is not verified yet, empty when nothing is.
         after: Used slots once it was relieved, in words, empty while that is not known.
@@ -89,6 +91,7 @@ def story(
     mode: Mode,
     now: datetime,
     most: int = 25,
+    held: str = "",
 ) -> Story:
     """Tell an incident.
 
@@ -100,21 +103,19 @@ def story(
         mode: Whether anything was really done.
         now: The time.
         most: How many sessions to list of those that were terminated together.
+        held: What keeps anything from being done for its database now.
     """
-    would = relief(mode, entries)
+    would, stands = relief(mode, entries), course(incident, entries, mode, held)
     end = incident.closed_at or now
     state = "closed" if incident.closed_at else "open"
-    if incident.relieved_at is None:
-        state += "" if incident.closed_at else f", {incident.phase.value}"
-    else:
-        state += f", {would} after {duration(incident.relieved_at - incident.opened_at)}"
     tone = "good" if incident.closed_at or incident.relieved_at else "open"
+    wrong = incident.phase is Phase.HELD or (tone == "good" and refuted(entries))
     return Story(
         id=incident.id,
         database=incident.database,
         opened_at=incident.opened_at,
-        state=state,
-        tone="bad" if incident.phase.value == "held" and not incident.closed_at else tone,
+        state=f"{state}, {stands}" if stands else state,
+        tone="bad" if wrong else tone,
         because=incident.because,
         lasted=duration(round((end - incident.opened_at).total_seconds())),
         before=_slots(incident.used, incident.usable),

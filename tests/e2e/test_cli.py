@@ -183,6 +183,14 @@ def test_history_pause_and_modes(app: str, watch: str, tmp_path: Path) -> None:
     assert incident["id"] in shown
     assert f"{len(incident['entries']):>7}  terminate leaky: simulated" in shown
     assert incident["id"] in daemon.run("history", "--since", "1ms", "--format", "text").stdout  # still open
+    assert "dry-run  open for " in shown
+    daemon.config["mode"] = "enforce"
+    daemon.write_config()
+    left = daemon.run("history", "--mode", "dry-run", "--format", "text").stdout
+    assert "dry-run  left open: the mode is enforce now" in left
+    assert "open for" not in left
+    daemon.config["mode"] = "dry-run"
+    daemon.write_config()
 
     assert daemon.run("pause", "--reason", "works").stdout == "paused until `remediator resume`\n"
     for mode in ("dry-run", "enforce"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from pathlib import Path
 
@@ -130,7 +131,9 @@ def test_pause_resume_and_ack_steer_a_running_daemon(
         daemon.wait_cycles(5)
         assert "I am on it" in daemon.said("plan_made")[-1]["detail"]
         assert worker.restarts == 0
-        assert "paused until" in daemon.run("history", "--format", "text").stdout
+        history = daemon.run("history", "--format", "text").stdout
+        assert "paused until" in history
+        assert re.search(r"  open for [^,]+, held by a pause until 2\d{3}-\S+ \S+ UTC\n", history)
 
         assert daemon.run("resume").stdout == "resumed\n"
         daemon.wait_for("locked", scope="service:worker")

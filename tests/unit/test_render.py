@@ -11,6 +11,7 @@ import pytest
 from remediator import render
 from remediator.core.assess import Assessment, Watch, assess
 from remediator.core.budgets import standing
+from remediator.core.course import held_by
 from remediator.core.ledger import Ledger, Lock, Pause, Result
 from remediator.core.maintenance import Window
 from remediator.core.model import (
@@ -51,6 +52,7 @@ from tests.builders import (
 )
 
 POLICY = make_policy()
+WRONG = "the restart of shop-celery-1 was refuted"
 
 
 def judged(sample: Sample) -> Assessment:
@@ -457,8 +459,8 @@ def test_an_incident_for_a_person() -> None:
 @pytest.mark.parametrize(
     ("mode", "relieved", "closed", "standing"),
     [
-        (Mode.ENFORCE, 10, None, "open for 3m, relieved after 10s"),
-        (Mode.ENFORCE, 10, 90, "closed after 1m 30s, relieved after 10s"),
+        (Mode.ENFORCE, 10, None, "open for 3m, relieved without our help after 10s"),
+        (Mode.ENFORCE, 10, 90, "closed after 1m 30s, relieved without our help after 10s"),
         (Mode.ENFORCE, None, 90, "closed after 1m 30s"),
         (Mode.DRY_RUN, 10, None, "open for 3m, no longer critical after 10s"),
         (Mode.DRY_RUN, 10, 90, "closed after 1m 30s, no longer critical after 10s"),
@@ -472,6 +474,50 @@ def test_how_an_incident_stands(mode: Mode, relieved: int | None, closed: int | 
     )
     first, _ = render.history_lines(incident, [], mode, START + timedelta(minutes=3))
     assert first == f"2030-01-01 00:00:00 UTC  {mode}  {standing}"
+
+
+@pytest.mark.parametrize(
+    ("results", "stands"),
+    [
+        ([Result.CONFIRMED], "relieved after 10s"),
+        ([Result.UNCONFIRMED], "relieved after 10s"),
+        ([Result.CHANGED, Result.DROPPED, Result.DENIED], "relieved without our help after 10s"),
+        ([Result.REFUTED], f"no longer critical after 10s, but {WRONG}"),
+        ([Result.DENIED, Result.REFUTED], f"no longer critical after 10s, but {WRONG}"),
+        ([Result.CONFIRMED, Result.REFUTED], f"relieved after 10s, but {WRONG}"),
+        ([Result.REFUTED, Result.DENIED], f"no longer critical after 10s, but {WRONG}"),
+        ([Result.REFUTED, Result.CONFIRMED], "relieved after 10s"),
+    ],
+)
+def test_relief_is_claimed_only_for_what_may_have_brought_it(results: list[Result], stands: str) -> None:
+    """Of a replica that was restarted several times, the last one that was done counts."""
+    incident = make_incident(
+        relieved_at=START + timedelta(seconds=10), closed_at=START + timedelta(seconds=90)
+    )
+    restart = RestartReplica(make_replica())
+    entries = [make_entry(id=n, action=restart, result=result) for n, result in enumerate(results)]
+    first, *_ = render.history_lines(incident, entries, Mode.ENFORCE, START + timedelta(minutes=3))
+    assert first == f"2030-01-01 00:00:00 UTC  enforce  closed after 1m 30s, {stands}"
+
+
+def test_what_holds_an_open_incident_is_said_instead_of_its_phase() -> None:
+    """Each order that is in force; an incident of another mode than the daemon's is nobody's work."""
+    window = Window(START + timedelta(hours=2), "weekly deploy")
+    locks = (Lock("database:shop", START, "3 rounds"), Lock("database:blog", START, "3 rounds"))
+    pause = Pause(START, START + timedelta(hours=1), "me")
+    calm = standing("shop", make_policy(), Ledger(), START)
+    assert held_by("shop", None, None) == held_by("shop", calm, None) == ""
+    ordered = standing("shop", make_policy(), Ledger(pause=pause, locks=locks), START)
+    held = held_by("shop", ordered, window)
+    assert held == (
+        "held by a maintenance window until 2030-01-01 02:00:00 UTC, a pause until 2030-01-01 01:00:00 UTC, "
+        "the lock on database:shop"
+    )
+    now = START + timedelta(minutes=3)
+    first, *_ = render.history_lines(make_incident(), [], Mode.ENFORCE, now, held)
+    assert first == f"2030-01-01 00:00:00 UTC  enforce  open for 3m, {held}"
+    first, *_ = render.history_lines(make_incident(), [], Mode.DRY_RUN, now, held, "enforce")
+    assert first == "2030-01-01 00:00:00 UTC  dry-run  left open: the mode is enforce now"
 
 
 def test_a_dry_run_does_not_claim_relief_that_somebody_else_may_have_brought() -> None:

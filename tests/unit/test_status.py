@@ -14,6 +14,7 @@ from remediator.adapters.web import Board, Sources, make_app
 from remediator.core.assess import Assessment, Watch, assess
 from remediator.core.events import Event
 from remediator.core.ledger import Lock, Pause
+from remediator.core.maintenance import Recurrence
 from remediator.core.model import Level, Mode
 from remediator.core.policy import RestartService
 from remediator.core.scene import Kind, Scene
@@ -23,12 +24,14 @@ from remediator.errors import LedgerError, RecordingError
 from remediator.render import Gathering
 from remediator.status import Desk, Facts, Memory, told_by
 from remediator.status.chart import bands, chart
+from remediator.status.doing import Doing
 from remediator.status.memory import Point
 from remediator.status.stories import Story
 from remediator.status.views import View, owners
+from remediator.testing import Reaction
 from remediator.testing.recording import MemoryRecording
 from tests.builders import START, UNREACHABLE, make_group, make_policy, make_sample, moment
-from tests.unit.cycle_world import RESTART, USABLE, World
+from tests.unit.cycle_world import OLD, RESTART, USABLE, World
 
 
 class Viewed:
@@ -169,16 +172,83 @@ async def test_a_dry_run_never_says_that_something_was_done() -> None:
 
 
 @pytest.mark.parametrize(
+    ("until", "end"),
+    [(None, "until `resume`"), (START + timedelta(hours=9), "until 2030-01-01 09:00:00 UTC")],
+)
+async def test_a_hold_by_people_says_which_and_until_when(until: datetime | None, end: str) -> None:
+    """A pause in the headline and in how the incident stands, and before it is critical, too."""
+    viewed = Viewed(World())
+    await viewed.world.store.pause(Pause(START, until, "a Deploy"))
+    viewed.world.fill(10, age=timedelta(0))
+    await viewed.turns(2)
+    assert (await viewed.view()).doing == Doing("wait", f"Paused {end}", "a Deploy")
+    viewed.world.fill()
+    await viewed.until(Event.INCIDENT_SUSPENDED)
+    viewed.world.clock.advance(2)
+    page = await viewed.desk.page()
+    assert page["databases"][0].doing.title == f"Paused {end}"
+    assert "a Deploy" in page["databases"][0].doing.text
+    assert page["stories"][0].state == f"open, held by a pause {end}"
+
+
+async def test_a_maintenance_window_is_named_in_the_headline() -> None:
+    """And in how the incident stands."""
+    weekly = Recurrence("0 0 * * *", timedelta(hours=12), reason="a deploy")
+    viewed = Viewed(World(replace(make_policy(), maintenance=(weekly,))))
+    viewed.world.fill()
+    await viewed.until(Event.INCIDENT_SUSPENDED)
+    viewed.world.clock.advance(2)
+    page = await viewed.desk.page()
+    until = "until 2030-01-01 12:00:00 UTC"
+    assert page["databases"][0].doing.title == f"Maintenance window {until}"
+    assert page["stories"][0].state == f"open, held by a maintenance window {until}"
+
+
+async def test_all_is_not_well_while_something_stays_locked() -> None:
+    """A restart that went wrong may have freed the slots: critical is over, and a person is needed still."""
+    viewed = Viewed(World(make_policy(steps=(RESTART,))))
+    database = viewed.world.database
+    viewed.world.runtimes["celery"].script("celery-1", Reaction.STAY_DOWN)
+    leaked = [database.open(application="celery") for _ in range(95)]
+    viewed.world.clock.advance(OLD)
+    await viewed.until(Event.LOCKED)
+    for session in leaked:
+        database.leave(session)
+    await viewed.until(Event.INCIDENT_RELIEVED)
+    viewed.world.clock.advance(2)
+    doing = (await viewed.view()).doing
+    assert (doing.tone, doing.title) == ("bad", "No longer critical, but a person is needed")
+    await viewed.until(Event.INCIDENT_CLOSED)
+    await viewed.turns(20)
+    viewed.world.clock.advance(2)
+    page = await viewed.desk.page()
+    assert page["databases"][0].level == "normal"
+    doing = page["databases"][0].doing
+    assert (doing.tone, doing.title) == ("bad", "Slots are free, but a person is needed")
+    assert doing.text.startswith(
+        "service:celery stays locked until `remediator ack`: celery-1 was restarted: "
+    )
+    (story,) = page["stories"]
+    assert story.tone == "bad"
+    assert story.state.startswith("closed, no longer critical after ")
+    assert story.state.endswith(", but the restart of celery-1 was refuted")
+    await viewed.world.store.acknowledge()
+    viewed.world.clock.advance(2)
+    assert (await viewed.view()).doing.title == "All is well"
+
+
+@pytest.mark.parametrize(
     ("lock", "tone", "title"),
-    [(True, "bad", "Held: a person is needed"), (False, "wait", "Held by an order of people")],
+    [(True, "bad", "Held: a person is needed"), (False, "wait", "Paused until `resume`")],
 )
 async def test_a_hold_says_why_and_whether_a_person_is_needed(lock: bool, tone: str, title: str) -> None:
-    """In the sentence, in the notices and in the story."""
+    """In the sentence, in the notices and in the story; identities are told as they are written."""
     viewed = Viewed(World())
+    why = "2 rounds without relief in incident 20261122T151304.672-shop"
     if lock:
-        await viewed.world.store.lock(Lock(f"database:{viewed.name}", START, "3 rounds"))
+        await viewed.world.store.lock(Lock(f"database:{viewed.name}", START, why))
     else:
-        await viewed.world.store.pause(Pause(START, None, "a deploy"))
+        await viewed.world.store.pause(Pause(START, None, why))
     viewed.world.fill()
     await viewed.until(Event.INCIDENT_HELD if lock else Event.INCIDENT_SUSPENDED)
     viewed.world.clock.advance(2)
@@ -186,6 +256,7 @@ async def test_a_hold_says_why_and_whether_a_person_is_needed(lock: bool, tone: 
     doing = page["databases"][0].doing
     assert (doing.tone, doing.title) == (tone, title)
     assert ("locked" if lock else "paused") in doing.text.lower()
+    assert why in doing.text
     assert (page["locks"] != (), page["pause"] is not None) == (lock, not lock)
     kinds = {chapter.kind for chapter in page["stories"][0].chapters}
     assert ("bad" if lock else "hold") in kinds
