@@ -163,11 +163,10 @@ def _privileges(subject: str, has: Privileges, lacking: Grade, version: int) -> 
     if has.reserved_slot:
         yield Finding(Grade.OK, subject, "a slot is kept for us when the server is full")
     else:
-        text = "no slot is kept for us: after a restart of ours a full server would not let us in"
-        grant = f"set reserved_connections and GRANT pg_use_reserved_connections TO {has.user}"
-        yield Finding(
-            Grade.WARNING, subject, f"{text}; {grant if version >= RESERVED_SINCE else NO_SLOT_KEPT}"
-        )
+        text = "no slot is kept for us: after a restart of ours a full server would not let us in."
+        grant = f"Set reserved_connections and GRANT pg_use_reserved_connections TO {has.user}"
+        fix = grant if version >= RESERVED_SINCE else NO_SLOT_KEPT
+        yield Finding(Grade.WARNING, subject, f"{text} {fix}")
     if 0 <= has.connection_limit < 2:  # noqa: PLR2004  one session and one probe
         text = f"role {has.user} has CONNECTION LIMIT {has.connection_limit}; we need two, for the probe"
         yield Finding(Grade.PROBLEM, subject, text)

@@ -25,7 +25,7 @@ def relief(mode: Mode, entries: Sequence[Entry]) -> str:
         entries: What was done in the incident.
     """
     if mode is Mode.DRY_RUN:
-        return "no longer critical (on paper or really)" if entries else "no longer critical"
+        return "no longer critical (as simulated, or in fact)" if entries else "no longer critical"
     results = {entry.outcome.result if entry.outcome else None for entry in entries}
     if results & _MAY_HAVE_HELPED:
         return "relieved"

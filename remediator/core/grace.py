@@ -30,5 +30,6 @@ class StopGrace:
     @property
     def text(self) -> str:
         """The grace in words."""
-        given = duration(self.given) if self.given is not None else "unset, so Docker's 10s"
-        return f"{self.name} has a stop grace period of {given}"
+        if self.given is None:
+            return f"{self.name} has no stop grace period of its own, so Docker's 10s"
+        return f"{self.name} has a stop grace period of {duration(self.given)}"

@@ -96,7 +96,7 @@ _MEANINGS = {
     Objection.NOT_NEEDED: "no longer critical",
     Objection.NO_CANDIDATES: "no session may be terminated",
     Objection.NOT_FOUND: "no container carries these labels",
-    Objection.UNREADABLE: "what it is about cannot be read",
+    Objection.UNREADABLE: "sessions or containers cannot be read",
     Objection.MAY_NOT_SIGNAL: "our role lacks pg_signal_backend",
     Objection.LOGINS: "clients that never finish logging in hold the slots, not sessions",
     Objection.SERVICE_LOCKED: "locked after restarts that failed or did not help, until `remediator ack`",

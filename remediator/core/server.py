@@ -8,8 +8,8 @@ from datetime import datetime
 
 RESERVED_SINCE = 160000
 NO_SLOT_KEPT = (
-    "before PostgreSQL 16 none can be kept: let each other role have a CONNECTION LIMIT, all of them "
-    "together two slots less than are usable, and do not restart the daemon while the server is full"
+    "Before PostgreSQL 16 none can be kept: give the other roles CONNECTION LIMITs that add up to two less "
+    "than the usable slots."
 )
 KEEP_A_SLOT = (
     "from PostgreSQL 16 on reserved_connections keeps a slot for remediator, before that CONNECTION LIMITs "

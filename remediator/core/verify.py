@@ -107,8 +107,9 @@ def verify_restart(
         # given its time to stay so.
         return None, sighting
     if late:
-        state = f"{replica.state}, health {replica.health}"
-        return Outcome(Result.REFUTED, moment.at, f"started, but {state} in the end"), None
+        health = "" if replica.health is Health.NONE else f" (health: {replica.health})"
+        seen = f"it started, but was {replica.state}{health} when its time was up"
+        return Outcome(Result.REFUTED, moment.at, seen), None
     return None, sighting
 
 

@@ -204,6 +204,8 @@ def _decision(reading: Reading, plan: Decision) -> Record:
         "objections": list(plan.objections),
         "detail": plan.detail,
         "held": plan.held,
+        "relieved": plan.relieved,
+        "exhausted": plan.exhausted,
         "steps": [_rung(rung, reading.survey) for rung in plan.rungs],
     }
 

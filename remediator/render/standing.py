@@ -53,7 +53,7 @@ def budget_lines(standing: Standing) -> Iterator[str]:
             continue
         line = f"{budget.limits}: {budget.used} used, limit {budget.rule}"
         if wait:
-            line += f", one less in {wait}" if budget.left else f", again in {wait}"
+            line += f", the oldest stops counting in {wait}" if budget.left else f", again in {wait}"
         yield line
 
 

@@ -55,7 +55,8 @@ def bundle_lines(bundle: Bundle, *, markdown: bool, width: int = WIDTH) -> Itera
         yield from pen.heading(2, "What was decided, and why")
     for decision in bundle.decisions:
         yield from pen.heading(3, _utc(datetime.fromisoformat(decision["at"])))
-        yield from pen.table(("step", "decision", "whom", "why"), list(_judged(decision)))
+        judged = list(_judged(decision)) or [("all", "nothing to do", "", _why_nothing(decision))]
+        yield from pen.table(("step", "decision", "whom", "why"), judged)
     yield from pen.heading(2, "Outcomes")
     yield from pen.table(("when", "what", "because", "outcome", "detail"), list(_outcomes(bundle)))
 
@@ -129,6 +130,14 @@ def _judged(decision: Record) -> Iterator[tuple[str, ...]]:
         for hold in step["holds"]:
             if hold not in same:
                 yield name, "hold", _targets(hold["targets"]), _why(hold)
+
+
+def _why_nothing(decision: Record) -> str:
+    """Why a plan has nothing in it: no step is left."""
+    if decision["relieved"]:
+        return "no longer critical"
+    had = "every step had its turn, and it is critical still" if decision["exhausted"] else ""
+    return "; ".join(filter(None, (had, decision["detail"])))
 
 
 def _says_the_same(hold: Record, step: Record) -> bool:

@@ -312,5 +312,5 @@ def test_a_restart_on_paper_closes_sessions_on_paper(stack: MakeStack) -> None:
     assert shop.used() >= USABLE
     assert started(shop) == before
     story = shop.remediator("history", "show", "last", "--format", "text")
-    assert "no longer critical (on paper or really)" in story
+    assert "no longer critical (as simulated, or in fact)" in story
     assert "held by api" not in story

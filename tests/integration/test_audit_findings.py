@@ -349,4 +349,4 @@ def test_graces_that_are_short(
     audited = Audited(pg16, daemon, create_app_role(pg16))
     (found,) = audited.found("short_stop_grace")
     assert found.subject == "careless"
-    assert "unset, so Docker's 10s" in found.evidence
+    assert "no stop grace period of its own, so Docker's 10s" in found.evidence

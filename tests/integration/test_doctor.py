@@ -199,7 +199,7 @@ async def test_compose_services(
         "absent": Grade.PROBLEM,
     }
     assert "set stop_grace_period" in about(findings, "stop grace period of 1s").text
-    assert "unset, so Docker's 10s" in about(findings, "careless-1 has a stop grace period").text
+    assert "own, so Docker's 10s" in about(findings, "careless-1 has no stop grace period").text
     assert "it is paused" in about(findings, "would not be restarted").text
     assert "com.docker.compose.service=absent" in about(findings, "no container").text
     assert about(findings, "API 1.").grade is Grade.OK

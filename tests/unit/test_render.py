@@ -275,7 +275,7 @@ def test_limits_none_of_which_is_used_are_one_line() -> None:
     spent = standing("shop", make_policy(), Ledger((make_entry(result=Result.CONFIRMED),)), START)
     lines = list(render.plan_lines("shop", CRITICAL, _plan(), spent, every=False))
     assert "  in force now:" in lines
-    assert "    terminate: 1 used, limit 500 per 1h, one less in 1h" in lines
+    assert "    terminate: 1 used, limit 500 per 1h, the oldest stops counting in 1h" in lines
 
 
 def test_why_a_whole_step_is_held_is_said_once() -> None:
@@ -348,7 +348,7 @@ def test_a_plan_for_a_person() -> None:
         "  step 3: restart api",
         "    no: no container carries these labels",
         "  step 4: restart api",
-        "    no: what it is about cannot be read (no answer)",
+        "    no: sessions or containers cannot be read (no answer)",
     ]
     every = list(render.plan_lines("shop", CRITICAL, _plan(), every=True))
     assert (
@@ -388,10 +388,10 @@ def test_a_plan_says_one_reason_once() -> None:
         f"  the server cannot be read: {said}",
         "  nothing would be done: the state of the database is not known",
         "  step 1: terminate sessions idle for 10m or longer",
-        "    no: what it is about cannot be read",
+        "    no: sessions or containers cannot be read",
     ]
-    assert step_holds(step, said) == ["what it is about cannot be read"]
-    assert step_holds(step) == [f"what it is about cannot be read ({said})"]
+    assert step_holds(step, said) == ["sessions or containers cannot be read"]
+    assert step_holds(step) == [f"sessions or containers cannot be read ({said})"]
 
 
 def test_a_plan_names_the_incident_that_is_open() -> None:
@@ -525,7 +525,7 @@ def test_a_dry_run_does_not_claim_relief_that_somebody_else_may_have_brought() -
     incident = make_incident(relieved_at=START + timedelta(seconds=10))
     entries = [make_entry(result=Result.SIMULATED)]
     first, *_ = render.history_lines(incident, entries, Mode.DRY_RUN, START + timedelta(minutes=3))
-    assert first.endswith("open for 3m, no longer critical (on paper or really) after 10s")
+    assert first.endswith("open for 3m, no longer critical (as simulated, or in fact) after 10s")
 
 
 def test_an_incident_as_json_holds_its_entries() -> None:
@@ -588,8 +588,8 @@ def test_what_is_left_of_each_limit() -> None:
     assert lines == [
         "limits of shop:",
         "  terminate: 3 used, limit 3 per 1h, again in 30m",
-        "  terminate: 3 used, limit 9 per 1d, one less in 23h 30m",
-        "  restart: 1 used, limit 3 per 1d, one less in 23h 40m",
+        "  terminate: 3 used, limit 9 per 1d, the oldest stops counting in 23h 30m",
+        "  restart: 1 used, limit 3 per 1d, the oldest stops counting in 23h 40m",
         "  restart celery: 1 used, limit 1 per 30m, again in 10m",
         "  restart celery: backoff after 1 restart, again in 40m",
         "  restart api: 0 used, limit 1 per 30m",

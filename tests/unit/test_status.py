@@ -167,7 +167,7 @@ async def test_a_dry_run_never_says_that_something_was_done() -> None:
     assert page["dry"] is True
     (story,) = page["stories"]
     assert story.summary == "48 sessions would have been terminated"
-    assert "no longer critical (on paper or really) after" in story.state
+    assert "no longer critical (as simulated, or in fact) after" in story.state
     assert page["databases"][0].doing.title == "Would be relieved; watching whether it lasts"
 
 

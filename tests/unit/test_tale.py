@@ -107,6 +107,19 @@ def test_a_step_that_is_held_as_a_whole_is_told_once() -> None:
     assert not [line for line in told if "all of it" in line]
 
 
+def test_a_plan_without_a_step_says_why() -> None:
+    """What is left of a ladder that has been climbed, as it stands when relief comes and when it does not."""
+    first = reading(0, make_incident(), Plan(objections=(Objection.SETTLING,)))
+    spent = Plan(exhausted=True, detail="a dry run cannot see it")
+    for plan, why in (
+        (Plan(relieved=True), "no longer critical"),
+        (spent, "every step had its turn, and it is critical still; a dry run cannot see it"),
+    ):
+        told = lines(bundle(make_incident(), [first, reading(15, make_incident(), plan)]), 200)
+        (line,) = (one for one in told if one.split()[:4] == ["all", "nothing", "to", "do"])
+        assert line.endswith(f" {why}")
+
+
 def test_no_line_is_wider_than_the_terminal() -> None:
     """Whatever there is to tell, and nothing is lost by it."""
     narrow, wide = lines(eventful(), 80), lines(eventful(), 1000)
@@ -147,6 +160,6 @@ def test_a_dry_run_says_neither_relieved_nor_failed() -> None:
     incident = make_incident(round=2, relieved_at=START + timedelta(seconds=63))
     entries = [make_entry(result=Result.SIMULATED)]
     told = "\n".join(lines(bundle(incident, (), entries, Mode.DRY_RUN)))
-    assert "no longer critical (on paper or really)" in told
+    assert "no longer critical (as simulated, or in fact)" in told
     assert "without relief" not in told
     assert "2, of which 0 without relief" in "\n".join(lines(bundle(incident, (), entries)))

@@ -155,7 +155,7 @@ _SESSIONS = (
     Rule(
         "unattributed",
         NOTE,
-        "Whose many of the sessions are is not known",
+        "Many sessions have no known owner",
         "Who leaks cannot be told from who does not, so that the right service cannot be restarted alone.",
         "Say what they look like: `services[].sessions` and `clients` in the config; let each program "
         "set its `application_name`.",

@@ -103,7 +103,7 @@ def no_reserved_slot(facts: Facts) -> Iterator[Hit]:
     if catalogue.version < RESERVED_SINCE:
         if _left_by_limits(facts, catalogue):
             return
-        fix = f"{NO_SLOT_KEPT[0].upper()}{NO_SLOT_KEPT[1:]}."
+        fix = f"{NO_SLOT_KEPT} Do not restart the daemon while the server is full."
         yield Hit("server", "this version of PostgreSQL cannot keep one", fix=fix)
         return
     evidence = f"role {catalogue.user} may not use one"

@@ -142,6 +142,23 @@ def test_a_replica_that_is_well_is_confirmed_however_late_the_first_look_is(firs
     assert outcome.result is Result.CONFIRMED
 
 
+@pytest.mark.parametrize(
+    ("replica", "words"),
+    [
+        (again(state=ReplicaState.EXITED), "it started, but was exited when its time was up"),
+        (
+            again(health=Health.STARTING),
+            "it started, but was running (health: starting) when its time was up",
+        ),
+    ],
+)
+def test_it_is_said_what_a_restarted_replica_was_when_its_time_was_up(replica: Replica, words: str) -> None:
+    """Its health only where it has a health check."""
+    outcome, _ = look(replica, moment(DEADLINE))
+    assert outcome is not None
+    assert outcome.detail == words
+
+
 def test_a_late_look_at_a_replica_that_falls_over_in_its_steady_time_refutes() -> None:
     """Being late does not excuse it."""
     _, sighting = look(again(), moment(DEADLINE + 5))
