@@ -190,6 +190,8 @@ class Checker:
                 if at(self.tree, (*loc, key)) is not None:
                     self.note((*loc, key), f"only goes with service: {CULPRIT}")
             return
+        if not restart.among and at(self.tree, (*loc, "among")) is not None:
+            self.note((*loc, "among"), "names nobody; leave it out if any of services may be it")
         for position, name in enumerate(restart.among):
             self._defined((*loc, "among", position), name, services, "services")
         if not (restart.among or services):

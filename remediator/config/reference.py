@@ -25,7 +25,7 @@ at once, with exit status 78.
 | percentage | `50%` or `12.5%`; above 0 % and at most 100 % |
 | rate | a number, `per` and a duration up to `31d`: `1 per 30m` |
 | ..., or a list | one value, or several: `[3 per 1h, 7 per 1d]`; each of them holds |
-| name | letters, digits, `.`, `_` and `-`, at most 63 |
+| name | A to Z, a to z, 0 to 9, `.`, `_` and `-`, at most 63 |
 
 **Variables**: in any value, `${VAR}` is replaced by the environment variable and is a mistake when that is
 not set; `${VAR:-default}` and `${VAR:?message}` also take an empty one as not set. `$$` is a dollar sign.

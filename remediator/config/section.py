@@ -13,7 +13,7 @@ SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
-_NAME_RULE = "is not a name; letters, digits, '.', '_' and '-' are allowed, 63 at most"
+_NAME_RULE = "is not a name; A to Z, a to z, 0 to 9, '.', '_' and '-' are allowed, 63 at most"
 
 Count = Annotated[int, whole(0)]
 Duration = Annotated[timedelta, duration()]

@@ -64,6 +64,16 @@ ONE_LINE = {
         "policies: [{name: default, remediate: {steps: [{restart: {service: culprit}}]}}]",
         "1:68: policies[0].remediate.steps[0].restart.service: there is no service that could be it",
     ),
+    "culprit among none": (
+        """\
+        services: [{name: api, compose: {project: b, service: c}}]
+        policies: [{name: default, remediate: {steps: [{restart: {service: culprit, among: []}}]}}]
+        """,
+        (
+            "2:84: policies[0].remediate.steps[0].restart.among: names nobody; leave it out if any of"
+            " services may be it"
+        ),
+    ),
     "culprit among strangers": (
         """\
         services: [{name: api, compose: {project: b, service: c}}]
@@ -274,9 +284,8 @@ ONE_LINE = {
     "empty selector": (
         "services: [{name: a, compose: {project: '', service: a}}]",
         (
-            "1:41: services[0].compose.project: is not a name; letters, digits, '.', '_' and"
-            " '-' are allowed, 63 at"
-            " most"
+            "1:41: services[0].compose.project: is not a name; A to Z, a to z, 0 to 9,"
+            " '.', '_' and '-' are allowed, 63 at most"
         ),
     ),
     "missing key": (
