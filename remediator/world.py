@@ -124,6 +124,7 @@ def _database(settings: DatabaseSettings, *, claims: bool) -> PostgresDatabase:
         cutoffs=settings.policy.cutoffs,
         probe_every=connect.probe_every,
         claims=claims,
+        password_from=str(settings.password_file or ""),
     )
 
 

@@ -140,6 +140,56 @@ async def test_databases_that_cannot_be_reached(server: PostgresServer, tmp_path
         assert reason in found.text
 
 
+async def test_a_database_that_refuses_us(server: PostgresServer, tmp_path: Path) -> None:
+    """Which server, why, and what to do: the file of the password, the database's name, a right, a line."""
+    create_watch_role(server)
+    for name in ("barred", "crowded", "unwelcome"):
+        create_watch_role(server, name=name)
+    server.rows("ALTER ROLE barred NOLOGIN")
+    server.rows("ALTER ROLE crowded CONNECTION LIMIT 0")
+    server.rows("CREATE DATABASE members")
+    server.rows("REVOKE CONNECT ON DATABASE members FROM public")
+    here = f"{server.host}:{server.port} refuses us: "
+    cases = {
+        server.dsn("remediator", PASSWORD + "x"): (here, "the password, which is from the config, the role"),
+        server.dsn("barred", PASSWORD): (here, "check the role and the server's pg_hba.conf"),
+        server.dsn("crowded", PASSWORD): (here, "raise the role's CONNECTION LIMIT"),
+        server.dsn("remediator", PASSWORD, "shopp"): (
+            here,
+            '"shopp" does not exist; check the database\'s name',
+        ),
+        server.dsn("unwelcome", PASSWORD, "members"): (here, "grant the role CONNECT on the database"),
+        server.dsn("remediator", None): (f"port {server.port} failed: ", "password_file names the file that"),
+        "postgresql://me@shop.invalid/shop": ("the address of shop.invalid: ", "check the dsn's host, and"),
+    }
+    for number, (dsn, wanted) in enumerate(cases.items()):
+        (found, _) = await found_by(written(tmp_path / str(number), dsn))
+        assert found.grade is Grade.PROBLEM
+        assert all(part in found.text for part in wanted), found.text
+        assert "\n" not in found.text
+        assert PASSWORD not in found.text
+
+
+async def test_a_wrong_password_is_told_by_its_file(server: PostgresServer, tmp_path: Path) -> None:
+    """Whoever has to mend it knows where; what is in it is told nowhere."""
+    create_watch_role(server)
+    daemon = written(tmp_path, server.dsn("remediator", None))
+    file = tmp_path / "password"
+    file.write_text("hunter22\n")
+    file.chmod(0o600)
+    daemon.config["databases"][0]["password_file"] = str(file)
+    daemon.write_config()
+    (found, _) = await found_by(daemon)
+    assert found.text == (
+        f'{server.host}:{server.port} refuses us: password authentication failed for user "remediator"; '
+        f"check the password, which is from {file}, the role and the server's pg_hba.conf"
+    )
+    for command in ("doctor", "check", "plan"):
+        done = daemon.run(command)
+        assert str(file) in done.stdout, command
+        assert "hunter22" not in done.stdout + done.stderr
+
+
 async def test_a_database_that_never_answers(tmp_path: Path) -> None:
     """The doctor does not wait for ever either."""
     with socket.create_server(("127.0.0.1", 0)) as hole:

@@ -28,6 +28,7 @@ def open_database(
     cutoffs: tuple[timedelta, ...],
     probe_every: timedelta,
     claims: bool = False,
+    password_from: str = "",
 ) -> PostgresDatabase:
     """Make a database; nothing is connected before it is first used.
 
@@ -41,6 +42,7 @@ def open_database(
         cutoffs: Idle ages to count sessions by.
         probe_every: Pause between connect probes; zero for none.
         claims: Whether to take the lock that lets one remediator act on the server.
+        password_from: Where the password is from, for whoever has to mend a wrong one.
 
     Raises:
         ConfigError: libpq does not understand the dsn. The message leaves the dsn out.
@@ -52,7 +54,8 @@ def open_database(
     params |= keywords
     if password is not None:
         params["password"] = password
-    connection = Connection(params, connect_timeout.total_seconds(), query_timeout.total_seconds())
+    timeouts = connect_timeout.total_seconds(), query_timeout.total_seconds()
+    connection = Connection(params, *timeouts, password_from)
     return PostgresDatabase(
         name=name,
         connection=connection,

@@ -14,7 +14,7 @@ import re
 import socket
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -22,6 +22,7 @@ from psycopg import AsyncConnection, Error, conninfo, pq
 from psycopg.pq.abc import PGconn
 from psycopg.rows import TupleRow
 
+from remediator.adapters.postgres.refusal import NONE_GIVEN, host_of, place_of, refusal
 from remediator.adapters.postgres.resolve import addresses_of, several
 from remediator.core.text import one_line
 from remediator.core.trouble import Trouble, TroubleKind
@@ -73,7 +74,9 @@ def _set_verbosity(pgconn: PGconn, verbosity: int) -> None:
     _libpq().PQsetErrorVerbosity(pointer, verbosity)
 
 
-async def connect(params: Mapping[str, str], within: float) -> AsyncConnection[TupleRow]:
+async def connect(
+    params: Mapping[str, str], within: float, password_from: str = ""
+) -> AsyncConnection[TupleRow]:
     """Open one connection in autocommit mode.
 
     Autocommit matters: inside a transaction PostgreSQL answers every look at `pg_stat_activity` from
@@ -82,22 +85,28 @@ async def connect(params: Mapping[str, str], within: float) -> AsyncConnection[T
     Args:
         params: libpq keywords.
         within: Seconds for the whole attempt, all addresses included.
+        password_from: Where the password is from, for whoever has to mend a wrong one.
 
     Raises:
         ConnectError: No connection, with the reason and the server's code if there is one.
     """
-    missing = f"no answer from the resolver about {_host(params)}"
+    missing = f"no answer from the resolver about {host_of(params)}"
     try:
         async with asyncio.timeout(within):
             candidates = await _candidates(params, within)
-            where = f"{_host(params) or 'the local socket'}:{params.get('port', '5432')}"
-            missing = f"no answer from {where}"
+            missing = f"no answer from {place_of(params)}"
             pgconn = await _first(candidates)
     except TimeoutError:
         text = f"{missing} within {within:g} s"
         raise ConnectError(Trouble(TroubleKind.TIMEOUT, text)) from None
+    except ConnectError as error:
+        if error.trouble.kind is not TroubleKind.DENIED:
+            raise
+        text = refusal(error.sqlstate, error.trouble.detail, params, password_from)
+        raise replace(error, trouble=replace(error.trouble, detail=text)) from None
     except OSError as error:
-        text = f"cannot find the address of {_host(params)}: {error.strerror or error}"
+        why = error.strerror or error
+        text = f"cannot find the address of {host_of(params)}: {why}; check the dsn's host, and the resolver"
         raise ConnectError(Trouble(TroubleKind.UNREACHABLE, text)) from None
     except Error as error:
         text = one_line(str(error)) or type(error).__name__
@@ -107,13 +116,9 @@ async def connect(params: Mapping[str, str], within: float) -> AsyncConnection[T
     return connection
 
 
-def _host(params: Mapping[str, str]) -> str:
-    return params.get("host") or os.environ.get("PGHOST", "")
-
-
 async def _candidates(params: Mapping[str, str], within: float) -> list[dict[str, str]]:
     """Resolve host names here: libpq would block the event loop while it asks the resolver."""
-    host = _host(params)
+    host = host_of(params)
     if not host or host.startswith(("/", "@")) or "hostaddr" in params or "PGHOSTADDR" in os.environ:
         return [dict(params)]
     port = params.get("port") or "5432"
@@ -151,7 +156,8 @@ async def _attempt(params: Mapping[str, str]) -> PGconn:
                     await _ready(pgconn.socket, writing=True)
                 case _:
                     break
-        raise _error(pgconn.get_error_message() if pgconn.error_message else _unsaid())
+        said = pgconn.get_error_message() if pgconn.error_message else _unsaid()
+        raise _error(f"{said.rstrip()}; {NONE_GIVEN}" if pgconn.needs_password else said)
     finally:
         if not done:
             pgconn.finish()

@@ -55,12 +55,14 @@ class Connection:
         query_timeout: Seconds for one exchange. The deadline is kept on this side by shutting the
             socket down, because keepalives, `tcp_user_timeout` and `statement_timeout` all leave a
             client waiting for ever when the server process is frozen.
+        password_from: Where the password is from, for whoever has to mend a wrong one.
         opened: How often a connection was opened so far; 0 before the first.
     """
 
     params: Mapping[str, str] = field(repr=False)
     connect_timeout: float
     query_timeout: float
+    password_from: str = ""
     opened: int = 0
     _open: AsyncConnection[TupleRow] | None = None
     _failures: int = 0
@@ -133,6 +135,14 @@ class Connection:
             await self.close()
             raise
 
+    async def open(self) -> AsyncConnection[TupleRow]:
+        """Open another connection to the same place, for the caller to close.
+
+        Raises:
+            ConnectError: As `connect` does.
+        """
+        return await connect(self.params, self.connect_timeout, self.password_from)
+
     async def close(self) -> None:
         """Close the connection, if there is one, without waiting for the server."""
         connection, self._open = self._open, None
@@ -162,7 +172,7 @@ class Connection:
 
     async def _connect(self) -> AsyncConnection[TupleRow]:
         try:
-            connection = await connect(self.params, self.connect_timeout)
+            connection = await self.open()
         except ConnectError as error:
             raise NoAnswerError(error.trouble) from None
         connection.adapters.register_loader("text", _ForgivingText)

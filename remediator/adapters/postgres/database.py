@@ -16,7 +16,7 @@ from psycopg.rows import TupleRow
 from remediator.adapters.postgres import queries
 from remediator.adapters.postgres.ages import Ages, steady
 from remediator.adapters.postgres.claim import LOCK, Claim
-from remediator.adapters.postgres.connect import ConnectError, connect
+from remediator.adapters.postgres.connect import ConnectError
 from remediator.adapters.postgres.connection import Connection, NoAnswerError
 from remediator.adapters.postgres.identity import Identity, Whereabouts
 from remediator.adapters.postgres.rows import (
@@ -159,7 +159,7 @@ class PostgresDatabase:
         """Connect as a client would, and leave again; never raises."""
         begun = perf_counter()
         try:
-            connection = await connect(self.connection.params, self.connection.connect_timeout)
+            connection = await self.connection.open()
         except ConnectError as error:
             full = error.trouble.kind is TroubleKind.FULL
             result = ProbeResult.REFUSING if full else ProbeResult.UNAVAILABLE
