@@ -25,6 +25,8 @@ _LARGEST_SHIFT = timedelta(hours=3)
 _MOST_STARTS = 200
 # Long enough for any date to come at least once, the 29th of February included.
 _TRIAL = (datetime(2000, 1, 1, tzinfo=UTC), datetime(2009, 1, 1, tzinfo=UTC))
+# Comes to all weekdays, most hours, and most minutes of the hour.
+_LOOK_EVERY = timedelta(hours=3, minutes=31)
 _TICK = timedelta(microseconds=1)
 
 
@@ -70,6 +72,17 @@ def window_at(recurrences: Iterable[Recurrence], at: datetime) -> Window | None:
         return None
     reasons = dict.fromkeys(window.reason for window in found if window.reason)
     return Window(max(window.until for window in found), "; ".join(reasons))
+
+
+def never_ends(recurrences: Sequence[Recurrence]) -> bool:
+    """Tell whether windows leave no time free, as far as some looks through a week show.
+
+    Args:
+        recurrences: As for `window_at`.
+    """
+    return all(
+        window_at(recurrences, _TRIAL[0] + _LOOK_EVERY * n) for n in range(timedelta(days=7) // _LOOK_EVERY)
+    )
 
 
 def next_start(recurrence: Recurrence, after: datetime) -> datetime:

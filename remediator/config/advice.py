@@ -10,6 +10,7 @@ from remediator.config.dsn import places
 from remediator.config.settings import ComposeTarget, Settings
 from remediator.core.owner import OwnerKind
 from remediator.core.policy import Policy, RestartService
+from remediator.recurrence import never_ends
 
 
 def advice(settings: Settings) -> tuple[str, ...]:
@@ -37,6 +38,11 @@ def advice(settings: Settings) -> tuple[str, ...]:
         "its sessions; say under services[].sessions what they look like"
         for name, policy in policies.items()
         for service in _never_told(settings, policy)
+    ]
+    found += [
+        f"policy {name}: its maintenance windows follow each other without an end: nothing is ever done"
+        for name, policy in policies.items()
+        if never_ends(policy.maintenance)
     ]
     if settings.web and not ip_address(settings.web.host).is_loopback:
         found.append(

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from remediator.core.maintenance import Recurrence, Window
-from remediator.recurrence import check_cron, check_timezone, next_start, window_at
+from remediator.recurrence import check_cron, check_timezone, never_ends, next_start, window_at
 
 BERLIN = "Europe/Berlin"
 NEW_YORK = "America/New_York"
@@ -124,6 +124,18 @@ def test_one_that_never_ends_is_in_force_at_any_time() -> None:
     window = window_at([always], at)
     assert window is not None
     assert window.until > at
+
+
+def test_windows_that_leave_no_time_are_known() -> None:
+    """One after the other, or together; two hours of a week are time."""
+    assert never_ends([Recurrence("* * * * *", timedelta(minutes=1))])
+    assert never_ends([Recurrence("0 0 * * *", timedelta(days=1), BERLIN)])
+    day, night = Recurrence("0 8 * * *", 12 * HOUR), Recurrence("0 20 * * *", 12 * HOUR)
+    assert never_ends([day, night])
+    assert not never_ends([day])
+    assert not never_ends([])
+    assert not never_ends([Recurrence("0 * * * *", timedelta(minutes=45))])
+    assert not never_ends([Recurrence("0 4 * * mon", timedelta(days=6, hours=20))])
 
 
 def test_it_follows_the_zone_over_the_year() -> None:

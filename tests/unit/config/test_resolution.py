@@ -541,6 +541,14 @@ def test_a_warning_when_everyone_can_write_the_config(tmp_path: Path) -> None:
     assert load(path, {}).warnings == ()
 
 
+def test_maintenance_without_an_end_draws_a_warning(tmp_path: Path) -> None:
+    """As when a window that was meant to begin every hour begins with every minute."""
+    text = "policies: [{name: default, maintenance: [{cron: '* * * * *', for: 1m}]}]"
+    (warning,) = loaded(tmp_path, text).warnings
+    assert "policy default: its maintenance windows follow each other without an end" in warning
+    assert loaded(tmp_path, text.replace("* * * * *", "0 * * * *")).warnings == ()
+
+
 def test_two_databases_of_one_server_are_warned_of(tmp_path: Path) -> None:
     """They would both act on all of its sessions; two servers, or two on one machine, draw no warning."""
     text = """
