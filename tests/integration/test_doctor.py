@@ -48,6 +48,12 @@ def server(postgres_versions: Mapping[int, Path]) -> Iterator[PostgresServer]:
         yield running
 
 
+@pytest.fixture
+def project(compose_project: MakeProject) -> ComposeProject:
+    """A project with one service."""
+    return compose_project(f"""services: {{api: {{image: "{BUSYBOX_IMAGE}", command: [sleep, "3600"]}}}}""")
+
+
 def written(directory: Path, dsn: str, *services: dict[str, Any], **more: Any) -> Daemon:
     """A configuration with one database, as `Daemon` writes it."""
     return Daemon(directory, dsn, config={"services": list(services), **more})
@@ -208,18 +214,42 @@ async def test_a_full_server(make_postgres: MakePostgres, tmp_path: Path) -> Non
     assert "reserved_connections keeps a slot" in found.text
 
 
-async def test_docker_unreachable(server: PostgresServer, tmp_path: Path) -> None:
-    """The engine and each service that needs it are problems; the database is looked at all the same."""
-    daemon = written(
-        tmp_path,
-        create_watch_role(server, reserved=True),
-        compose_service("shop", "api"),
-        docker={"host": f"unix://{tmp_path}/docker.sock"},
-    )
-    findings = await found_by(daemon)
-    problems = {finding.subject for finding in findings if finding.grade is Grade.PROBLEM}
-    assert problems == {"docker", "service api"}
+@pytest.mark.parametrize("trouble", ["missing", "deaf"])
+async def test_docker_unreachable(server: PostgresServer, tmp_path: Path, trouble: str) -> None:
+    """That is one problem; no service is looked at for it, and the database is looked at all the same."""
+    path = tmp_path / "docker.sock"
+    with socket.socket(socket.AF_UNIX) as deaf:
+        if trouble == "deaf":
+            deaf.bind(str(path))
+        daemon = written(
+            tmp_path,
+            create_watch_role(server, reserved=True),
+            compose_service("shop", "api"),
+            compose_service("shop", "worker"),
+            docker={"host": f"unix://{path}"},
+        )
+        findings = await found_by(daemon)
+        done = daemon.run("doctor", "--format", "text")
+    said = {"missing": "there is no such socket", "deaf": "nobody listens there"}[trouble]
+    wrong = [(f.subject, f.grade) for f in findings if f.grade is not Grade.OK]
+    skipped = [(f"service {name}", Grade.WARNING) for name in ("api", "worker")]
+    assert wrong == [("docker", Grade.PROBLEM), *skipped]
+    assert about(findings, said).subject == "docker"
     about(findings, "sees all sessions")
+    assert (done.returncode, done.stdout.count("problem ")) == (2, 1)
+
+
+async def test_a_mistyped_name_is_told_what_there_is(
+    server: PostgresServer, docker_engine: DockerEngine, project: ComposeProject, tmp_path: Path
+) -> None:
+    """The project's services; of a project that is not there, the projects, and no more than a few."""
+    watch, docker = create_watch_role(server, reserved=True), {"host": docker_engine.url}
+    slips = [compose_service(project.name, "apii"), compose_service("nowhere", "api")]
+    findings = await found_by(written(tmp_path, watch, *slips, docker=docker))
+    assert about(findings, "service=apii").text.endswith(f"the services of project {project.name}: api")
+    (there,) = about(findings, "project=nowhere").text.split("; ")[1:]
+    assert there.startswith("the projects that are there: ")
+    assert project.name in there or " more" in there
 
 
 async def test_compose_services(
@@ -255,12 +285,6 @@ async def test_compose_services(
     assert about(findings, "API 1.").grade is Grade.OK
     assert about(findings, "whoever holds it is root").grade is Grade.WARNING
     assert daemon.run("doctor").returncode == 2
-
-
-@pytest.fixture
-def project(compose_project: MakeProject) -> ComposeProject:
-    """A project with one service."""
-    return compose_project(f"""services: {{api: {{image: "{BUSYBOX_IMAGE}", command: [sleep, "3600"]}}}}""")
 
 
 CULPRIT = {"remediate": {"steps": [{"restart": {"service": "culprit", "among": ["api"]}}]}}
@@ -461,7 +485,7 @@ async def test_clocks_that_differ(
     server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By more than a person would overlook when reading two logs side by side."""
-    monkeypatch.setattr("remediator.doctor.SystemClock", _Fast)
+    monkeypatch.setattr("remediator.doctor.examination.SystemClock", _Fast)
     findings = await found_by(written(tmp_path, create_watch_role(server, reserved=True)))
     assert about(findings, "its clock differs from ours by 1m").grade is Grade.WARNING
 
@@ -482,6 +506,6 @@ async def test_versions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A server that is too new, and one without a security fix that matters to us."""
-    monkeypatch.setattr(f"remediator.doctor.{name}", value)
+    monkeypatch.setattr(f"remediator.doctor.examination.{name}", value)
     findings = await found_by(written(tmp_path, create_watch_role(server, reserved=True)))
     assert about(findings, words).grade is Grade.WARNING

@@ -98,6 +98,25 @@ class DockerEngine:
 
         return await self._ask("list running containers", look)
 
+    async def labels(self, name: str) -> tuple[dict[str, str], ...]:
+        """The labels of every container, running or not, that has this one, whatever it says.
+
+        Args:
+            name: The label's name.
+
+        Raises:
+            UnavailableError: The engine did not answer in time.
+            RejectedError: It, or a proxy in front of it, does not allow it.
+        """
+
+        def look(client: Client) -> tuple[dict[str, str], ...]:
+            return tuple(
+                dict(item.get("Labels") or {})
+                for item in client.containers(all=True, filters={"label": [name]})
+            )
+
+        return await self._ask("list containers", look)
+
     async def restart(self, container_id: str, *, stop_timeout: int, stops_within: timedelta) -> bool:
         """Restart a container; the request is sent at once and only once.
 

@@ -56,6 +56,16 @@ def peer(host: str) -> str:
     return f"Docker Engine at {shown(host)}"
 
 
+def unreached(said: str) -> str:
+    """Why an engine could not be asked, by what we say of it; empty when it answered, if only to refuse.
+
+    Args:
+        said: An error of `translate`, or of a call that took too long, in words.
+    """
+    why = said.partition(": cannot ")[2].partition(": ")[2]
+    return "" if why.startswith("HTTP ") else why
+
+
 def shown(host: str) -> str:
     """Write an engine's address without the credentials it may hold."""
     return re.sub(r"//[^/@]*@", "//", host)

@@ -20,10 +20,12 @@ from remediator.errors import RejectedError, UnavailableError
 from remediator.ports import Receipt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import timedelta
 
     from remediator.adapters.compose.client import DockerEngine
+
+_MOST_NAMES = 20
 
 
 class ComposeRuntime:
@@ -63,6 +65,20 @@ class ComposeRuntime:
     def selector(self) -> str:
         """What its containers are known by, in words."""
         return ", ".join(f"{label}={value}" for label, value in self._labels.items())
+
+    async def alternatives(self) -> str:
+        """What else there is, in words, for a person who may have mistyped a name; empty when nothing is.
+
+        Raises:
+            UnavailableError: The engine did not answer in time.
+            RejectedError: The engine, or a proxy in front of it, does not allow reading.
+        """
+        there = await self._engine.labels(PROJECT)
+        project = self._labels[PROJECT]
+        if services := {one[SERVICE] for one in there if one.get(PROJECT) == project and one.get(SERVICE)}:
+            return f"the services of project {project}: {_few(services)}"
+        projects = {one[PROJECT] for one in there if one.get(PROJECT)}
+        return f"the projects that are there: {_few(projects)}" if projects else ""
 
     async def replicas(self) -> tuple[Replica, ...]:
         """Read the state of every container of the service, by number, then name.
@@ -145,6 +161,11 @@ class ComposeRuntime:
             return read_containers(self.service, self._labels, inspected, around)
         except FAILURES as error:
             raise translate(error, self._engine.host, "read a container's state") from error
+
+
+def _few(names: Collection[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(sorted(names)[:_MOST_NAMES]) + more
 
 
 def _same(current: Replica, before: Replica) -> bool:

@@ -1,31 +1,28 @@
-"""Finding out, before it matters, whether everything is there that remediator needs to act."""
+"""Looking at everything that the settings name, one after the other."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import IntEnum
 
 from remediator.adapters.clock import SystemClock
-from remediator.adapters.compose import ComposeRuntime, DockerEngine
 from remediator.adapters.ledger import SqliteLedger
 from remediator.adapters.notify import OUTBOX, service_of, waiting
 from remediator.adapters.postgres import PostgresDatabase, Privileges
-from remediator.config import ComposeTarget, Settings
+from remediator.config import Settings
 from remediator.core.clock import stamped
 from remediator.core.directory import Directory
-from remediator.core.guards import spare_replica
 from remediator.core.ledger import Ledger
-from remediator.core.model import Mode, Replica
+from remediator.core.model import Mode
 from remediator.core.policy import Policy, RestartService
 from remediator.core.server import KEEP_A_SLOT, NO_SLOT_KEPT, RESERVED_SINCE, Server
 from remediator.core.text import count, duration
 from remediator.core.trouble import Trouble, TroubleKind
 from remediator.core.vicinity import believable, silence
-from remediator.errors import LedgerError, RemediatorError, UnavailableError
-from remediator.ports import Runtime
+from remediator.doctor.finding import Finding, Grade
+from remediator.doctor.services import services_findings
+from remediator.errors import LedgerError, UnavailableError
 from remediator.recurrence import next_start, window_at
 from remediator.world import make_world
 
@@ -33,28 +30,6 @@ OLDEST, NEWEST = 13, 18
 # The minor releases that stopped pg_signal_backend from reaching background workers (CVE-2023-5870).
 _SAFE_MINORS = {13: 13, 14: 10, 15: 5, 16: 1}
 _MAX_SKEW = timedelta(seconds=5)
-
-
-class Grade(IntEnum):
-    """How a check came out; the worst one is the exit code."""
-
-    OK = 0
-    WARNING = 1
-    PROBLEM = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check.
-
-    Attributes:
-        subject: What was looked at.
-        text: What was found, and for anything but OK what to do about it.
-    """
-
-    grade: Grade
-    subject: str
-    text: str
 
 
 async def examine(settings: Settings, mode: Mode) -> list[Finding]:
@@ -74,12 +49,9 @@ async def examine(settings: Settings, mode: Mode) -> list[Finding]:
                 for d in settings.databases
             )
         )
-        services = await asyncio.gather(*(_service(n, r) for n, r in world.runtimes.items()))
         found = [Finding(Grade.WARNING, "config", warning) for warning in settings.warnings]
-        for group in (*databases, await _engine(world.engine, settings, mode), *services):
+        for group in (*databases, await services_findings(world, directory, settings, mode)):
             found += group
-        if directory is not None:
-            found.append(_directory(directory))
         found += _maintenance(settings)
         found += _notify(settings, mode)
         return [*found, await _state_dir(settings, mode)]
@@ -130,13 +102,6 @@ def _vicinity(subject: str, directory: Directory, server: Server, needed: bool) 
     return Finding(Grade.WARNING if needed else Grade.OK, subject, text)
 
 
-def _directory(directory: Directory) -> Finding:
-    if untold := silence(directory):
-        return Finding(Grade.PROBLEM, "docker", f"{untold}; sessions cannot be told by container")
-    number = sum(bool(tenant.addresses) for tenant in directory.tenants)
-    return Finding(Grade.OK, "docker", f"{count(number, 'running container')} with addresses")
-
-
 def _unreachable(trouble: Trouble | None) -> str:
     if trouble is None:
         return "no answer"
@@ -182,63 +147,6 @@ def _version(subject: str, number: int, version: str) -> Iterator[Finding]:
         yield Finding(Grade.WARNING, subject, text)
     else:
         yield Finding(Grade.OK, subject, f"PostgreSQL {version}")
-
-
-async def _engine(reader: DockerEngine | None, settings: Settings, mode: Mode) -> list[Finding]:
-    if reader is None:
-        return []
-    subject = "docker"
-    # Only one that may write can try whether a restart, of a container that does not exist, gets through.
-    writer = DockerEngine(settings.docker_host) if mode is Mode.ENFORCE else None
-    try:
-        report = await (writer or reader).report()
-    except RemediatorError as error:
-        return [Finding(Grade.PROBLEM, subject, str(error))]
-    finally:
-        if writer is not None:
-            writer.close()
-    found = [Finding(Grade.OK, subject, f"engine {report.version}, API {report.api_version}")]
-    if report.may_restart is False:
-        text = f"{report.host} refuses restarts: allow POST /containers/<id>/restart in the proxy"
-        found.append(Finding(Grade.PROBLEM, subject, text))
-    diagnosed = [
-        s.service.name for s in settings.services if s.diagnose and isinstance(s.runtime, ComposeTarget)
-    ]
-    found += [Finding(Grade.WARNING, subject, text) for text in report.unwise(diagnosed)]
-    return found
-
-
-async def _service(name: str, runtime: Runtime) -> list[Finding]:
-    subject = f"service {name}"
-    try:
-        replicas = await runtime.replicas()
-        found = [_replica(subject, replica) for replica in replicas]
-        if isinstance(runtime, ComposeRuntime):
-            found += await _graces(subject, runtime)
-    except RemediatorError as error:
-        return [Finding(Grade.PROBLEM, subject, str(error))]
-    if not replicas:
-        labels = runtime.selector if isinstance(runtime, ComposeRuntime) else "its labels"
-        text = f"no container has {labels}; `docker compose ls` and `docker compose ps` show the names"
-        return [Finding(Grade.PROBLEM, subject, text)]
-    return found
-
-
-def _replica(subject: str, replica: Replica) -> Finding:
-    objections, detail = spare_replica(replica, timedelta(0), SystemClock().now().at)
-    if objections:
-        return Finding(Grade.WARNING, subject, f"{replica.name} would not be restarted: {detail}")
-    return Finding(Grade.OK, subject, f"{replica.name} is {replica.state}, health {replica.health}")
-
-
-async def _graces(subject: str, runtime: ComposeRuntime) -> list[Finding]:
-    found = []
-    for grace in await runtime.stop_graces():
-        text = grace.text
-        if grace.short:
-            text += "; work in flight may be lost, set stop_grace_period to its longest task"
-        found.append(Finding(Grade.WARNING if grace.short else Grade.OK, subject, text))
-    return found
 
 
 def _maintenance(settings: Settings) -> Iterator[Finding]:
