@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from remediator.core.assess import only_logins
 from remediator.core.culprit import blame
 from remediator.core.guards import service_objections, spare_replica
-from remediator.core.ledger import Entry, Occasion
+from remediator.core.ledger import Entry, Occasion, service_scope
 from remediator.core.model import (
     Exempt,
     Health,
@@ -42,6 +42,9 @@ def plan_restart(situation: Situation, index: int, step: RestartService) -> Step
     if not any(entry.charged for entry in done.values()):
         innocent, evidence = _innocent(situation, step)
         if innocent:
+            lock = situation.ledger.lock(service_scope(step.service))
+            if lock is not None:  # whoever mends it has to know, whoever is to blame
+                innocent, evidence = (*innocent, Objection.SERVICE_LOCKED), f"{evidence}; {lock.reason}"
             left = () if isinstance(replicas, Trouble) else replicas
             holds = tuple(Hold(RestartReplica(replica), innocent, evidence) for replica in left)
             return StepPlan(index, step, proposals=holds, objections=innocent, detail=evidence)

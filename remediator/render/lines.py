@@ -171,8 +171,8 @@ def plan_body(plan: Plan, said: str = "", *, every: bool) -> Iterator[str]:
 
 def _step_lines(step: StepPlan, said: str, *, every: bool) -> Iterator[str]:
     detail = f" ({step.detail})" if step.detail not in said else ""
-    for objection in step.objections:
-        yield f"no: {objection.meaning}{detail}"
+    if step.objections:
+        yield f"no: {', '.join(objection.meaning for objection in step.objections)}{detail}"
     yield from _act_lines(step, every=every)
     sessions = [h for h in step.holds if isinstance(h.action, TerminateSession)]
     others = [h for h in step.holds if not isinstance(h.action, TerminateSession)]

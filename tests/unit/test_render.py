@@ -278,6 +278,15 @@ def test_limits_none_of_which_is_used_are_one_line() -> None:
     assert "    terminate: 1 used, limit 500 per 1h, the oldest stops counting in 1h" in lines
 
 
+def test_several_reasons_of_a_step_share_their_detail() -> None:
+    """It is not said again with each of them."""
+    held = (Objection.NO_CULPRIT, Objection.SERVICE_LOCKED)
+    step = StepPlan(0, STEPS[1], (), held, "no session is leaked; shop-celery-1 was restarted: it exited")
+    line = list(render.plan_lines("shop", CRITICAL, Plan((step,)), every=False))[3]
+    words = ", ".join(objection.meaning for objection in held)
+    assert line == f"    no: {words} (no session is leaked; shop-celery-1 was restarted: it exited)"
+
+
 def test_why_a_whole_step_is_held_is_said_once() -> None:
     """Not again for each replica; what holds only one of them is."""
     held = (Objection.NOT_CULPRIT,)

@@ -14,7 +14,7 @@ from remediator.core.attribution import Attribution
 from remediator.core.culprit import Blame, blame
 from remediator.core.decide import Situation, decide
 from remediator.core.directory import Directory, Tenant
-from remediator.core.ledger import Entry, Ledger, Result
+from remediator.core.ledger import Entry, Ledger, Lock, Result
 from remediator.core.model import IDLE, Replica, Sample, SessionGroup
 from remediator.core.owner import UNATTRIBUTED, Owner, OwnerKind
 from remediator.core.plan import Objection, Plan, RestartReplica, Survey, TerminateSession
@@ -184,7 +184,9 @@ def test_orphans_that_were_terminated_have_answered() -> None:
     assert culprit(holding(api=10), *gone) == "api"
 
 
-def plan(groups: Sequence[SessionGroup], otherwise: Otherwise, *entries: Entry) -> Plan:
+def plan(
+    groups: Sequence[SessionGroup], otherwise: Otherwise, *entries: Entry, locks: Sequence[Lock] = ()
+) -> Plan:
     """What is planned when the only steps are about a culprit."""
     suspicion = replace(SUSPICION, otherwise=otherwise)
     steps: list[Step] = [RestartService(name, suspicion=suspicion) for name in suspicion.among]
@@ -195,7 +197,7 @@ def plan(groups: Sequence[SessionGroup], otherwise: Otherwise, *entries: Entry) 
             make_policy(steps=steps),
             sample(groups),
             make_incident(),
-            Ledger(entries),
+            Ledger(entries, locks=tuple(locks)),
             Survey((), dict(services)),
         )
     )
@@ -225,6 +227,20 @@ def test_without_a_culprit_nothing_is_restarted_and_a_person_is_needed() -> None
     assert planned.next_step is None
     assert planned.held
     assert {o for step in planned.steps for o in step.objections} == {Objection.NO_CULPRIT}
+
+
+@pytest.mark.parametrize(("held", "why"), [({"api": 40}, Objection.NOT_CULPRIT), ({}, Objection.NO_CULPRIT)])
+def test_a_lock_is_named_at_its_step_whoever_is_to_blame(held: dict[str, int], why: Objection) -> None:
+    """A service that did not come back holds nothing, and would look merely innocent."""
+    lock = Lock("service:celery", START, "shop-celery-1 was restarted: it started and then exited")
+    locked, other = plan(holding(**held), Otherwise.HOLD, locks=[lock]).steps
+    assert isinstance(locked.step, RestartService)
+    if locked.step.service != "celery":
+        locked, other = other, locked
+    assert locked.objections == (why, Objection.SERVICE_LOCKED)
+    assert locked.detail.endswith(f"; {lock.reason}")
+    assert {hold.objections for hold in locked.holds} == {locked.objections}
+    assert Objection.SERVICE_LOCKED not in other.objections
 
 
 def test_without_a_culprit_the_order_decides_if_so_configured() -> None:
