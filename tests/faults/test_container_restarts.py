@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,10 +18,11 @@ from tests.testbed.composed import (
     restarts,
     started_at,
 )
-from tests.testbed.daemon import Daemon, Record
+from tests.testbed.daemon import Daemon, Record, ladder, merged
 from tests.testbed.engine import DockerEngine
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.roles import create_app_role, create_watch_role
+from tests.testbed.web import ask, free_port
 
 MakeShop = Callable[..., Composed]
 
@@ -127,6 +130,47 @@ def test_what_does_not_come_up_again_is_locked_until_acknowledged(
         assert acknowledged.returncode == 0, acknowledged.stderr
         assert outcome_of(daemon, "web", times=2)["outcome"] == "confirmed"
         assert shop.diary(shop.container("web"))[-1] == "start"
+
+
+def test_nobody_calls_well_what_did_not_come_back(
+    make_shop: MakeShop, server: PostgresServer, tmp_path: Path
+) -> None:
+    """Slots that are free again are no reason to say that all is well.
+
+    Given a service that exits for good when it is restarted, when its sessions are gone and the incident is
+    over, then the page, `history`, `check` and `plan` say that it is locked, and claim no relief.
+    """
+    app, watch = create_app_role(server), create_watch_role(server)
+    shop = make_shop(BROKEN["exits"])
+    policy = merged(ladder("web", terminate=False), OFTEN)
+    daemon = daemon_for(tmp_path / "daemon", watch, shop, policy=policy)
+    port = free_port()
+    daemon.config["web"] = {"listen": f"127.0.0.1:{port}"}
+    daemon.write_config()
+    with daemon:
+        with pressure(app):
+            daemon.wait_for("locked", scope="service:web")
+        daemon.wait_for("incident_closed")
+        name = f"{shop.name}-web-1"
+        assert shop.container("web").status == "exited"
+
+        told = daemon.run("history", "--format", "text").stdout
+        wrong = f"but the restart of {name} was refuted"
+        assert re.search(rf"closed after [^,]+, no longer critical after [^,]+, {wrong}\n", told), told
+        checked = daemon.run("check", "--format", "text").stdout.splitlines()
+        assert checked[0] == "shop: normal (enforcing)"
+        assert checked[1].startswith("  locked service:web since ")
+        headline = "Slots are free, but a person is needed"
+        daemon.wait(lambda: headline in ask(port, "/").body, "the headline once it is calm")
+        assert "service:web stays locked until `remediator ack`: " in ask(port, "/").body
+
+        daemon.config["policies"][0]["remediate"]["steps"] = [{"restart": {"service": "culprit"}}]
+        daemon.write_config()
+        (step,) = json.loads(daemon.run("plan", "--format", "json").stdout)["steps"]
+        assert step["objections"] == ["no_culprit", "service_locked"]
+        assert f"{name} was restarted: " in step["detail"]
+        assert daemon.run("ack").returncode == 0
+        daemon.wait(lambda: "All is well" in ask(port, "/").body, "the headline once it is acknowledged")
 
 
 def test_replicas_are_restarted_one_at_a_time_and_the_first_that_fails_is_the_last(
