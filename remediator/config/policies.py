@@ -105,7 +105,8 @@ class Remediate(Section):
     """What is done once critical is confirmed, in this order."""
 
     until: Until = Until()
-    """Stop as soon as this is reached."""
+    """How far terminating goes. Restarts stop as soon as it is no longer critical, `clear.margin` below the
+    threshold, whether this is reached or not."""
     settle: Pause = 15 * SECOND
     """How long to wait after a step before looking again."""
     retry: Duration = 5 * MINUTE
@@ -151,12 +152,14 @@ class RestartLimits(Section):
     """How often services may be restarted. All limits hold."""
 
     per_service: Annotated[Rates, OneOrMore()] = (Rate(1, timedelta(minutes=30)), Rate(3, timedelta(days=1)))
-    """How often one and the same service, whichever database it is for."""
+    """How often one and the same service, whichever database it is for. `backoff` holds besides: a service is
+    left alone for as long as either of the two asks."""
     per_step: Annotated[tuple[Annotated[int | float, PER_STEP], ...], OneOrMore()] = (0.75, 10)
     """At most this many of a service's replicas, or this share of them (rounded up), in one step; of several
     the lowest counts."""
     backoff: Annotated[Backoff | None, OrNone()] = Backoff()
-    """How long a service is left alone after repeated restarts; `none` switches it off."""
+    """How long a service is left alone after repeated restarts, even where `per_service` would allow another
+    one; `none` switches it off."""
     per_day: Count = 3
     """How often altogether in any 24 hours, for one database."""
     rates: Annotated[Rates, OneOrMore(least=0)] = ()

@@ -7,6 +7,8 @@ from typing import Any
 
 from remediator.config.schema import schema, section
 
+_Row = tuple[str, str, str, str]
+
 _HEAD = """\
 # Configuration reference
 
@@ -35,10 +37,12 @@ default. In `REMEDIATOR_<DATABASE>_...` the name stands in capitals, with `_` fo
 digits.
 
 **Passwords** stand in one of `password_file`, `REMEDIATOR_<DATABASE>_PASSWORD_FILE`, `password`, the DSN or
-`PGPASSWORD`. A file that others than its owner can read draws a warning. No output ever shows a password.
+`PGPASSWORD`. A file that others than its owner, its group included, can read draws a warning, unless its
+directory is meant to guard it, whose mode is not looked at: `$CREDENTIALS_DIRECTORY`, where a bare name is
+looked for, and a container's `/run/secrets`. No output ever shows a password.
 
 **A level's conditions** have their defaults one by one: a condition that is not written keeps its default,
-and `none` (or `false`) switches it off.
+and `none` (or `false`) switches it off. What a condition means is said with the first level.
 
 ## Keys
 
@@ -49,10 +53,19 @@ and `none` (or `false`) switches it off.
 
 def reference() -> str:
     """The page, in Markdown."""
-    return _HEAD + "".join(f"{row}\n" for row in _rows(schema(), ""))
+    said: dict[str, _Row] = {}
+    return _HEAD + "".join(f"| {' | '.join(_once(row, said))} |\n" for row in _rows(schema(), ""))
 
 
-def _rows(node: dict[str, Any], path: str) -> Iterator[str]:
+def _once(row: _Row, said: dict[str, _Row]) -> _Row:
+    """A row, without the meaning where the same condition of a level before has it; `said` keeps those."""
+    name, kind, default, meaning = row
+    _, _, condition = name.strip("`").partition(".levels.")[2].partition(".")
+    first = said.setdefault(condition, row) if condition else row
+    return row if first is row or first[3] != meaning else (name, kind, default, "As for monitor.")
+
+
+def _rows(node: dict[str, Any], path: str) -> Iterator[_Row]:
     required = node.get("required", [])
     for key, child in node["properties"].items():
         name = f"{path}.{key}" if path else key
@@ -63,7 +76,7 @@ def _rows(node: dict[str, Any], path: str) -> Iterator[str]:
         default = "required" if key in required else _default(child)
         # pydantic leaves out a description that is the section's own.
         meaning = child.get("description", inner.get("description", "")).replace("\n", " ")
-        yield f"| `{name}` | {_kind(child, inner, items)} | {default} | {meaning} |"
+        yield f"`{name}`", _kind(child, inner, items), default, meaning
         for nested in (inner, items):
             if nested is not None and "properties" in nested:
                 yield from _rows(nested, name)
