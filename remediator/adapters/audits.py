@@ -88,7 +88,8 @@ class AuditFiles:
             try:
                 found.append(read(json.loads(_content(path))))
             except (OSError, ValueError, RecursionError) as error:
-                passed.append(Unreadable(path, one_line(str(error)) or type(error).__name__))
+                said = error.strerror if isinstance(error, OSError) else str(error)
+                passed.append(Unreadable(path, one_line(said or "") or type(error).__name__))
                 continue
             if enough(found):
                 break

@@ -199,7 +199,8 @@ def _start(
             start_new_session=True,
         )
     except (OSError, ValueError) as error:
-        raise RejectedError(f"{_shown(argv)} cannot be run: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else None
+        raise RejectedError(f"{_shown(argv)} cannot be run: {why or error}") from error
 
 
 async def _exit_code(process: subprocess.Popen[bytes]) -> int:

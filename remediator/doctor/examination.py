@@ -187,9 +187,11 @@ async def _state_dir(settings: Settings, mode: Mode) -> Finding:
     except LedgerError as error:
         return Finding(Grade.PROBLEM, subject, str(error))
     paused = ledger.pause is not None and ledger.pause.holds_at(now)
-    in_force = [lock.scope for lock in ledger.locks] + (["paused"] if paused else [])
+    locked = ", ".join(lock.scope for lock in ledger.locks)
+    in_force = [f"locked until `remediator ack`: {locked}"] if locked else []
+    in_force += ["paused"] if paused else []
     if in_force:
-        return Finding(Grade.WARNING, subject, f"in force: {', '.join(in_force)}; see `remediator history`")
+        return Finding(Grade.WARNING, subject, f"{'; '.join(in_force)}; see `remediator history`")
     return Finding(
         Grade.OK, subject, f"usable, {count(len(ledger.entries), 'recent entry', 'recent entries')}"
     )

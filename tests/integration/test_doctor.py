@@ -390,7 +390,7 @@ async def test_a_command_that_is_wrong(server: PostgresServer, tmp_path: Path) -
             {"name": "stopped", "command": stopped},
         )
     )
-    assert about(findings, "cannot be run").grade is Grade.PROBLEM
+    assert about(findings, "/nonexistent cannot be run: No such file or directory").grade is Grade.PROBLEM
     assert about(findings, "would not be restarted: it is exited").grade is Grade.WARNING
 
 
@@ -429,7 +429,7 @@ async def test_a_pause_ends_by_the_ledgers_clock(server: PostgresServer, tmp_pat
     hour = timedelta(hours=1)
     await store.pause(Pause(behind, behind + hour, "", behind + hour))
     await store.close()
-    assert about(await found_by(daemon), "in force: paused").grade is Grade.WARNING
+    assert about(await found_by(daemon), "paused; see `remediator history`").grade is Grade.WARNING
 
 
 async def test_the_state_directory(server: PostgresServer, tmp_path: Path) -> None:
@@ -442,7 +442,7 @@ async def test_the_state_directory(server: PostgresServer, tmp_path: Path) -> No
     await store.pause(Pause(now, None, ""))
     await store.close()
     findings = await found_by(daemon)
-    assert about(findings, "in force: service:api, paused").grade is Grade.WARNING
+    assert about(findings, "locked until `remediator ack`: service:api; paused; see").grade is Grade.WARNING
     for path in daemon.state_dir.iterdir():
         path.unlink()
     daemon.state_dir.rmdir()

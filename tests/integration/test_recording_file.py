@@ -222,7 +222,10 @@ async def test_a_directory_that_is_gone_costs_readings_and_nothing_else(tmp_path
     for second in range(3):
         writer.completed(DATABASE, POLICY, turn(second))
     writer.close()
-    assert [event for event, _ in told.lines] == [Event.RECORDING_UNAVAILABLE]
+    because = (
+        f"{state_dir / NAME}: no such file or directory; check the directory, its file system and its owner"
+    )
+    assert told.lines == [(Event.RECORDING_UNAVAILABLE, {"because": because})]
     state_dir.mkdir()
     writer.completed(DATABASE, POLICY, turn(3))
     writer.close()

@@ -313,7 +313,9 @@ async def test_a_port_in_use_is_told_once_and_taken_when_it_is_free(monkeypatch:
             await told_of(told, Event.WEB_AVAILABLE)
             assert (await get(port, "/metrics")).status == 200
     assert told.names() == ["web_unavailable", "web_available"]
-    assert "in use" in str(told.of(Event.WEB_UNAVAILABLE)[0]["because"])
+    assert told.of(Event.WEB_UNAVAILABLE)[0]["because"] == (
+        "the address is already in use; end what serves there, or set another web.listen"
+    )
 
 
 async def test_a_fault_of_a_page_is_said_once_and_shown_without_its_particulars() -> None:

@@ -6,7 +6,7 @@ import sqlite3
 import stat
 from typing import TYPE_CHECKING
 
-from remediator.adapters.place import create_private
+from remediator.adapters.place import create_private, explain
 from remediator.adapters.sqlite import connect, transaction
 from remediator.errors import RecordingError
 
@@ -109,6 +109,11 @@ def examine(connection: sqlite3.Connection) -> None:
 def hopeless(error: Exception) -> bool:
     """Tell whether what went wrong is the file's own fault, so that waiting does not help."""
     return isinstance(error, ForeignError) or getattr(error, "sqlite_errorname", "").startswith(_BROKEN)
+
+
+def in_words(error: Exception) -> str:
+    """Say for a person why the file cannot be used, without its path."""
+    return explain(error) if isinstance(error, OSError) else str(error)
 
 
 def set_aside(state_dir: Path) -> Path:

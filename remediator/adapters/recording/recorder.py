@@ -153,7 +153,7 @@ class Recorder:
             if file.hopeless(error) and self._begin_anew(error, batch):
                 return
             self._lost += len(batch)
-            self._tell(f"{self._state_dir / file.NAME}: {error}")
+            self._tell(f"{self._state_dir / file.NAME}: {file.in_words(error)}")
         except Exception as error:  # noqa: BLE001  a fault of ours must not end the recording for good
             self._disconnect()
             self._lost += len(batch)

@@ -162,9 +162,9 @@ class SqliteRecording:
         except RecordingError as error:
             raise RecordingError(f"recording {self._path}: {error}") from error
         except (sqlite3.Error, OSError, ValueError, OverflowError) as error:
-            said = (
-                f"it takes more than {duration(_DEADLINE)} to look through" if _interrupted(error) else error
-            )
+            said = file.in_words(error)
+            if _interrupted(error):
+                said = f"it takes more than {duration(_DEADLINE)} to look through"
             raise RecordingError(f"recording {self._path}: {said}") from error
 
 

@@ -7,7 +7,9 @@ suffer: whoever opens thousands of connections waits in the kernel's queue, at n
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +26,11 @@ from remediator.ports import Observer
 
 _LARGEST_HEAD = 16 * 1024
 _RETRY = 5.0
+_REMEDIES = {
+    errno.EADDRINUSE: "the address is already in use; end what serves there, or set another web.listen",
+    errno.EADDRNOTAVAIL: "no interface of this machine has the address; set another web.listen",
+    errno.EACCES: "this port is not for our user; set one from 1024 on in web.listen",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +100,7 @@ class WebServer:
                     connection.abandon()
 
     def _unavailable(self, error: Exception) -> None:
-        because = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        because = _in_words(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         if because != self._trouble:
             self._observer.emit(Event.WEB_UNAVAILABLE, listen=self._listen, because=because)
         self._trouble = because
@@ -122,6 +129,12 @@ class WebServer:
                 continue
             connection.settimeout(0.0)
             await loop.connect_accepted_socket(protocol, connection)
+
+
+def _in_words(error: OSError) -> str:
+    if error.errno in _REMEDIES:
+        return _REMEDIES[error.errno]
+    return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
 def _listening(host: str, port: int, queue: int) -> socket.socket:
