@@ -21,7 +21,6 @@ from remediator.core.model import Mode
 from remediator.core.text import visible
 
 _NARROWEST = 40
-NO_LEDGER = "no ledger in {}: no daemon has run with this config yet"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -85,6 +84,14 @@ def mode_asked(settings: Settings, override: str | None = None) -> Mode:
             text = f"the daemon that runs is in mode {runs}, whatever the config says ({settings.mode})"
             say(f"{text}; `--mode {runs}` is about what is its own, and only a restart changes it", err=True)
     return mode_of(settings, override)
+
+
+def no_ledger(settings: Settings) -> str:
+    """Say that the state directory has no ledger, and what that may mean."""
+    none = f"no ledger in {settings.state_dir}"
+    if not settings.state_dir.is_dir():
+        return f"{none}: there is no such directory, so no daemon has run with this config; check state_dir"
+    return f"{none}: no daemon has run with this config yet"
 
 
 def quiet_logs(settings: Settings) -> None:

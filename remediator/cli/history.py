@@ -14,12 +14,12 @@ from remediator.adapters.clock import SystemClock
 from remediator.adapters.ledger import SqliteLedger, has_ledger
 from remediator.adapters.recording import SqliteRecording
 from remediator.cli.common import (
-    NO_LEDGER,
     config_option,
     format_option,
     mode_asked,
     mode_of_daemon,
     mode_option,
+    no_ledger,
     page_width,
     print_json,
     print_lines,
@@ -102,7 +102,7 @@ async def _history(
 async def _no_incidents(settings: Settings, mode: Mode, since: timedelta) -> str:
     """Say that there is nothing, and where else there may be something."""
     if not has_ledger(settings.state_dir):
-        return NO_LEDGER.format(settings.state_dir)
+        return no_ledger(settings)
     other = Mode.DRY_RUN if mode is Mode.ENFORCE else Mode.ENFORCE
     incidents, _, standings = await _history(settings, other, since)
     locks = {lock.scope for standing in standings.values() for lock in standing.locks}

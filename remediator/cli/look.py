@@ -17,11 +17,11 @@ from remediator.adapters.ledger import SqliteLedger, has_ledger
 from remediator.adapters.postgres import PostgresDatabase
 from remediator.adapters.recording import SqliteRecording
 from remediator.cli.common import (
-    NO_LEDGER,
     config_option,
     format_option,
     mode_asked,
     mode_option,
+    no_ledger,
     print_json,
     print_lines,
     quiet_logs,
@@ -175,7 +175,7 @@ def plan(config: Path | None, mode: str | None, form: str, *, every: bool) -> in
     quiet_logs(settings)
     chosen = mode_asked(settings, mode)
     if not has_ledger(settings.state_dir):
-        say(NO_LEDGER.format(settings.state_dir), err=True)
+        say(no_ledger(settings), err=True)
     turns = asyncio.run(_plan(settings, chosen))
     for name, turn in turns.items():
         if turn.plan is None:

@@ -164,7 +164,12 @@ def test_history_pause_and_modes(app: str, watch: str, tmp_path: Path) -> None:
     daemon = Daemon(tmp_path, watch, mode="dry-run")
     assert daemon.run("history", "--format", "text").stdout.startswith(f"no ledger in {daemon.state_dir}: ")
     # On a machine where no daemon runs, or with its directory missing, nothing is known of pauses and limits.
-    assert daemon.run("plan").stderr.startswith(f"no ledger in {daemon.state_dir}: ")
+    assert daemon.run("plan").stderr.startswith(f"no ledger in {daemon.state_dir}: no daemon has run")
+    daemon.state_dir.rmdir()
+    missing = f"no ledger in {daemon.state_dir}: there is no such directory, "
+    assert daemon.run("plan").stderr.startswith(missing)
+    assert daemon.run("history", "--format", "text").stdout.startswith(missing)
+    daemon.state_dir.mkdir()
     with open_idle(app, 34):
         daemon.run("check")
         assert daemon.run("run", "--once").returncode == 0
