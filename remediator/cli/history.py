@@ -77,7 +77,7 @@ def history(
         return Exit.OK
     if not incidents:
         say(asyncio.run(_no_incidents(settings, chosen, since)))
-    left = "" if chosen is (runs := mode_of_daemon(settings)) else runs.value
+    left = "" if chosen is (runs := mode_of_daemon(settings)) else render.left_open(runs)
     for incident in incidents:
         name = incident.database
         held = held_by(name, standings.get(name), windows.get(name))
@@ -138,8 +138,24 @@ def show(context: click.Context, config: Path | None, mode: str | None, form: st
     if form == "json":
         print_json([render.bundle_record(bundle)])
     else:
-        print_lines(render.bundle_lines(bundle, markdown=form == "md", width=page_width()))
+        how = asyncio.run(_stands(settings, chosen, bundle.incident))
+        print_lines(render.bundle_lines(bundle, markdown=form == "md", width=page_width(), stands=how))
     return Exit.OK
+
+
+async def _stands(settings: Settings, mode: Mode, incident: Incident) -> str:
+    """What keeps an open incident from going on now; empty when nothing does."""
+    runs = mode_of_daemon(settings)
+    if runs is not mode:
+        return render.left_open(runs)
+    if incident.relieved_at is not None:  # there is nothing to hold
+        return ""
+    now = SystemClock().now()
+    _, _, standings = await _history(settings, mode, timedelta())
+    policies = {d.name: d.policy for d in settings.databases}
+    policy = policies.get(incident.database)
+    window = window_at(policy.maintenance, now.at) if policy else None
+    return held_by(incident.database, standings.get(incident.database), window)
 
 
 def _say_which(wanted: str, found: Sequence[Incident], mode: Mode) -> None:

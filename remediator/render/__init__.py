@@ -7,6 +7,7 @@ from remediator.render.layout import WIDTH
 from remediator.render.lines import (
     assessment_lines,
     history_lines,
+    left_open,
     plan_lines,
 )
 from remediator.render.look import Look
@@ -30,6 +31,7 @@ __all__ = [
     "bundle_record",
     "history_lines",
     "history_record",
+    "left_open",
     "nagios_lines",
     "plan_lines",
     "plan_record",

@@ -229,7 +229,7 @@ def history_lines(
         mode: Whose ledger it is in.
         now: The time.
         held: What keeps anything from being done for its database now.
-        left: The other mode, where that is the one in which a daemon works: nobody goes on with this one.
+        left: That nobody goes on with it, as `left_open` tells it; empty when the daemon does.
     """
     how = _so_far(incident, now, left)
     stands = course(incident, entries, mode, held)
@@ -242,12 +242,17 @@ def history_lines(
         yield f"  {number:>5}  {tally}"
 
 
+def left_open(mode: Mode) -> str:
+    """What becomes of an open incident while the daemon works in another mode, which is this one."""
+    return f"left open: the mode is {mode} now"
+
+
 def _so_far(incident: Incident, now: datetime, left: str) -> str:
     """Whether it is over, and how long it took or takes."""
     if incident.closed_at is not None:
         return f"closed after {duration(incident.closed_at - incident.opened_at)}"
     if left:
-        return f"left open: the mode is {left} now"
+        return left
     return f"open for {duration(now - incident.opened_at)}"
 
 

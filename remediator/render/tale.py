@@ -22,18 +22,19 @@ _FEW = 3
 Table = Sequence[Sequence[str]]
 
 
-def bundle_lines(bundle: Bundle, *, markdown: bool, width: int = WIDTH) -> Iterator[str]:
+def bundle_lines(bundle: Bundle, *, markdown: bool, width: int = WIDTH, stands: str = "") -> Iterator[str]:
     """An incident's story, with headings and tables.
 
     Args:
         bundle: What is known.
         markdown: As Markdown; else as aligned text.
         width: How long a line of aligned text may be; what a replica said is left as it is.
+        stands: What keeps it from going on while it is open; empty for its phase.
     """
     pen = _Markdown() if markdown else _Plain(width)
     incident = bundle.incident
     yield from pen.heading(1, f"Incident {incident.id}")
-    yield from pen.table((), list(_facts(bundle)))
+    yield from pen.table((), list(_facts(bundle, stands)))
     for line in bundle.missing:
         yield from pen.note(line)
     if not bundle.samples:
@@ -66,7 +67,7 @@ def _slots(reading: Reading) -> str:
     return f"{slots.used} of {slots.usable} slots ({percent(slots.utilization)})" if slots else "no reading"
 
 
-def _facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
+def _facts(bundle: Bundle, stands: str) -> Iterator[tuple[str, str]]:
     incident = bundle.incident
     yield "database", incident.database
     yield "mode", "dry run: nothing was done" if bundle.mode is Mode.DRY_RUN else bundle.mode.value
@@ -84,7 +85,7 @@ def _facts(bundle: Bundle) -> Iterator[tuple[str, str]]:
             f"{_utc(incident.closed_at)}, after {duration(incident.closed_at - incident.opened_at)}",
         )
     else:
-        yield "phase", incident.phase.value
+        yield "phase", stands or incident.phase.value
     failed = f", of which {incident.failed_rounds} without relief" if bundle.mode is Mode.ENFORCE else ""
     yield "rounds", f"{incident.round}{failed}"
     results = Counter(e.outcome.result.value if e.outcome else "open" for e in bundle.entries)

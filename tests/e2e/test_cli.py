@@ -194,6 +194,8 @@ def test_history_pause_and_modes(app: str, watch: str, tmp_path: Path) -> None:
     left = daemon.run("history", "--mode", "dry-run", "--format", "text").stdout
     assert "dry-run  left open: the mode is enforce now" in left
     assert "open for" not in left
+    story = daemon.run("history", "show", "last", "--mode", "dry-run", "--format", "text").stdout
+    assert re.search(r"^ +phase +left open: the mode is enforce now$", story, re.MULTILINE)
     daemon.config["mode"] = "dry-run"
     daemon.write_config()
 

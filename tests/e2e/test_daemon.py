@@ -133,6 +133,8 @@ def test_pause_resume_and_ack_steer_a_running_daemon(
         assert worker.restarts == 0
         history = daemon.run("history", "--format", "text").stdout
         assert "paused until" in history
+        shown = daemon.run("history", "show", "last", "--format", "text").stdout
+        assert re.search(r"^ +phase +held by a pause until ", shown, re.MULTILINE)
         assert re.search(r"  open for [^,]+, held by a pause until 2\d{3}-\S+ \S+ UTC\n", history)
 
         assert daemon.run("resume").stdout == "resumed\n"

@@ -525,7 +525,8 @@ def test_what_holds_an_open_incident_is_said_instead_of_its_phase() -> None:
     now = START + timedelta(minutes=3)
     first, *_ = render.history_lines(make_incident(), [], Mode.ENFORCE, now, held)
     assert first == f"2030-01-01 00:00:00 UTC  enforce  open for 3m, {held}"
-    first, *_ = render.history_lines(make_incident(), [], Mode.DRY_RUN, now, held, "enforce")
+    left = render.left_open(Mode.ENFORCE)
+    first, *_ = render.history_lines(make_incident(), [], Mode.DRY_RUN, now, held, left)
     assert first == "2030-01-01 00:00:00 UTC  dry-run  left open: the mode is enforce now"
 
 
