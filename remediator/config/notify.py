@@ -27,7 +27,7 @@ class Notify(Section):
     url: Annotated[str | None, secret()] = None
     """Where to, as Apprise writes it; a secret as a whole, better kept in a file or a variable."""
     url_file: Annotated[str | None, secret()] = None
-    """File with the URL; a bare name is looked for in `$CREDENTIALS_DIRECTORY`."""
+    """File with the URL; a bare name is looked for as that of a password is."""
     events: Annotated[tuple[Annotated[str, choice(*KINDS)], ...], OneOrMore()] = DEFAULT_KINDS
     """What is told; by default what needs or calms a person."""
     databases: Annotated[tuple[Name, ...], OneOrMore(least=0)] = ()

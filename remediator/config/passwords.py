@@ -15,6 +15,7 @@ LIMIT = 64 * 1024
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 CONTAINER_SECRETS = Path("/run/secrets")
 _OF_UNITS = Path("/run/credentials")
+_OF_OURS = "/etc/remediator/credentials"
 # systemd puts the ID of `LoadCredential=ID:DIRECTORY` before each name; this is the ID in our unit.
 _LOADED = "remediator_"
 
@@ -50,7 +51,7 @@ def read_password(written: str, directory: Path, env: Mapping[str, str], *, fore
     if bare and not env.get(CREDENTIALS):
         raise ValueError(
             f"is a bare name, which is looked for in ${CREDENTIALS}, which is not set; "
-            f"write a path with a /, or export {CREDENTIALS}"
+            f"write a path with a /, or export {CREDENTIALS}={_OF_OURS} on a systemd host"
         )
     file = _credential(Path(env[CREDENTIALS]), written) if bare else directory / written
     name = _name(written, directory, file, foreign=foreign)
@@ -80,7 +81,7 @@ def _not_handed_over(file: Path) -> str:
     unit = printable(file.parent.name)
     return (
         f"; systemd gave {unit} none when it started: put it, as a file and no link, into "
-        "/etc/remediator/credentials, or add LoadCredential=NAME:FILE to the unit; then restart the unit"
+        f"{_OF_OURS}, or add LoadCredential=NAME:FILE to the unit; then restart the unit"
     )
 
 

@@ -72,7 +72,8 @@ class Database(Section):
     password: Annotated[str | None, secret()] = None
     """The password; better kept in a file or a variable than written here."""
     password_file: Annotated[str | None, secret()] = None
-    """File with the password; a bare name is looked for in `$CREDENTIALS_DIRECTORY`. Overridden by
+    """File with the password; a bare name is looked for in `$CREDENTIALS_DIRECTORY`, there also as
+    `remediator_NAME`, which is what the systemd unit makes of it. Overridden by
     `REMEDIATOR_<DATABASE>_PASSWORD_FILE`."""
     connect: Connect = Connect()
     """How to connect, and when to give up."""

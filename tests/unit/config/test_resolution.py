@@ -439,7 +439,8 @@ class TestPasswordFiles:
             loaded(tmp_path, "databases: [{password_file: pw}]")
         assert str(caught.value).endswith(
             ": databases[0].password_file: is a bare name, which is looked for in $CREDENTIALS_DIRECTORY,"
-            " which is not set; write a path with a /, or export CREDENTIALS_DIRECTORY"
+            " which is not set; write a path with a /, or export"
+            " CREDENTIALS_DIRECTORY=/etc/remediator/credentials on a systemd host"
         )
 
     @pytest.mark.parametrize(
