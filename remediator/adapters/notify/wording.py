@@ -145,7 +145,7 @@ class Writer:
         left = (
             "it is critical still unless somebody acted; `remediator check` says."
             if self._dry_run
-            else "nothing now; `remediator history` shows who held the slots."
+            else "see to what is locked, if anything is; `remediator history` shows that, and who leaked."
         )
         lines = [("Why", told.text("because")), ("For you", left)]
         kind = Kind.CLOSED if closed else Kind.RELIEVED
