@@ -291,7 +291,8 @@ def test_every_line_is_an_event_with_its_priority(machine: Machine) -> None:
     urgent = machine.said("--priority=err")
     events = [json.loads(line["MESSAGE"])["event"] for line in urgent]
     assert events[0] == "evidence_lost"
-    assert set(events[1:]) <= {"evidence_overdue"}  # a server that is slow to start is away for long
+    # A server that is slow to start is away for long, and may be slow once more when it is back.
+    assert set(events[1:]) <= {"evidence_lost", "evidence_overdue"}
 
 
 def test_the_daemon_has_no_more_rights_than_said(machine: Machine) -> None:
