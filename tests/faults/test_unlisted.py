@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import signal
 import socket
 import sqlite3
@@ -18,9 +17,8 @@ import pytest
 from tests.faults.conftest import Figure
 from tests.testbed.daemon import Daemon, ended, ladder, outcomes
 from tests.testbed.elapsed import Stopwatch
-from tests.testbed.faketime import FakeClock
+from tests.testbed.faketime import server_with_clock
 from tests.testbed.missing import missing
-from tests.testbed.pgbinaries import own_directory
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.sessions import open_idle
@@ -106,26 +104,19 @@ def test_the_servers_clock_is_set(postgres_versions: Mapping[int, Path], tmp_pat
     When the server's clock is set ahead by two hours, and back again
     Then that is said, and nobody is ended for it.
     """
-    server = PostgresServer(16, postgres_versions[16], {"max_connections": 40})
-    directory = own_directory("remediator-clock-")
-    try:
-        clock = FakeClock(directory)
-        server.env.update(clock.env)
-        with server:
-            watch, app = create_watch_role(server), create_app_role(server)
-            steps = {"remediate": {"steps": [{"terminate_idle": {"older_than": "1h"}}]}}
-            with Daemon(tmp_path, watch, policy=steps) as daemon, open_idle(app, 34) as young:
-                daemon.wait_for("incident_held")
-                for offset in (7200, 0, 7200):
-                    change = offset - clock.offset
-                    clock.set(offset)
-                    daemon.wait(lambda change=change: _leapt(daemon) == change, f"a leap of {change} s")
-                    daemon.wait_cycles(3, level="critical")
-                assert server.alive(young) == set(young)
-                assert not daemon.said("action_intended")
-                assert not daemon.said("cycle_failed")
-    finally:
-        shutil.rmtree(directory)
+    with server_with_clock(postgres_versions, max_connections=40) as (server, clock):
+        watch, app = create_watch_role(server), create_app_role(server)
+        steps = {"remediate": {"steps": [{"terminate_idle": {"older_than": "1h"}}]}}
+        with Daemon(tmp_path, watch, policy=steps) as daemon, open_idle(app, 34) as young:
+            daemon.wait_for("incident_held")
+            for offset in (7200, 0, 7200):
+                change = offset - clock.offset
+                clock.set(offset)
+                daemon.wait(lambda change=change: _leapt(daemon) == change, f"a leap of {change} s")
+                daemon.wait_cycles(3, level="critical")
+            assert server.alive(young) == set(young)
+            assert not daemon.said("action_intended")
+            assert not daemon.said("cycle_failed")
 
 
 def _leapt(daemon: Daemon) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
@@ -15,10 +14,7 @@ import pytest
 from remediator.core.audit.facts import YARDSTICK
 from tests.testbed.audited import WORKER, Audited
 from tests.testbed.daemon import Daemon
-from tests.testbed.faketime import FakeClock
-from tests.testbed.missing import missing
-from tests.testbed.pgbinaries import own_directory
-from tests.testbed.postgres import PostgresServer
+from tests.testbed.faketime import FakeClock, server_with_clock
 from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.sessions import open_idle
 
@@ -58,20 +54,11 @@ class Aged(Audited):
 @pytest.fixture
 def aged(postgres_versions: Mapping[int, Path], tmp_path: Path) -> Iterator[Aged]:
     """A server with a clock of its own."""
-    if 16 not in postgres_versions:
-        missing("no PostgreSQL 16 server binaries (make testbed installs them)")
-    server = PostgresServer(16, postgres_versions[16])
-    directory = own_directory("remediator-clock-")
-    try:
-        clock = FakeClock(directory)
-        server.env.update(clock.env)
-        with server:
-            daemon = Daemon(tmp_path, create_watch_role(server), config={"services": [WORKER]})
-            found = Aged(server, daemon, create_app_role(server), replace(YARDSTICK, leak_count=3))
-            found.clock = clock
-            yield found
-    finally:
-        shutil.rmtree(directory)
+    with server_with_clock(postgres_versions) as (server, clock):
+        daemon = Daemon(tmp_path, create_watch_role(server), config={"services": [WORKER]})
+        found = Aged(server, daemon, create_app_role(server), replace(YARDSTICK, leak_count=3))
+        found.clock = clock
+        yield found
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -21,9 +20,7 @@ from remediator.core.audit.sql import identifier, literal, terminate
 from remediator.core.owner import Owner
 from tests.testbed.audited import WORKER, Audited
 from tests.testbed.daemon import Daemon
-from tests.testbed.faketime import FakeClock
-from tests.testbed.missing import missing
-from tests.testbed.pgbinaries import own_directory
+from tests.testbed.faketime import server_with_clock
 from tests.testbed.postgres import PostgresServer
 from tests.testbed.roles import create_app_role, create_watch_role
 from tests.testbed.sessions import open_idle
@@ -146,22 +143,12 @@ async def test_when_addresses_were_asked_for_is_told_by_the_servers_clock(
     postgres_versions: Mapping[int, Path], offset: int
 ) -> None:
     """Given a server by another clock than ours, addresses looked up 30 s ago that were 20 s old by then."""
-    if 16 not in postgres_versions:
-        missing("no PostgreSQL 16 server binaries (make testbed installs them)")
-    server = PostgresServer(16, postgres_versions[16])
-    directory = own_directory("remediator-clock-")
-    try:
-        clock = FakeClock(directory)
-        clock.set(offset)
-        server.env.update(clock.env)
-        with server:
-            now = SystemClock().now()
-            before = replace(now, mono=now.mono - 30, uptime=now.uptime - 30)
-            async with watching(create_watch_role(server)) as database:
-                found = await settled(database, before, 20.0)
-                assert await settled(database, before, inf) is None
-    finally:
-        shutil.rmtree(directory)
+    with server_with_clock(postgres_versions, offset) as (server, _):
+        now = SystemClock().now()
+        before = replace(now, mono=now.mono - 30, uptime=now.uptime - 30)
+        async with watching(create_watch_role(server)) as database:
+            found = await settled(database, before, 20.0)
+            assert await settled(database, before, inf) is None
     assert found is not None
     known = now.at + timedelta(seconds=offset - 50)
     assert known - timedelta(seconds=60) < found <= known + A_LITTLE

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.testbed.missing import missing
+from tests.testbed.pgbinaries import own_directory
+from tests.testbed.postgres import PostgresServer
 
 _LIBRARY = "faketime/libfaketimeMT.so.1"
 
@@ -43,6 +48,31 @@ class FakeClock:
         new = self._file.with_suffix(".new")
         new.write_text(f"{offset:+d}\n")
         new.replace(self._file)
+
+
+@contextmanager
+def server_with_clock(
+    versions: Mapping[int, Path], offset: int = 0, **settings: str | int
+) -> Iterator[tuple[PostgresServer, FakeClock]]:
+    """Run a PostgreSQL 16 server with a clock of its own.
+
+    Args:
+        versions: The server binaries there are.
+        offset: As for `FakeClock.set`, from the start.
+        settings: The server's.
+    """
+    if 16 not in versions:
+        missing("no PostgreSQL 16 server binaries (make testbed installs them)")
+    server = PostgresServer(16, versions[16], settings)
+    directory = own_directory("remediator-clock-")
+    try:
+        clock = FakeClock(directory)
+        clock.set(offset)
+        server.env.update(clock.env)
+        with server:
+            yield server, clock
+    finally:
+        shutil.rmtree(directory)
 
 
 def _library() -> Path:

@@ -153,6 +153,13 @@ class World:
             for _ in range(to - self.used(database)):
                 database.open(application="celery")
 
+    def leak_old(self) -> None:
+        """Let sessions come back at once that are old enough with the next call; for `meanwhile`, too."""
+        for session in list(self.database._sessions.values()):  # noqa: SLF001  there is no other way to age some
+            if not session.own and session.state_change is not None:
+                session.state_change -= timedelta(minutes=11)
+        self.leak()
+
     def used(self, database: FakeDatabase | None = None) -> int:
         """Used slots of a database."""
         database = database or self.database

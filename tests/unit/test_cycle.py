@@ -319,15 +319,8 @@ async def test_rounds_without_relief_end_in_a_lock() -> None:
     policy = make_policy(steps=(TERMINATE,), terminate=Rate(10_000, timedelta(hours=1)))
     world = World(policy)
 
-    def leak_old() -> None:
-        """Sessions come back at once, and they are old enough at once."""
-        for session in list(world.database._sessions.values()):  # noqa: SLF001
-            if not session.own and session.state_change is not None:
-                session.state_change -= timedelta(minutes=11)
-        world.leak()
-
     world.fill()
-    world.meanwhile = leak_old
+    world.meanwhile = world.leak_old
     await world.told_of(Event.LOCKED)
     starts = [line["round"] for line in world.told.of(Event.INCIDENT_HELD)]
     assert starts == [1, 2, 3]
@@ -351,13 +344,7 @@ async def test_a_limit_of_failed_rounds_that_a_reload_lowers_holds_at_once() -> 
     world = World(make_policy(steps=(TERMINATE,), failed_rounds=4))
     world.fill()
 
-    def leak_old() -> None:
-        for session in list(world.database._sessions.values()):  # noqa: SLF001
-            if not session.own and session.state_change is not None:
-                session.state_change -= timedelta(minutes=11)
-        world.leak()
-
-    world.meanwhile = leak_old
+    world.meanwhile = world.leak_old
     await world.told_of(Event.INCIDENT_HELD, 2, within=3 * RETRY)
     for cycle in world.cycles:
         cycle.policy = make_policy(steps=(TERMINATE,), failed_rounds=2)

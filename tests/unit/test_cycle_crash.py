@@ -160,13 +160,7 @@ async def test_failed_rounds_are_counted_over_restarts_of_ours() -> None:
     world = World(make_policy(steps=(TERMINATE,), failed_rounds=3))
     world.fill()
 
-    def leak_old() -> None:
-        for session in list(world.database._sessions.values()):  # noqa: SLF001
-            if not session.own and session.state_change is not None:
-                session.state_change -= timedelta(minutes=11)
-        world.leak()
-
-    world.meanwhile = leak_old
+    world.meanwhile = world.leak_old
     for held in (1, 2, 3):
         await world.told_of(Event.INCIDENT_HELD, held, within=3 * RETRY)
         world.fresh_cycles()
